@@ -1,0 +1,151 @@
+//! `digits`: the built-in set. Handwriting-like digits, drawn from stroke skeletons.
+//!
+//! Each image is written by a hand of its own (`hand`): one of several forms of the digit (`strokes`), deformed,
+//! made smooth (`curve`), drawn with a pen (`render`), and centred by its mass where MNIST centres its digits.
+//! Only arithmetic that gives the same bits on every machine is used: `+ - * /`, square roots and `libm`.
+//!
+//! The factors of an image, drawn independently of each other and (but for `form`) of the class; "bell" is the
+//! mean of three uniform numbers, scaled to the range:
+//!
+//! | factor | range | what it is |
+//! |---|---|---|
+//! | `class` | 0 to 9 | the digit |
+//! | `form` | 0 to 12 | how it is written: which of the digit's skeletons |
+//! | `slant (degrees)` | -25 to 43, bell | by what angle uprights lean to the right before the whole is turned |
+//! | `rotation (degrees)` | -15 to 15, bell | by what angle the whole is turned clockwise |
+//! | `width (relative)` | 0.7 to 1.8, bell | what the form's widths are multiplied by |
+//! | `curvature (heights)` | -0.12 to 0.12, bell | how far the middle bows to the right of top and bottom |
+//! | `waist (heights)` | -0.15 to 0.2, bell | how far down the middle is moved between top and bottom |
+//! | `taper (relative)` | -0.5 to 0.5, bell | how much wider the bottom, and narrower the top, is made than the middle |
+//! | `wobble (heights)` | 0.01 to 0.06, uniform | the standard deviation of the hand's error at each point |
+//! | `thickness (pixels)` | 1.3 to 5.5, mostly thin | the width of the line, on average along it |
+//! | `size (pixels)` | 18 to 20, uniform | the longer side of the box around the ink, but for trembling and pressure |
+//! | `shift_x (pixels)`, `shift_y (pixels)` | -0.75 to 0.75, uniform | how far right of and below pixel (14, 14) the centre of mass lies; further off (to 2) where ink would leave the image |
+
+mod curve;
+mod hand;
+mod render;
+mod strokes;
+#[cfg(test)]
+mod tests;
+
+use crate::examples::{Examples, Factors, Shape, Values};
+use crate::part::Part;
+use crate::rng::{Sequence, Stream};
+use hand::{FACTORS, Hand, NAMES};
+use rayon::prelude::*;
+use render::{Ink, Piece, SIDE};
+
+/// `[x, y]`.
+type Point = [f32; 2];
+
+/// Training images.
+pub const TRAIN: usize = 60_000;
+/// Test images.
+pub const TEST: usize = 10_000;
+
+/// The seed of the set: another would be another set.
+const SEED: u64 = 28;
+
+/// The pixel at the centre, along both axes: where MNIST has its centres of mass.
+const CENTRE: f32 = 14.0;
+
+/// The first `n` images of `part` (or all, if it has fewer), `[n, 1, 28, 28]`, white on black, with labels and factors.
+pub fn examples(part: Part, n: usize) -> Examples {
+    let (stream, size) = match part {
+        Part::Train => (Stream::new(SEED, "digits/train"), TRAIN),
+        Part::Test => (Stream::new(SEED, "digits/test"), TEST),
+        // None is made; sources refuse to be asked for it.
+        Part::Validation => (Stream::new(SEED, "digits/validation"), 0),
+    };
+    let n = n.min(size);
+    // As many of each class, in random order.
+    let mut labels = stream.permutation(size);
+    labels.truncate(n);
+    labels.iter_mut().for_each(|label| *label %= 10);
+    let mut bytes = vec![0; n * SIDE * SIDE];
+    let mut factors = vec![0.0; n * FACTORS];
+    bytes
+        .par_chunks_exact_mut(SIDE * SIDE)
+        .zip(factors.par_chunks_exact_mut(FACTORS))
+        .zip(&labels)
+        .enumerate()
+        .for_each(|(i, ((image, row), &class))| {
+            let mut numbers = stream.derive(i as u64).sequence();
+            let mut hand = Hand::draw(class as usize, &mut numbers);
+            write(&mut hand, &mut numbers, image);
+            row.copy_from_slice(&hand.factors());
+        });
+    Examples {
+        shape: Shape::Image { channels: 1, height: SIDE, width: SIDE },
+        values: Values::Bytes(bytes),
+        labels: Some(labels),
+        classes: vec![],
+        factors: Some(Factors {
+            names: NAMES.iter().map(|name| name.to_string()).collect(),
+            values: factors,
+        }),
+    }
+}
+
+/// Writes one image. Corrects the hand's shift where ink would leave the image.
+fn write(hand: &mut Hand, numbers: &mut Sequence, image: &mut [u8]) {
+    let mut chains: Vec<Vec<Point>> =
+        hand.strokes(numbers).iter().map(|stroke| curve::chain(stroke)).collect();
+    scale(&mut chains, hand.size - hand.thickness);
+    let mut pieces: Vec<Piece> = Vec::with_capacity(128);
+    for chain in &chains {
+        // The pressure rises and falls along the stroke.
+        let depth = numbers.range(0.0, 0.2);
+        let phase = numbers.uniform();
+        let step = numbers.range(0.3, 1.5) / chain.len() as f32;
+        // The pen trembles.
+        let tremor = 3.0 * hand.wobble;
+        let nibs: Vec<(Point, f32)> = chain
+            .iter()
+            .enumerate()
+            .map(|(i, point)| {
+                let angle = core::f32::consts::TAU * (phase + step * i as f32);
+                let radius = 0.5 * hand.thickness * (1.0 + depth * libm::sinf(angle));
+                (point.map(|x| x + numbers.range(-tremor, tremor)), radius)
+            })
+            .collect();
+        pieces.extend(nibs.windows(2).map(|pair| [pair[0], pair[1]]));
+    }
+    let centre = Ink::draw(&pieces, [CENTRE; 2]).centre();
+    let shift = [&mut hand.shift_x, &mut hand.shift_y];
+    let mut offset = [0.0; 2];
+    for (axis, shift) in shift.into_iter().enumerate() {
+        // Where the centre of mass is to be, unless that would put ink outside of the image.
+        let (low, high) = extent(&pieces, axis);
+        let wanted = 2.0 * CENTRE - centre[axis] + *shift;
+        offset[axis] = wanted.min((SIDE - 1) as f32 - high).max(-low);
+        *shift += offset[axis] - wanted;
+    }
+    Ink::draw(&pieces, offset).write(image);
+}
+
+/// The lowest and highest coordinate of the ink along one axis.
+fn extent(pieces: &[Piece], axis: usize) -> (f32, f32) {
+    let ends = pieces.iter().flatten();
+    ends.fold((f32::MAX, f32::MIN), |(low, high), (point, radius)| {
+        (low.min(point[axis] - radius), high.max(point[axis] + radius))
+    })
+}
+
+/// Scales the chains so that the longer side of the box around them is `side`, and centres that box at 0.
+fn scale(chains: &mut [Vec<Point>], side: f32) {
+    let (mut low, mut high) = ([f32::MAX; 2], [f32::MIN; 2]);
+    for point in chains.iter().flatten() {
+        for axis in 0..2 {
+            low[axis] = low[axis].min(point[axis]);
+            high[axis] = high[axis].max(point[axis]);
+        }
+    }
+    let factor = side / (high[0] - low[0]).max(high[1] - low[1]);
+    for point in chains.iter_mut().flatten() {
+        for axis in 0..2 {
+            point[axis] = (point[axis] - 0.5 * (low[axis] + high[axis])) * factor;
+        }
+    }
+}

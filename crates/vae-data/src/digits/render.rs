@@ -1,0 +1,82 @@
+//! The pen: chains of short lines become ink on a grey image.
+
+use super::Point;
+
+/// Rows and columns of an image.
+pub const SIDE: usize = 28;
+
+/// How far from the edge of a line, in pixels, its fading begins and ends.
+const SOFT: f32 = 0.75;
+
+/// A piece of a line: from one point to another, each with half the width of the line there, in pixels.
+pub type Piece = [(Point, f32); 2];
+
+/// The ink of one image: for each pixel how white it is, 0 to 1, row by row.
+pub struct Ink([f32; SIDE * SIDE]);
+
+impl Ink {
+    /// Draws `pieces` moved by `offset`. Pixel (row, column) has its centre at y = row, x = column.
+    pub fn draw(pieces: &[Piece], offset: Point) -> Self {
+        // For each pixel, how far it lies outside of the nearest line.
+        let mut outside = [f32::MAX; SIDE * SIDE];
+        for &[(a, ra), (b, rb)] in pieces {
+            let [ax, ay] = [a[0] + offset[0], a[1] + offset[1]];
+            let [dx, dy] = [b[0] - a[0], b[1] - a[1]];
+            let reach = ra.max(rb) + SOFT;
+            let (left, right) = pixels(ax.min(ax + dx) - reach, ax.max(ax + dx) + reach);
+            let (top, bottom) = pixels(ay.min(ay + dy) - reach, ay.max(ay + dy) + reach);
+            let inverse = 1.0 / (dx * dx + dy * dy).max(1e-12);
+            for row in top..bottom {
+                let py = row as f32 - ay;
+                let line = &mut outside[row * SIDE..][left..right];
+                for (column, nearest) in line.iter_mut().enumerate() {
+                    let px = (left + column) as f32 - ax;
+                    let t = ((px * dx + py * dy) * inverse).clamp(0.0, 1.0);
+                    let (ex, ey) = (px - t * dx, py - t * dy);
+                    let distance = (ex * ex + ey * ey).sqrt() - (ra + t * (rb - ra));
+                    *nearest = nearest.min(distance);
+                }
+            }
+        }
+        Self(outside.map(white))
+    }
+
+    /// The centre of mass, x and y.
+    pub fn centre(&self) -> Point {
+        let (mut mass, mut x, mut y) = (0.0f32, 0.0f32, 0.0f32);
+        for (row, line) in self.0.chunks_exact(SIDE).enumerate() {
+            for (column, &ink) in line.iter().enumerate() {
+                mass += ink;
+                x += ink * column as f32;
+                y += ink * row as f32;
+            }
+        }
+        [x / mass, y / mass]
+    }
+
+    /// Writes the image as bytes, white on black.
+    pub fn write(&self, image: &mut [u8]) {
+        for (byte, &ink) in image.iter_mut().zip(&self.0) {
+            *byte = (ink * 255.0 + 0.5) as u8;
+        }
+    }
+}
+
+/// How white a pixel is at `distance` outside of the edge: what a step edge becomes when averaged over one pixel
+/// and then over half a pixel. A line so blurred has the same ink wherever it lies between the pixels.
+fn white(distance: f32) -> f32 {
+    let tail = (SOFT - distance.abs()).max(0.0);
+    if distance.abs() < 0.25 {
+        0.5 - distance
+    } else if distance > 0.0 {
+        tail * tail
+    } else {
+        1.0 - tail * tail
+    }
+}
+
+/// The pixels whose centres lie in [low, high] along one axis, within the image.
+fn pixels(low: f32, high: f32) -> (usize, usize) {
+    let end = (high.floor() + 1.0).clamp(0.0, SIDE as f32) as usize;
+    ((low.ceil().max(0.0) as usize).min(end), end)
+}

@@ -1,0 +1,155 @@
+//! `.amat` text: one image a line, its pixels as zeros and ones with spaces between, plain or gzip.
+
+use super::bounded::{Input, reserve};
+use super::checksum;
+use crate::error::DataError;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Reads `lines` lines of `width` pixels as bytes of 0 and 255, row by row.
+///
+/// The unpacked text must have the checksum `sha256`. A pixel, line or byte too many is refused as soon
+/// as it is met, so that a file can make us read no more than what was published.
+pub fn read(path: &Path, lines: usize, width: usize, sha256: &str) -> Result<Vec<u8>, DataError> {
+    let mut input = Input::open(path)?;
+    let mut hash = Sha256::new();
+    let mut parser =
+        Parser { path, lines, width, line: 1, column: 0, spaced: true, pixels: vec![] };
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = input.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        hash.update(&buffer[..n]);
+        parser.feed(&buffer[..n])?;
+    }
+    let pixels = parser.finish()?;
+    checksum::matches(path, sha256, &checksum::hex(hash))?;
+    Ok(pixels)
+}
+
+struct Parser<'a> {
+    path: &'a Path,
+    lines: usize,
+    width: usize,
+    /// The line being read, from 1.
+    line: usize,
+    /// Pixels of it so far.
+    column: usize,
+    /// Whether the last pixel is closed by a space or line end.
+    spaced: bool,
+    pixels: Vec<u8>,
+}
+
+impl Parser<'_> {
+    fn feed(&mut self, text: &[u8]) -> Result<(), DataError> {
+        // A pixel is two bytes of text: the buffer grows with what has been read, up to what there can be.
+        let most = (self.lines * self.width).saturating_sub(self.pixels.len());
+        if self.pixels.capacity() - self.pixels.len() < text.len().min(most) {
+            let more = most.min(self.pixels.len().max(text.len()));
+            reserve(&mut self.pixels, more)?;
+        }
+        for &byte in text {
+            match byte {
+                b'0' | b'1'
+                    if self.spaced && self.column < self.width && self.line <= self.lines =>
+                {
+                    self.pixels.push(if byte == b'1' { 255 } else { 0 });
+                    self.column += 1;
+                    self.spaced = false;
+                }
+                b' ' if !self.spaced => self.spaced = true,
+                b'\n' if self.column == self.width => {
+                    self.line += 1;
+                    self.column = 0;
+                    self.spaced = true;
+                }
+                _ => return Err(self.unexpected(byte)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Why `byte` cannot stand where it stands.
+    fn unexpected(&self, byte: u8) -> DataError {
+        let shown = byte.escape_ascii();
+        let why = if self.line > self.lines {
+            format!("more than {} lines", self.lines)
+        } else if byte == b'\n' {
+            format!("{} pixels where {} are needed", self.column, self.width)
+        } else if self.column == self.width && self.spaced {
+            format!("more than {} pixels", self.width)
+        } else if self.spaced {
+            format!("`{shown}` where a pixel (0 or 1) is needed")
+        } else {
+            format!("`{shown}` where a space must follow a pixel")
+        };
+        // The pixel in question: the one begun, or the next.
+        let column = if self.spaced { self.column + 1 } else { self.column };
+        DataError::malformed(self.path, format!("line {}, column {column}: {why}", self.line))
+    }
+
+    fn finish(self) -> Result<Vec<u8>, DataError> {
+        // The last line may lack its line end.
+        let read = if self.column == self.width { self.line } else { self.line - 1 };
+        if read == self.lines {
+            return Ok(self.pixels);
+        }
+        let why = format!(
+            "truncated: it ends in line {}, column {}, and {} lines of {} pixels are needed",
+            self.line, self.column, self.lines, self.width
+        );
+        Err(DataError::malformed(self.path, why))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<u8>, DataError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.amat");
+        std::fs::write(&path, text).unwrap();
+        let mut hash = Sha256::new();
+        hash.update(text);
+        read(&path, 2, 3, &checksum::hex(hash))
+    }
+
+    #[test]
+    fn reads_zeros_and_ones_with_or_without_the_last_line_end() {
+        for text in ["0 1 0\n1 1 0\n", "0 1 0\n1 1 0", "0 1 0 \n1 1 0 \n"] {
+            assert_eq!(parse(text).unwrap(), [0, 255, 0, 255, 255, 0], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_line_says_line_and_column() {
+        for (text, why) in [
+            ("0 1 0\n1 2 0\n", "line 2, column 2: `2` where a pixel"),
+            ("0 1 0\n1 10 0\n", "line 2, column 2: `0` where a space"),
+            ("0 1\n1 1 0\n", "line 1, column 2: 2 pixels where 3"),
+            ("0 1 0 1\n1 1 0\n", "line 1, column 4: more than 3 pixels"),
+            ("0 1 0\n1 1 0\n1", "more than 2 lines"),
+            ("0 1 0\n1 1 0\n\n", "more than 2 lines"),
+            ("0 1 0\n1", "truncated: it ends in line 2, column 1"),
+            ("0 1 0\n", "truncated"),
+            ("", "truncated"),
+            ("0  1 0\n1 1 0\n", "line 1, column 2: ` ` where a pixel"),
+        ] {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.contains(why), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn well_formed_text_with_another_checksum_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.amat");
+        std::fs::write(&path, "0 1 0\n1 1 0\n").unwrap();
+        let message = read(&path, 2, 3, &"0".repeat(64)).unwrap_err().to_string();
+        assert!(message.contains("wrong checksum"), "{message}");
+    }
+}

@@ -1,0 +1,211 @@
+//! Reading of files that nobody vouches for: never more than was promised, nothing allocated on a promise alone.
+
+use crate::error::DataError;
+use flate2::read::MultiGzDecoder;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek};
+use std::path::{Path, PathBuf};
+
+/// No single file may unpack to more bytes than this (4 GiB less one).
+const MOST_BYTES: u64 = u32::MAX as u64;
+
+/// What is allocated before anything was read, in bytes.
+const FIRST: usize = 1 << 20;
+
+/// A file read from its start, unpacked on the way if it is gzip.
+pub struct Input {
+    path: PathBuf,
+    reader: Box<dyn Read>,
+    packed: bool,
+}
+
+impl Input {
+    /// Opens a regular file. Whether it is gzip is told by its first two bytes, not by its name.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let io = |e| DataError::io(path, e);
+        if !fs::metadata(path).map_err(io)?.is_file() {
+            return Err(DataError::malformed(path, "is not a regular file"));
+        }
+        let mut file = File::open(path).map_err(io)?;
+        let mut magic = Vec::with_capacity(2);
+        file.by_ref().take(2).read_to_end(&mut magic).map_err(io)?;
+        file.rewind().map_err(io)?;
+        let packed = magic == [0x1f, 0x8b];
+        let reader: Box<dyn Read> =
+            if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        Ok(Self { path: path.to_owned(), reader, packed })
+    }
+
+    /// The next bytes, at most `buffer.len()` of them; 0 at the end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DataError> {
+        loop {
+            match self.reader.read(buffer) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                other => return other.map_err(|e| self.failed(e)),
+            }
+        }
+    }
+
+    /// The next `n` bytes of a header. `n` is small, or checked by the caller.
+    pub fn header(&mut self, n: usize) -> Result<Vec<u8>, DataError> {
+        let bytes = self.at_most(n)?;
+        if bytes.len() < n {
+            return Err(DataError::malformed(&self.path, "truncated: it ends within its header"));
+        }
+        Ok(bytes)
+    }
+
+    /// All that follows, which must be the `promised` number of bytes: no fewer and no more.
+    ///
+    /// The buffer grows with what has been read, and in the end it has no spare room.
+    pub fn body(mut self, promised: u64) -> Result<Vec<u8>, DataError> {
+        let path = self.path.clone();
+        let wrong = |why: String| Err(DataError::malformed(&path, why));
+        let Some(len) = usize::try_from(promised).ok().filter(|_| promised <= MOST_BYTES) else {
+            return wrong(format!(
+                "its header promises {promised} bytes, more than the {MOST_BYTES} that are read from one file"
+            ));
+        };
+        let bytes = self.at_most(len)?;
+        if bytes.len() < len {
+            let got = bytes.len();
+            return wrong(format!(
+                "truncated: its header promises {len} bytes of data, but only {got} are there"
+            ));
+        }
+        if self.read(&mut [0])? > 0 {
+            return wrong(format!(
+                "holds more than the {len} bytes of data that its header promises"
+            ));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads until there are `len` bytes or the file ends.
+    fn at_most(&mut self, len: usize) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            let more = (len - bytes.len()).min(bytes.len().max(FIRST));
+            reserve(&mut bytes, more)?;
+            let got = self.reader.by_ref().take(more as u64).read_to_end(&mut bytes);
+            if got.map_err(|e| self.failed(e))? < more {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// A packed stream that cannot be unpacked is wrong input, not a failing disk.
+    fn failed(&self, e: io::Error) -> DataError {
+        let broken = [ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::InvalidInput]
+            .contains(&e.kind());
+        if self.packed && broken {
+            DataError::malformed(
+                &self.path,
+                format!("cannot be unpacked: truncated or broken gzip ({e})"),
+            )
+        } else {
+            DataError::io(&self.path, e)
+        }
+    }
+}
+
+/// Makes room for exactly `more` further elements, or says that there is no memory for them.
+pub fn reserve<T>(values: &mut Vec<T>, more: usize) -> Result<(), DataError> {
+    values.try_reserve_exact(more).map_err(|_| {
+        let bytes = (values.len() + more).saturating_mul(size_of::<T>());
+        DataError::Request(format!(
+            "there is no memory for {bytes} bytes of data: use fewer or smaller examples"
+        ))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn file(dir: &tempfile::TempDir, bytes: &[u8]) -> PathBuf {
+        let path = dir.path().join("file");
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn reads_plain_and_packed_bytes_alike_without_spare_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..3 * FIRST + 17).map(|i| (i % 251) as u8).collect();
+        for content in [bytes.clone(), gzip(&bytes)] {
+            let mut input = Input::open(&file(&dir, &content)).unwrap();
+            assert_eq!(input.header(16).unwrap(), bytes[..16]);
+            let body = input.body(bytes.len() as u64 - 16).unwrap();
+            assert_eq!(body, bytes[16..]);
+            assert_eq!(body.capacity(), body.len());
+        }
+    }
+
+    #[test]
+    fn a_body_shorter_or_longer_than_promised_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for content in [vec![1; 100], gzip(&[1; 100])] {
+            let path = file(&dir, &content);
+            let why =
+                |promised| Input::open(&path).unwrap().body(promised).unwrap_err().to_string();
+            assert!(why(101).contains("promises 101 bytes of data, but only 100"), "{}", why(101));
+            assert!(why(99).contains("more than the 99 bytes"), "{}", why(99));
+        }
+    }
+
+    #[test]
+    fn a_promise_beyond_the_cap_is_refused_before_anything_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(&dir, &[0; 10]);
+        let error = Input::open(&path).unwrap().body(1 << 32).unwrap_err();
+        assert!(error.to_string().contains("more than the 4294967295"), "{error}");
+    }
+
+    #[test]
+    fn a_gzip_bomb_is_read_no_further_than_promised() {
+        let dir = tempfile::tempdir().unwrap();
+        // 256 MiB of zeros in about a megabyte, and the stream is cut: reading on would meet the cut.
+        let mut bomb = gzip(&vec![0; 256 << 20]);
+        bomb.truncate(bomb.len() - 100);
+        let error = Input::open(&file(&dir, &bomb)).unwrap().body(1000).unwrap_err();
+        assert!(error.to_string().contains("more than the 1000 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_truncated_gzip_is_wrong_input_not_a_failing_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut packed = gzip(&(0..9999).map(|i| (i * i % 251) as u8).collect::<Vec<u8>>());
+        packed.truncate(packed.len() / 2);
+        let error = Input::open(&file(&dir, &packed)).unwrap().body(9999).unwrap_err();
+        assert!(matches!(error, DataError::Malformed { .. }), "{error:?}");
+        assert!(error.to_string().contains("truncated or broken gzip"), "{error}");
+    }
+
+    #[test]
+    fn what_follows_a_gzip_stream_is_not_ignored() {
+        let dir = tempfile::tempdir().unwrap();
+        let packed = [gzip(&[7; 100]), b"more".to_vec()].concat();
+        assert!(Input::open(&file(&dir, &packed)).unwrap().body(100).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_not_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(
+            Input::open(dir.path()).is_err_and(|e| e.to_string().contains("not a regular file"))
+        );
+        assert!(Input::open(&dir.path().join("none")).is_err_and(|e| e.is_request()));
+    }
+}

@@ -1,0 +1,154 @@
+//! `curves`: a small made set of vectors. Smooth curves of four families, 256 numbers in [-1, 1] each.
+//!
+//! Like `digits` it uses only arithmetic that gives the same bits on every machine.
+
+use crate::examples::{Examples, Factors, Shape, Values};
+use crate::part::Part;
+use crate::rng::{Sequence, Stream};
+use core::f32::consts::TAU;
+use libm::{expf, sinf};
+
+/// Training curves.
+const TRAIN: usize = 6_000;
+/// Test curves.
+const TEST: usize = 1_000;
+/// Numbers in each curve.
+const LEN: usize = 256;
+/// The seed of the set: another would be another set.
+const SEED: u64 = 256;
+
+/// The classes.
+const FAMILIES: [&str; 4] = ["damped sine", "two sines", "wave packet", "chirp"];
+/// The columns of the factors. `shape` is what else a family has, from 0 to 1.
+const FACTORS: [&str; 5] = ["family", "amplitude", "frequency (cycles)", "phase (turns)", "shape"];
+
+/// The curves of `part`, `[n, 256]`, with their families as labels and the numbers that made them as factors.
+///
+/// There is no validation part: it has no curves.
+pub fn examples(part: Part) -> Examples {
+    let range = match part {
+        Part::Train => 0..TRAIN,
+        Part::Validation => 0..0,
+        Part::Test => TRAIN..TRAIN + TEST,
+    };
+    let stream = Stream::new(SEED, "curves");
+    let mut floats = Vec::with_capacity(range.len() * LEN);
+    let mut labels = Vec::with_capacity(range.len());
+    let mut factors = Vec::with_capacity(range.len() * FACTORS.len());
+    for i in range {
+        let curve = Curve::draw(&mut stream.derive(i as u64).sequence());
+        floats.extend((0..LEN).map(|j| curve.at(j as f32 / (LEN - 1) as f32)));
+        labels.push(curve.family);
+        factors.extend([
+            curve.family as f32,
+            curve.amplitude,
+            curve.frequency,
+            curve.phase,
+            curve.shape,
+        ]);
+    }
+    Examples {
+        shape: Shape::Vector { len: LEN },
+        values: Values::Floats(floats),
+        labels: Some(labels),
+        classes: FAMILIES.map(String::from).to_vec(),
+        factors: Some(Factors { names: FACTORS.map(String::from).to_vec(), values: factors }),
+    }
+}
+
+/// What makes one curve.
+struct Curve {
+    family: u32,
+    amplitude: f32,
+    frequency: f32,
+    phase: f32,
+    shape: f32,
+}
+
+impl Curve {
+    fn draw(numbers: &mut Sequence) -> Self {
+        Self {
+            family: numbers.below(FAMILIES.len() as u32),
+            amplitude: numbers.range(0.3, 1.0),
+            frequency: numbers.range(1.0, 4.0),
+            phase: numbers.uniform(),
+            shape: numbers.uniform(),
+        }
+    }
+
+    /// Its value at `t` in [0, 1].
+    fn at(&self, t: f32) -> f32 {
+        let Self { frequency, phase, shape, .. } = *self;
+        let sine = |cycles: f32| sinf(TAU * (cycles + phase));
+        let unit = match self.family {
+            0 => expf(-4.0 * shape * t) * sine(frequency * t),
+            1 => 0.5 * (sine(frequency * t) + sine((1.5 + 2.0 * shape) * frequency * t)),
+            2 => {
+                // A bump of some width at some place, with a wave inside it.
+                let from_centre = t - (0.25 + 0.5 * phase);
+                let widths = from_centre / (0.05 + 0.2 * shape);
+                expf(-0.5 * widths * widths) * sinf(TAU * (frequency * from_centre + 0.25))
+            }
+            _ => sine(frequency * t * (1.0 + shape * t)),
+        };
+        self.amplitude * unit
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::source::checksum::hex;
+    use sha2::{Digest, Sha256};
+
+    fn floats(part: Part) -> Vec<f32> {
+        match examples(part).values {
+            Values::Floats(v) => v,
+            Values::Bytes(_) => panic!("curves are vectors"),
+        }
+    }
+
+    #[test]
+    fn curves_are_smooth_bounded_and_of_every_family() {
+        let train = examples(Part::Train);
+        assert_eq!((train.len(), examples(Part::Test).len()), (6000, 1000));
+        let labels = train.labels.unwrap();
+        for family in 0..4 {
+            assert!(labels.iter().filter(|&&l| l == family).count() > 1300);
+        }
+        for curve in floats(Part::Train).chunks(256) {
+            assert!(curve.iter().all(|x| x.abs() <= 1.0));
+            // Its steepest is a wave of 14 cycles, TAU * 14 / 255 a step.
+            assert!(curve.windows(2).all(|w| (w[1] - w[0]).abs() < 0.36));
+            let (low, high) =
+                curve.iter().fold((1.0f32, -1.0f32), |(l, h), &x| (l.min(x), h.max(x)));
+            assert!(high - low > 0.1, "a curve is not flat");
+        }
+    }
+
+    #[test]
+    fn factors_make_the_curve_they_belong_to() {
+        let test = examples(Part::Test);
+        let factors = test.factors.unwrap();
+        for (row, curve) in factors.values.chunks(5).zip(floats(Part::Test).chunks(256)) {
+            let [family, amplitude, frequency, phase, _] = row else { panic!("five factors") };
+            if *family == 0.0 {
+                // A damped sine starts undamped.
+                let start =
+                    f64::from(*amplitude) * (std::f64::consts::TAU * f64::from(*phase)).sin();
+                assert!((f64::from(curve[0]) - start).abs() < 1e-6);
+            }
+            assert!((1.0..4.0).contains(frequency));
+        }
+    }
+
+    #[test]
+    fn the_set_is_the_same_on_every_machine() {
+        let mut hash = Sha256::new();
+        for part in [Part::Train, Part::Test] {
+            floats(part).iter().for_each(|x| hash.update(x.to_le_bytes()));
+        }
+        assert_eq!(hex(hash), "1381b9cdf855690ac891fea2e6ca0581a1f6e7359f02cf5787c019c1b643b572");
+    }
+}

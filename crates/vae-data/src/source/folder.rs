@@ -1,0 +1,452 @@
+//! A folder of pictures: sub-folders are classes, or parts (`train`, `test`, perhaps `validation`) with classes in them.
+
+use super::bounded::reserve;
+use crate::error::DataError;
+use crate::examples::{Examples, Shape, Values};
+use crate::part::Part;
+use crate::split;
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use rayon::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// No picture may be wider or higher than this.
+const MOST_PIXELS_A_SIDE: u32 = 16_384;
+/// No picture may need more memory than this while it is read, in bytes.
+const MOST_MEMORY: u64 = 256 << 20;
+
+/// Reads `part` of the folder `root` as bytes, in the order of the file names.
+///
+/// `size` (height, width) is what pictures are scaled to, so that they cover it, and cropped to around
+/// their centre; without it all must be of one size. `channels` is 1 or 3; without it, 1 if every
+/// picture is grey, else 3. Transparency is dropped. Without sub-folders `train` and `test`, the test part is a
+/// sixth of the pictures, always the same one.
+pub fn read(
+    root: &Path,
+    part: Part,
+    size: Option<(usize, usize)>,
+    channels: Option<usize>,
+) -> Result<Examples, DataError> {
+    if let Some(n) = channels.filter(|n| ![1, 3].contains(n)) {
+        return Err(DataError::Request(format!("{n} channels: pictures can be read with 1 or 3")));
+    }
+    let split = is_split(root);
+    // The training pictures decide on classes, size and channels for the other parts too.
+    let mut listing = Listing::of(&if split { root.join("train") } else { root.to_owned() })?;
+    let shape = listing.shape(size, channels)?;
+    if !split {
+        let pictures = split::of_one_piece(listing.pictures.len(), part)
+            .map_err(|e| DataError::malformed(root, e.to_string()))?
+            .into_iter()
+            .map(|i| listing.pictures[i].clone())
+            .collect();
+        listing.pictures = pictures;
+    } else if part != Part::Train {
+        if part == Part::Validation && !publishes_validation(root) {
+            return Err(split::no_validation());
+        }
+        let classes = listing.classes;
+        listing = Listing::of(&root.join(part.to_string()))?.with_classes(&classes)?;
+    }
+    let (bytes, labels) = (listing.decode(shape)?, listing.labels());
+    Ok(Examples {
+        shape,
+        values: Values::Bytes(bytes),
+        labels,
+        classes: listing.classes,
+        factors: None,
+    })
+}
+
+/// Whether the folder has a validation part of its own.
+pub fn publishes_validation(root: &Path) -> bool {
+    is_split(root) && root.join("validation").is_dir()
+}
+
+/// Whether the folder's sub-folders are parts.
+fn is_split(root: &Path) -> bool {
+    root.join("train").is_dir() && root.join("test").is_dir()
+}
+
+/// The pictures of a folder, and their classes where sub-folders name them.
+struct Listing {
+    folder: PathBuf,
+    /// File and class.
+    pictures: Vec<(PathBuf, u32)>,
+    /// Empty for a flat folder.
+    classes: Vec<String>,
+}
+
+impl Listing {
+    /// Lists a folder, refusing one without pictures.
+    fn of(folder: &Path) -> Result<Self, DataError> {
+        let wrong = |folder: &Path, why: &str| Err(DataError::malformed(folder, why));
+        let entries = sorted(folder)?;
+        let mut pictures: Vec<_> = pictures(&entries).map(|path| (path, 0)).collect();
+        let mut classes = Vec::new();
+        for sub in entries.iter().filter(|path| path.is_dir()) {
+            if !pictures.is_empty() && classes.is_empty() {
+                return wrong(
+                    folder,
+                    "holds pictures beside sub-folders: sort all into sub-folders, one a class, or none",
+                );
+            }
+            let before = pictures.len();
+            pictures.extend(self::pictures(&sorted(sub)?).map(|path| (path, classes.len() as u32)));
+            if pictures.len() == before {
+                return wrong(
+                    sub,
+                    "holds no picture, as a class must: put some into it or remove it",
+                );
+            }
+            classes.push(sub.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        }
+        if pictures.is_empty() {
+            return wrong(
+                folder,
+                "holds no picture (such as .png, .jpeg, .webp, .bmp, .gif, .tiff or .pgm)",
+            );
+        }
+        Ok(Self { folder: folder.to_owned(), pictures, classes })
+    }
+
+    /// Numbers the classes as in `classes`, by name.
+    fn with_classes(mut self, classes: &[String]) -> Result<Self, DataError> {
+        if classes.is_empty() != self.classes.is_empty() {
+            let why = "has classes where the training folder has none, or the reverse";
+            return Err(DataError::malformed(&self.folder, why));
+        }
+        let mut numbers = Vec::new();
+        for name in &self.classes {
+            let Some(number) = classes.iter().position(|class| class == name) else {
+                let why = format!("has a class `{name}` that the training folder has not");
+                return Err(DataError::malformed(&self.folder, why));
+            };
+            numbers.push(number as u32);
+        }
+        for (_, label) in &mut self.pictures {
+            *label = numbers.get(*label as usize).copied().unwrap_or(0);
+        }
+        self.classes = classes.to_vec();
+        Ok(self)
+    }
+
+    fn labels(&self) -> Option<Vec<u32>> {
+        (!self.classes.is_empty()).then(|| self.pictures.iter().map(|(_, label)| *label).collect())
+    }
+
+    /// The shape that all pictures get: what is asked for, and for the rest what their headers say.
+    fn shape(
+        &self,
+        size: Option<(usize, usize)>,
+        channels: Option<usize>,
+    ) -> Result<Shape, DataError> {
+        if let (Some((height, width)), Some(channels)) = (size, channels) {
+            return image_shape(channels, height, width);
+        }
+        let heads: Vec<Head> =
+            self.pictures.par_iter().map(|(path, _)| head(path)).collect::<Result<_, _>>()?;
+        let channels = channels.unwrap_or(if heads.iter().all(|head| head.grey) { 1 } else { 3 });
+        if let Some((height, width)) = size {
+            return image_shape(channels, height, width);
+        }
+        let (height, width) = (heads[0].height, heads[0].width);
+        if let Some(i) = heads.iter().position(|head| (head.height, head.width) != (height, width))
+        {
+            let why = format!(
+                "the pictures differ in size ({} is {height}x{width}, {} is {}x{}): set data.size to what they shall become",
+                self.pictures[0].0.display(),
+                self.pictures[i].0.display(),
+                heads[i].height,
+                heads[i].width,
+            );
+            return Err(DataError::malformed(&self.folder, why));
+        }
+        image_shape(channels, height as usize, width as usize)
+    }
+
+    /// All pictures in `shape`, one after the other.
+    fn decode(&self, shape: Shape) -> Result<Vec<u8>, DataError> {
+        // Before a picture is decoded for its size, that size is only what its header claims.
+        let mut first = vec![0; shape.len()];
+        decode(&self.pictures[0].0, shape, &mut first)?;
+        let len = shape.len().saturating_mul(self.pictures.len());
+        let mut bytes = Vec::new();
+        reserve(&mut bytes, len)?;
+        bytes.resize(len, 0);
+        bytes
+            .par_chunks_exact_mut(shape.len())
+            .zip(&self.pictures)
+            .try_for_each(|(pixels, (path, _))| decode(path, shape, pixels))?;
+        Ok(bytes)
+    }
+}
+
+fn image_shape(channels: usize, height: usize, width: usize) -> Result<Shape, DataError> {
+    let most = MOST_PIXELS_A_SIDE as usize;
+    let shape = Shape::Image { channels, height, width };
+    if !(1..=most).contains(&height)
+        || !(1..=most).contains(&width)
+        || shape.len() as u64 > MOST_MEMORY
+    {
+        return Err(DataError::Request(format!(
+            "pictures cannot be read as {shape}: a side is 1 to {most} pixels, all together at most {MOST_MEMORY} bytes"
+        )));
+    }
+    Ok(shape)
+}
+
+/// What is in a folder, hidden files aside, sorted by name.
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let io = |e| DataError::io(folder, e);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The pictures among the entries of a folder, told by their extensions.
+fn pictures(entries: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+    entries
+        .iter()
+        .filter(|path| ImageFormat::from_path(path).is_ok_and(|format| format.reading_enabled()))
+        .filter(|path| path.is_file())
+        .cloned()
+}
+
+/// What the header of a picture says.
+struct Head {
+    height: u32,
+    width: u32,
+    grey: bool,
+}
+
+fn head(path: &Path) -> Result<Head, DataError> {
+    let decoder = reader(path)?.into_decoder().map_err(|e| unreadable(path, e))?;
+    let (width, height) = decoder.dimensions();
+    Ok(Head { height, width, grey: !decoder.color_type().has_color() })
+}
+
+/// Decodes one picture into `pixels`, `[channels, height, width]`.
+fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(), DataError> {
+    let Shape::Image { channels, height, width } = shape else { return Ok(()) };
+    let picture = reader(path)?.decode().map_err(|e| unreadable(path, e))?;
+    let picture = match channels {
+        1 => DynamicImage::ImageLuma8(picture.into_luma8()),
+        _ => DynamicImage::ImageRgb8(picture.into_rgb8()),
+    };
+    let fits = (picture.height() as usize, picture.width() as usize) == (height, width);
+    let picture = if fits {
+        picture
+    } else {
+        picture.resize_to_fill(width as u32, height as u32, FilterType::Lanczos3)
+    };
+    // From pixel by pixel to plane by plane.
+    let interleaved = picture.as_bytes();
+    for (channel, plane) in pixels.chunks_exact_mut(height * width).enumerate() {
+        for (pixel, values) in plane.iter_mut().zip(interleaved.chunks_exact(channels)) {
+            *pixel = values[channel];
+        }
+    }
+    Ok(())
+}
+
+fn reader(path: &Path) -> Result<ImageReader<std::io::BufReader<fs::File>>, DataError> {
+    let io = |e| DataError::io(path, e);
+    let mut reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MOST_PIXELS_A_SIDE);
+    limits.max_image_height = Some(MOST_PIXELS_A_SIDE);
+    limits.max_alloc = Some(MOST_MEMORY);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+fn unreadable(path: &Path, e: image::ImageError) -> DataError {
+    DataError::malformed(path, format!("cannot be read as a picture: {e}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+
+    fn grey(path: &Path, side: u32, value: u8) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        GrayImage::from_pixel(side, side, Luma([value])).save(path).unwrap();
+    }
+
+    fn bytes(examples: &Examples) -> &[u8] {
+        match &examples.values {
+            Values::Bytes(v) => v,
+            Values::Floats(_) => panic!("pictures are bytes"),
+        }
+    }
+
+    /// Pictures of 4x4 pixels, `n` a class, whose value is their label.
+    fn classes(root: &Path, names: &[&str], n: usize) {
+        for (label, name) in names.iter().enumerate() {
+            for i in 0..n {
+                grey(&root.join(name).join(format!("{i}.png")), 4, label as u8);
+            }
+        }
+    }
+
+    #[test]
+    fn sub_folders_are_classes_in_the_order_of_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        classes(dir.path(), &["cat", "dog", "eel"], 12);
+        let (train, test) = (
+            read(dir.path(), Part::Train, None, None).unwrap(),
+            read(dir.path(), Part::Test, None, None).unwrap(),
+        );
+        assert_eq!((train.len(), test.len()), (30, 6));
+        for part in [train, test] {
+            assert_eq!(part.shape, Shape::Image { channels: 1, height: 4, width: 4 });
+            assert_eq!(part.classes, ["cat", "dog", "eel"]);
+            let values: Vec<u32> =
+                bytes(&part).chunks(16).map(|image| u32::from(image[5])).collect();
+            assert_eq!(part.labels, Some(values));
+        }
+    }
+
+    #[test]
+    fn sub_folders_named_train_and_test_are_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        classes(&dir.path().join("train"), &["a", "b", "c"], 2);
+        grey(&dir.path().join("test/c/x.png"), 4, 9);
+        assert!(!publishes_validation(dir.path()));
+        assert!(read(dir.path(), Part::Validation, None, None).is_err());
+        assert_eq!(read(dir.path(), Part::Train, None, None).unwrap().len(), 6);
+        // Numbered as the training folder does, though it is the only class here.
+        assert_eq!(read(dir.path(), Part::Test, None, None).unwrap().labels, Some(vec![2]));
+        grey(&dir.path().join("validation/a/x.png"), 4, 9);
+        assert!(publishes_validation(dir.path()));
+        assert_eq!(read(dir.path(), Part::Validation, None, None).unwrap().len(), 1);
+        grey(&dir.path().join("test/z/x.png"), 4, 9);
+        let message = read(dir.path(), Part::Test, None, None).unwrap_err().to_string();
+        assert!(message.contains("class `z`"), "{message}");
+    }
+
+    #[test]
+    fn a_flat_folder_has_no_labels_and_skips_what_is_no_picture() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..6 {
+            grey(&dir.path().join(format!("{i}.png")), 2, i);
+        }
+        fs::write(dir.path().join("notes.txt"), "x").unwrap();
+        fs::write(dir.path().join(".hidden.png"), "x").unwrap();
+        let train = read(dir.path(), Part::Train, None, None).unwrap();
+        assert_eq!((train.len(), &train.labels), (5, &None));
+        assert!(bytes(&train).is_sorted());
+    }
+
+    #[test]
+    fn colour_is_stored_plane_by_plane_and_one_colour_picture_makes_all_colour() {
+        let dir = tempfile::tempdir().unwrap();
+        RgbImage::from_fn(2, 1, |x, _| Rgb([10 + x as u8, 20 + x as u8, 30 + x as u8]))
+            .save(dir.path().join("a.png"))
+            .unwrap();
+        GrayImage::from_pixel(2, 1, Luma([7])).save(dir.path().join("b.png")).unwrap();
+        let parts =
+            [Part::Train, Part::Test].map(|part| read(dir.path(), part, None, None).unwrap());
+        let mut all: Vec<&[u8]> = parts.iter().map(bytes).collect();
+        all.sort();
+        assert_eq!(all, [&[7; 6][..], &[10, 11, 20, 21, 30, 31]]);
+        let grey =
+            [Part::Train, Part::Test].map(|part| read(dir.path(), part, None, Some(1)).unwrap());
+        assert!(grey.iter().all(|part| bytes(part).len() == 2));
+        assert!(read(dir.path(), Part::Train, None, Some(2)).is_err_and(|e| e.is_request()));
+    }
+
+    #[test]
+    fn pictures_are_scaled_to_cover_the_size_and_cropped_around_the_centre() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.png", "b.png"] {
+            // 8 high, 24 wide: the middle third is white.
+            GrayImage::from_fn(24, 8, |x, _| Luma([if (8..16).contains(&x) { 255 } else { 0 }]))
+                .save(dir.path().join(name))
+                .unwrap();
+        }
+        let part = read(dir.path(), Part::Train, Some((4, 4)), None).unwrap();
+        assert_eq!(part.shape, Shape::Image { channels: 1, height: 4, width: 4 });
+        // The crop is the white third; the filter blurs its edges a little.
+        assert!(bytes(&part).iter().all(|&value| value > 200), "{:?}", bytes(&part));
+        let wide = read(dir.path(), Part::Train, Some((4, 12)), None).unwrap();
+        assert!(bytes(&wide)[0] < 10 && bytes(&wide)[6] > 245);
+        assert!(read(dir.path(), Part::Train, Some((0, 4)), None).is_err_and(|e| e.is_request()));
+    }
+
+    #[test]
+    fn pictures_of_different_size_need_to_be_told_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        grey(&dir.path().join("a.png"), 4, 1);
+        grey(&dir.path().join("b.png"), 5, 1);
+        let message = read(dir.path(), Part::Train, None, None).unwrap_err().to_string();
+        for part in ["a.png is 4x4", "b.png is 5x5", "data.size"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_broken_picture_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..9 {
+            grey(&dir.path().join(format!("{i}.png")), 64, i);
+        }
+        let broken = dir.path().join("5.png");
+        let whole = fs::read(&broken).unwrap();
+        for content in [vec![], b"no picture at all".to_vec(), whole[..whole.len() / 2].to_vec()] {
+            fs::write(&broken, content).unwrap();
+            // Whichever part it is in.
+            let messages = [Part::Train, Part::Test].map(|part| {
+                read(dir.path(), part, None, None).err().map(|e| e.to_string()).unwrap_or_default()
+            });
+            assert!(
+                messages.iter().any(|m| m.contains("5.png: cannot be read as a picture")),
+                "{messages:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_picture_that_claims_to_be_huge_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..2 {
+            fs::write(dir.path().join(format!("{i}.pgm")), "P5 60000 60000 255\n12345").unwrap();
+        }
+        for size in [None, Some((8, 8))] {
+            let error = read(dir.path(), Part::Train, size, None).unwrap_err();
+            assert!(
+                matches!(error, DataError::Malformed { .. } | DataError::Request(_)),
+                "{error}"
+            );
+        }
+        // Within the limit of each side, but not of memory.
+        for i in 0..2 {
+            fs::write(dir.path().join(format!("{i}.pgm")), "P6 16000 16000 255\n12345").unwrap();
+        }
+        let error = read(dir.path(), Part::Train, Some((8, 8)), None).unwrap_err();
+        assert!(matches!(error, DataError::Malformed { .. }), "{error}");
+    }
+
+    #[test]
+    fn folders_without_pictures_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = || read(dir.path(), Part::Train, None, None).unwrap_err().to_string();
+        assert!(message().contains("holds no picture"), "{}", message());
+        classes(dir.path(), &["a", "b"], 3);
+        fs::create_dir(dir.path().join("c")).unwrap();
+        assert!(message().contains("c: holds no picture"), "{}", message());
+        fs::remove_dir(dir.path().join("c")).unwrap();
+        grey(&dir.path().join("x.png"), 4, 0);
+        assert!(message().contains("beside sub-folders"), "{}", message());
+    }
+}

@@ -1,0 +1,148 @@
+//! IDX files, MNIST's format: images `[n, height, width]` and labels `[n]` of bytes, plain or gzip.
+//!
+//! Header: two zero bytes, the type (8: unsigned byte), the number of dimensions, then each as a big-endian u32.
+
+use super::bounded::Input;
+use crate::error::DataError;
+use crate::examples::{Examples, Shape, Values};
+use std::path::Path;
+
+/// Reads a file of images, without labels.
+pub fn images(path: &Path) -> Result<Examples, DataError> {
+    let ([n, height, width], bytes) = read(path, "images")?;
+    if n == 0 || height == 0 || width == 0 {
+        let why = format!("holds no image: its header says {n} images of {height}x{width}");
+        return Err(DataError::malformed(path, why));
+    }
+    Ok(Examples {
+        shape: Shape::Image { channels: 1, height, width },
+        values: Values::Bytes(bytes),
+        labels: None,
+        classes: vec![],
+        factors: None,
+    })
+}
+
+/// Reads a file of images and the file of their labels.
+pub fn pair(image_file: &Path, label_file: &Path) -> Result<Examples, DataError> {
+    let ([n], labels) = read(label_file, "labels")?;
+    let mut examples = images(image_file)?;
+    if examples.len() != n {
+        let why = format!(
+            "holds {n} labels, but {} holds {} images",
+            image_file.display(),
+            examples.len()
+        );
+        return Err(DataError::malformed(label_file, why));
+    }
+    examples.labels = Some(labels.into_iter().map(u32::from).collect());
+    Ok(examples)
+}
+
+/// Reads an array of bytes with `RANK` dimensions.
+fn read<const RANK: usize>(path: &Path, what: &str) -> Result<([usize; RANK], Vec<u8>), DataError> {
+    let wrong = |why: String| Err(DataError::malformed(path, why));
+    let mut input = Input::open(path)?;
+    let magic = input.header(4)?;
+    if magic[..2] != [0, 0] {
+        return wrong(format!(
+            "is not an IDX file: it begins with {magic:02x?}, not with two zeros"
+        ));
+    }
+    if magic[2] != 8 {
+        return wrong(format!(
+            "holds numbers of IDX type {}: only bytes (type 8) can be read",
+            magic[2]
+        ));
+    }
+    if usize::from(magic[3]) != RANK {
+        return wrong(format!("has {} dimensions: {what} have {RANK}", magic[3]));
+    }
+    let mut dims = [0; RANK];
+    let mut promised = 1u64;
+    for (dim, word) in dims.iter_mut().zip(input.header(4 * RANK)?.chunks_exact(4)) {
+        let size = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
+        *dim = size as usize;
+        // A product beyond 64 bits is beyond any cap.
+        promised = promised.saturating_mul(u64::from(size));
+    }
+    Ok((dims, input.body(promised)?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+pub mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    /// The bytes of an IDX file.
+    pub fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, dims.len() as u8];
+        dims.iter().for_each(|dim| bytes.extend(dim.to_be_bytes()));
+        bytes.extend(data);
+        bytes
+    }
+
+    fn file(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn reads_images_and_labels() {
+        let dir = tempfile::tempdir().unwrap();
+        let data: Vec<u8> = (0..12).collect();
+        let image_file = file(&dir, "images", &idx(&[2, 2, 3], &data));
+        let label_file = file(&dir, "labels", &idx(&[2], &[7, 1]));
+        let examples = pair(&image_file, &label_file).unwrap();
+        assert_eq!(examples.shape, Shape::Image { channels: 1, height: 2, width: 3 });
+        assert_eq!(examples.values, Values::Bytes(data));
+        assert_eq!(examples.labels, Some(vec![7, 1]));
+    }
+
+    #[test]
+    fn bad_files_are_refused_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = idx(&[2, 2, 3], &[0; 12]);
+        let mut float = whole.clone();
+        float[2] = 0x0d;
+        let cases: [(Vec<u8>, &str); 11] = [
+            (vec![], "ends within its header"),
+            (whole[..3].to_vec(), "ends within its header"),
+            (whole[..11].to_vec(), "ends within its header"),
+            (whole[..27].to_vec(), "promises 12 bytes of data, but only 11"),
+            ([&whole[..], &[0]].concat(), "more than the 12 bytes"),
+            (idx(&[u32::MAX; 3], &[0; 12]), "promises 18446744073709551615 bytes"),
+            (idx(&[60_000, 28, 28], &[0; 12]), "promises 47040000 bytes of data, but only 12"),
+            (idx(&[12], &[0; 12]), "has 1 dimensions: images have 3"),
+            (idx(&[2, 0, 3], &[]), "holds no image"),
+            (float, "IDX type 13"),
+            (b"PNG.............".to_vec(), "is not an IDX file"),
+        ];
+        for (bytes, reason) in cases {
+            let path = file(&dir, "images", &bytes);
+            let error = images(&path).unwrap_err();
+            assert!(matches!(error, DataError::Malformed { .. }), "{error:?}");
+            let message = error.to_string();
+            assert!(
+                message.contains(reason) && message.contains(path.to_str().unwrap()),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn images_and_labels_of_different_length_are_refused_naming_both_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let image_file = file(&dir, "images", &idx(&[2, 2, 3], &[0; 12]));
+        let label_file = file(&dir, "labels", &idx(&[3], &[0; 3]));
+        let message = pair(&image_file, &label_file).unwrap_err().to_string();
+        for part in
+            [image_file.to_str().unwrap(), label_file.to_str().unwrap(), "3 labels", "2 images"]
+        {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

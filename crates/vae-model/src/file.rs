@@ -1,0 +1,208 @@
+//! Model files (`.vae`): the one place of this crate that touches a file.
+//!
+//! A model file is a safetensors file, which any tool of the field opens. Its metadata holds
+//! `format` = `vae`, `version`, `input` (the shape of one example), `config` (TOML; its `[model]` table
+//! describes the model) and `sha256`, the hash of the whole file with the digits of that hash as zeros.
+//! Parameters are called `model.<path>`; other sections (an optimizer's state, say) have other first
+//! names and other keys in the metadata, and a reader of models passes over them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use burn::tensor::Device;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::config::Section;
+use crate::error::FileError;
+use crate::init::{Stored, build_stored};
+use crate::vae::{Vae, VaeConfig};
+
+/// The version that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
+/// A file above this size is none of ours.
+const MAX_BYTES: u64 = 16 << 30;
+const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The content of a model file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelFile {
+    /// Texts by key.
+    pub metadata: BTreeMap<String, String>,
+    /// Tensors by name.
+    pub tensors: BTreeMap<String, Stored>,
+}
+
+impl ModelFile {
+    /// The tensors of one section, without the section's name.
+    pub fn section(&self, section: &str) -> BTreeMap<String, Stored> {
+        self.tensors
+            .iter()
+            .filter_map(|(name, tensor)| {
+                let path = name.strip_prefix(section)?.strip_prefix('.')?;
+                Some((path.to_owned(), tensor.clone()))
+            })
+            .collect()
+    }
+
+    /// Adds the tensors of one section.
+    pub fn add_section(&mut self, section: &str, tensors: BTreeMap<String, Stored>) {
+        self.tensors.extend(tensors.into_iter().map(|(path, t)| (format!("{section}.{path}"), t)));
+    }
+
+    /// Writes the file: under a temporary name in the same folder, flushed, then renamed, so that
+    /// whatever happens the file at `path` is whole.
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        let io = |source| FileError::Io { path: path.to_owned(), source };
+        let temporary = path.with_extension("vae.tmp");
+        let bytes = self.to_bytes().map_err(|why| malformed(path, why))?;
+        let written = File::create(&temporary).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        });
+        if written.is_err() {
+            // The temporary file is useless now; that it cannot be removed changes nothing.
+            let _ = fs::remove_file(&temporary);
+        }
+        written.map_err(io)?;
+        // The rename itself must reach the disk too, where folders can be flushed.
+        if let Some(Ok(folder)) = path.parent().map(File::open) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let mut metadata: HashMap<String, String> = self.metadata.clone().into_iter().collect();
+        metadata.insert("format".into(), "vae".into());
+        metadata.insert("version".into(), VERSION.to_string());
+        metadata.insert("sha256".into(), NO_HASH.into());
+        let raw: BTreeMap<&String, (&Vec<usize>, Vec<u8>)> = self
+            .tensors
+            .iter()
+            .map(|(name, t)| {
+                (name, (&t.shape, t.values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+            })
+            .collect();
+        let views: Result<BTreeMap<&String, TensorView<'_>>, _> = raw
+            .iter()
+            .map(|(name, (shape, bytes))| {
+                TensorView::new(Dtype::F32, (*shape).clone(), bytes).map(|view| (*name, view))
+            })
+            .collect();
+        let views = views.map_err(|e| e.to_string())?;
+        let mut bytes =
+            safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())?;
+        let at = hash_position(&bytes, NO_HASH).ok_or("the header has no place for its hash")?;
+        let hash = hex(&Sha256::digest(&bytes));
+        bytes[at..at + hash.len()].copy_from_slice(hash.as_bytes());
+        Ok(bytes)
+    }
+
+    /// Reads a file and checks all of it: its form, its version and its hash.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let io = |source| FileError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        if length > MAX_BYTES {
+            return Err(malformed(path, format!("{length} bytes are too many for a model file")));
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
+        Self::from_bytes(bytes).map_err(|why| malformed(path, why))
+    }
+
+    fn from_bytes(mut bytes: Vec<u8>) -> Result<Self, String> {
+        let damaged = |what: String| format!("damaged or not a model file ({what})");
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let metadata: BTreeMap<String, String> =
+            header.metadata().clone().unwrap_or_default().into_iter().collect();
+        if metadata.get("format").map(String::as_str) != Some("vae") {
+            return Err("a safetensors file, but not a model of this program".into());
+        }
+        let version = metadata.get("version").and_then(|v| v.parse::<u32>().ok());
+        match version {
+            Some(v) if v <= VERSION => {}
+            Some(v) => {
+                return Err(format!(
+                    "written in format {v} by a newer program; this one reads up to format \
+                     {VERSION}: update it"
+                ));
+            }
+            None => return Err(damaged("no version".into())),
+        }
+        let hash = metadata.get("sha256").filter(|h| h.len() == NO_HASH.len());
+        let hash = hash.ok_or_else(|| damaged("no hash".into()))?;
+        let at = hash_position(&bytes, hash).ok_or_else(|| damaged("no hash".into()))?;
+        bytes[at..at + NO_HASH.len()].copy_from_slice(NO_HASH.as_bytes());
+        if hex(&Sha256::digest(&bytes)) != *hash {
+            return Err("damaged: its content does not match its hash".into());
+        }
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let tensors: Result<BTreeMap<String, Stored>, String> = file
+            .tensors()
+            .into_iter()
+            .map(|(name, view)| match view.dtype() {
+                Dtype::F32 => {
+                    let values = view.data().as_chunks::<4>().0;
+                    let values = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                    Ok((name, Stored { shape: view.shape().to_vec(), values }))
+                }
+                other => Err(format!("`{name}` is {other:?}; models are F32")),
+            })
+            .collect();
+        Ok(Self { metadata, tensors: tensors? })
+    }
+
+    /// The model that the file holds, on `device`. `path` is for error messages.
+    pub fn model(&self, path: &Path, device: &Device) -> Result<Vae, FileError> {
+        self.try_model(device).map_err(|why| malformed(path, why))
+    }
+
+    fn try_model(&self, device: &Device) -> Result<Vae, String> {
+        let text = |key: &str| {
+            self.metadata.get(key).ok_or_else(|| format!("no `{key}` in its metadata"))
+        };
+        let input: Vec<usize> = serde_json::from_str(text("input")?)
+            .map_err(|e| format!("`input` in its metadata is no shape: {e}"))?;
+        let numbers = input.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+        if !numbers.is_some_and(|n| (1..=1 << 24).contains(&n)) {
+            return Err(format!("examples of shape {input:?} are not possible"));
+        }
+        let config = Section::document(text("config")?)
+            .and_then(|mut document| VaeConfig::read(document.section("model")?))
+            .map_err(|e| format!("its configuration: {e}"))?;
+        build_stored(self.section("model"), device, |init| config.build(&input, init))
+            .map_err(|why| format!("of another architecture than its configuration says: {why}"))
+    }
+}
+
+/// Reads the model in `path` (a `.vae` file: a checkpoint of a run, or an exported model) onto `device`.
+///
+/// # Errors
+/// If the file cannot be read, is damaged, of a newer format, or holds other parameters than its
+/// configuration describes.
+pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Vae, FileError> {
+    let path = path.as_ref();
+    ModelFile::read(path)?.model(path, device)
+}
+
+fn malformed(path: &Path, why: String) -> FileError {
+    FileError::Malformed { path: path.to_owned(), why }
+}
+
+/// Where in the header the digits of the hash stand.
+fn hash_position(bytes: &[u8], hash: &str) -> Option<usize> {
+    let length = u64::from_le_bytes(*bytes.first_chunk()?);
+    let header = bytes.get(8..8usize.checked_add(usize::try_from(length).ok()?)?)?;
+    let key = format!("\"sha256\":\"{hash}\"");
+    let at = header.windows(key.len()).position(|window| window == key.as_bytes())?;
+    Some(8 + at + "\"sha256\":\"".len())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,32 @@
+//! Variational autoencoders as compositions of a few independent choices, on Burn.
+//!
+//! A model is one choice on each axis: network ([`network`]), posterior q(z|x) ([`posterior`]), prior
+//! p(z) ([`prior`]), likelihood p(x|z) ([`likelihood`]); it is trained by one objective ([`objective`]).
+//! A published variant is a combination of choices, never a type of its own.
+//!
+//! Conventions, everywhere: x is `[batch, numbers]` (an image is flattened `[c, h, w]`), draws are
+//! `[k, batch, latent]`, quantities are nats per image, summed over pixels and dimensions. Models draw
+//! no random numbers: a [`Noise`] is an argument.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod bound;
+pub mod config;
+pub mod divergence;
+pub mod error;
+mod file;
+pub mod init;
+pub mod likelihood;
+pub mod network;
+pub mod noise;
+pub mod objective;
+pub mod parameters;
+pub mod posterior;
+pub mod prior;
+mod vae;
+
+pub use error::{ConfigError, FileError};
+pub use file::{ModelFile, load};
+pub use noise::Noise;
+pub use objective::{Loss, ObjectiveConfig};
+pub use vae::{Vae, VaeConfig};

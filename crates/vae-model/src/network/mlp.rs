@@ -1,0 +1,109 @@
+//! Multi-layer perceptrons: the encoder's and decoder's trunks and the heads on them.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::Activation;
+use crate::error::ConfigError;
+use crate::init::Init;
+
+/// Settings of a multi-layer perceptron.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MlpConfig {
+    /// Widths of the hidden layers, from the data to the latent (encoder) or back (decoder).
+    pub hidden: Vec<usize>,
+    /// What follows every hidden layer.
+    pub activation: Activation,
+    /// Layers in each head of the posterior: 1 is a single linear layer, n has n - 1 hidden layers of
+    /// the last trunk width before it. Decoders have no heads and want 1.
+    pub head_depth: usize,
+}
+
+impl Default for MlpConfig {
+    fn default() -> Self {
+        Self { hidden: vec![400], activation: Activation::Relu, head_depth: 1 }
+    }
+}
+
+/// No layer may be wider: a slip of the keyboard should not ask for terabytes.
+const MAX_WIDTH: usize = 1 << 16;
+
+impl MlpConfig {
+    /// Checks the settings found at `key`.
+    pub fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        if let Some(width) = self.hidden.iter().find(|w| !(1..=MAX_WIDTH).contains(*w)) {
+            let why = format!("a hidden layer must have 1 to {MAX_WIDTH} units, not {width}");
+            return Err(ConfigError::new(format!("{key}.hidden"), why));
+        }
+        if self.hidden.len() > 64 {
+            let why = format!("at most 64 hidden layers, not {}", self.hidden.len());
+            return Err(ConfigError::new(format!("{key}.hidden"), why));
+        }
+        if !(1..=8).contains(&self.head_depth) {
+            let why = format!("must be 1 to 8, not {}", self.head_depth);
+            return Err(ConfigError::new(format!("{key}.head_depth"), why));
+        }
+        Ok(())
+    }
+}
+
+/// Linear layers, each followed by the activation.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    layers: Vec<Linear>,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Mlp {
+    /// Layers of `inputs` -> `hidden[0]` -> ... .
+    pub fn new(init: &Init<'_>, inputs: usize, hidden: &[usize], activation: Activation) -> Self {
+        let init = init.at("layers");
+        let widths: Vec<usize> = std::iter::once(inputs).chain(hidden.iter().copied()).collect();
+        let layers =
+            widths.windows(2).enumerate().map(|(i, w)| init.at(i).linear(w[0], w[1])).collect();
+        Self { layers, activation }
+    }
+
+    /// `[rows, inputs]` to `[rows, last hidden width]`; with no layer the identity.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.layers.iter().fold(x, |x, layer| self.activation.forward(layer.forward(x)))
+    }
+}
+
+/// A head: hidden layers of the trunk's width, then a plain linear layer.
+#[derive(Module, Debug)]
+pub struct Head {
+    trunk: Mlp,
+    output: Linear,
+}
+
+impl Head {
+    /// `features` inputs, `outputs` outputs, `depth` layers in all.
+    pub fn new(init: &Init<'_>, features: Features, outputs: usize) -> Self {
+        let hidden = vec![features.width; features.head_depth - 1];
+        Self {
+            trunk: Mlp::new(&init.at("trunk"), features.width, &hidden, features.activation),
+            output: init.at("output").linear(features.width, outputs),
+        }
+    }
+
+    /// `[rows, features]` to `[rows, outputs]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.output.forward(self.trunk.forward(x))
+    }
+}
+
+/// What an encoder hands to the heads built on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Features {
+    /// Width of the feature vector.
+    pub width: usize,
+    /// Layers in each head.
+    pub head_depth: usize,
+    /// Activation inside a head of more than one layer.
+    pub activation: Activation,
+}

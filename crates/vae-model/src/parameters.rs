@@ -1,0 +1,63 @@
+//! Parameters by path: the stable names under which weights are stored, compared and optimized.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::init::Stored;
+
+/// The path to where a walk over a module stands, such as `decoder.trunk.layers.0.weight`.
+///
+/// The choice made on an axis is no part of a name: it stands in the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Path(Vec<Option<String>>);
+
+impl Path {
+    /// Goes down into `name`, which is a container of type `container`.
+    pub fn enter(&mut self, name: &str, container: &str) {
+        self.0.push((!container.starts_with("Enum:")).then(|| name.to_owned()));
+    }
+
+    /// Goes back up.
+    pub fn exit(&mut self) {
+        self.0.pop();
+    }
+}
+
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.0.iter().flatten().map(String::as_str).collect();
+        f.write_str(&names.join("."))
+    }
+}
+
+/// All parameters of `module` on the host, by path.
+pub fn parameters<M: Module>(module: &M) -> BTreeMap<String, Stored> {
+    struct Collect {
+        path: Path,
+        found: BTreeMap<String, Stored>,
+    }
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, container_type: &str) {
+            self.path.enter(name, container_type);
+        }
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.found.insert(self.path.to_string(), stored(param.val()));
+        }
+    }
+    let mut collect = Collect { path: Path::default(), found: BTreeMap::new() };
+    module.visit(&mut collect);
+    collect.found
+}
+
+/// A tensor's shape and numbers on the host.
+pub fn stored<const D: usize>(tensor: Tensor<D>) -> Stored {
+    let shape = tensor.dims().to_vec();
+    // Tensors of this workspace are f32 throughout, so the conversion changes nothing.
+    let values = tensor.into_data().iter::<f32>().collect();
+    Stored { shape, values }
+}

@@ -1,0 +1,29 @@
+//! Embeds every file of `configs/`, so that `train NAME` works anywhere and a new preset needs no Rust.
+
+use std::path::Path;
+use std::{env, fs};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs").canonicalize()?;
+    let mut names: Vec<String> = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "toml")
+            && let Some(name) = path.file_stem().and_then(|s| s.to_str())
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    let entries: String = names
+        .iter()
+        .map(|name| {
+            let path = folder.join(format!("{name}.toml"));
+            format!("    ({name:?}, include_str!({:?})),\n", path.display().to_string())
+        })
+        .collect();
+    let table = format!("&[\n{entries}]\n");
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("presets.rs"), table)?;
+    println!("cargo::rerun-if-changed={}", folder.display());
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The data of a run: what a configuration's `[data]` table resolves to.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use vae_data::rng::Stream;
+use vae_data::source::{Options, Resolved};
+use vae_data::{Examples, Part, Source, Transform, hold_out};
+
+use crate::config::{DataConfig, TrainConfig};
+use crate::error::TrainError;
+
+/// Which data a run was trained on: enough to load it again and to notice that it is other data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// What the source resolved to, as `--data` takes it.
+    pub source: String,
+    /// Training examples, after limit and hold-out.
+    pub examples: usize,
+    /// The first bytes of a hash of the training values.
+    pub fingerprint: String,
+}
+
+/// Examples to train and validate on, and how they become x.
+#[derive(Clone, Debug)]
+pub struct TrainingData {
+    /// What is learned from.
+    pub train: Arc<Examples>,
+    /// What is validated on, if anything.
+    pub validation: Option<Arc<Examples>>,
+    /// The road from values to x.
+    pub transform: Arc<Transform>,
+    /// Which data this is.
+    pub record: DataRecord,
+    /// Which set was chosen and why, where that was left open.
+    pub note: Option<String>,
+}
+
+/// Finds out which set the source of `config` is.
+///
+/// # Errors
+/// If there is none of that name, or it cannot be had.
+pub fn resolve(config: &DataConfig, options: &Options) -> Result<Resolved, TrainError> {
+    let source: Source = config.source.parse()?;
+    Ok(source.resolve(options)?)
+}
+
+/// Loads what `config` trains on.
+///
+/// # Errors
+/// If the data cannot be had or does not fit the configuration.
+pub fn load(config: &TrainConfig, options: &Options) -> Result<TrainingData, TrainError> {
+    let resolved = resolve(&config.data, options)?;
+    let mut train = resolved.load(Part::Train, options)?;
+    if let Some(limit) = config.data.limit {
+        train.truncate(limit);
+    }
+    let (train, validation) = match config.data.validation {
+        0 => (train, None),
+        n => {
+            let stream = Stream::new(config.train.seed, "validation split");
+            let (train, validation) = hold_out(train, n, stream)?;
+            (train, Some(Arc::new(validation)))
+        }
+    };
+    if train.is_empty() {
+        return Err(TrainError::Request(format!("{}: no training examples", resolved.name)));
+    }
+    if config.train.batch_size > train.len() {
+        return Err(TrainError::Request(format!(
+            "a batch of {} is larger than the data: {} has {} training examples; set \
+             --batch-size to at most that",
+            config.train.batch_size,
+            resolved.name,
+            train.len()
+        )));
+    }
+    let transform = Transform::fit(&train, config.data.pixels, config.data.scale)?;
+    let record = DataRecord {
+        source: resolved.source.to_string(),
+        examples: train.len(),
+        fingerprint: train.fingerprint(),
+    };
+    Ok(TrainingData {
+        train: Arc::new(train),
+        validation,
+        transform: Arc::new(transform),
+        record,
+        note: resolved.note,
+    })
+}

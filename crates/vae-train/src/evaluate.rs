@@ -1,0 +1,255 @@
+//! Judging a model: the bound and its terms, active units, and the importance-sampled likelihood.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use serde::Serialize;
+use vae_data::rng::Stream;
+use vae_data::{Examples, ImageBatcher, Transform};
+use vae_model::bound::log_weights;
+use vae_model::objective::ElboConfig;
+use vae_model::posterior::Encoding;
+use vae_model::{ObjectiveConfig, Vae};
+
+use crate::events::Metrics;
+use crate::noise::{KeyedNoise, Phase};
+
+/// Images that are judged at once.
+const CHUNK: usize = 500;
+/// Rows of z that are decoded at once when draws are many.
+const ROWS: usize = 4_000;
+/// A unit is active if its posterior mean varies by more than this over the data (Burda et al. 2016).
+const ACTIVE: f64 = 0.01;
+
+/// What a model is worth on a set of examples. Nats per image, averaged; what does not exist for a
+/// model is null.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// How many examples.
+    pub images: usize,
+    /// Reconstruction + KL: the negative evidence lower bound, one draw an image.
+    pub neg_elbo: Option<f64>,
+    /// -E log p(x|z).
+    pub reconstruction: f64,
+    /// KL(q(z|x) || p(z)).
+    pub kl: Option<f64>,
+    /// Latent dimensions whose posterior mean varies over the data by more than 0.01.
+    pub active_units: usize,
+    /// Latent dimensions.
+    pub latent: usize,
+    /// Whether -reconstruction is a log-likelihood; false for cross-entropy on grey pixels and for a
+    /// squared error without its constant.
+    pub likelihood: bool,
+    /// -log p(x), importance-sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nll: Option<f64>,
+    /// Standard error of `nll` over the images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nll_stderr: Option<f64>,
+}
+
+/// Examples to judge on, and how.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    /// The examples.
+    pub examples: Arc<Examples>,
+    /// How their values become x.
+    pub transform: Arc<Transform>,
+    /// Where to compute.
+    pub device: Device,
+    /// Seed of the draws, and of stochastic pixels, which are drawn once.
+    pub seed: u64,
+}
+
+impl Judge {
+    /// Calls `f` with x of each chunk and the noise for it.
+    fn each(&self, mut f: impl FnMut(Tensor<2>, KeyedNoise)) {
+        let draws = Stream::new(self.seed, "stochastic pixels, evaluation");
+        let batcher = ImageBatcher::new(self.examples.clone(), self.transform.clone(), draws);
+        let order = (0..self.examples.len() as u32).collect();
+        let mut first = 0;
+        for batch in batcher.batches(order, CHUNK, &self.device) {
+            let mut noise = KeyedNoise::new(self.seed, Phase::Evaluate);
+            noise.first_image = first;
+            first += batch.indices.len() as u32;
+            f(batch.x, noise);
+        }
+    }
+
+    /// The averages of an objective with all its weights at their full value.
+    pub fn objective(&self, vae: &Vae, objective: &ObjectiveConfig) -> Metrics {
+        let mut names = Vec::new();
+        let mut sums: Vec<f64> = Vec::new();
+        self.each(|x, noise| {
+            let [n, _] = x.dims();
+            let loss = objective.loss(vae, x, &noise, f64::INFINITY);
+            let values = loss.values().into_data();
+            names = loss.names();
+            sums.resize(names.len(), 0.0);
+            for (sum, value) in sums.iter_mut().zip(values.iter::<f64>()) {
+                *sum += value * n as f64;
+            }
+        });
+        let n = self.examples.len().max(1) as f64;
+        names.into_iter().zip(sums).map(|(name, sum)| (name.to_owned(), sum / n)).collect()
+    }
+
+    /// Judges `vae`; with `samples` above 0 by importance sampling too (Burda et al. 2016), where the
+    /// posterior has a density.
+    ///
+    /// `report` is told how many images are done.
+    pub fn evaluate(&self, vae: &Vae, samples: usize, report: &dyn Fn(usize)) -> Evaluation {
+        let plain = ObjectiveConfig::Elbo(ElboConfig::default());
+        let metrics = self.objective(vae, &plain);
+        let get = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
+
+        let mut moments = Moments::default();
+        let mut nll: Vec<f64> = Vec::new();
+        self.each(|x, noise| {
+            let q = vae.encode(x.clone());
+            moments.add(q.mean());
+            if samples > 0 {
+                nll.extend(importance_nll(vae, x, &q, noise, samples, report, nll.len()));
+            }
+        });
+        let n = nll.len() as f64;
+        let mean = nll.iter().sum::<f64>() / n;
+        let variance = nll.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Evaluation {
+            images: self.examples.len(),
+            neg_elbo: get("neg_elbo"),
+            reconstruction: get("reconstruction").unwrap_or(f64::NAN),
+            kl: get("kl"),
+            active_units: moments.variances().filter(|v| *v > ACTIVE).count(),
+            latent: vae.config().latent,
+            likelihood: is_likelihood(vae, &self.transform),
+            nll: (!nll.is_empty()).then_some(mean),
+            nll_stderr: (nll.len() > 1).then_some((variance / n).sqrt()),
+        }
+    }
+}
+
+/// Whether log p(x|z) of this model on data of this transform is a log-likelihood.
+pub fn is_likelihood(vae: &Vae, transform: &Transform) -> bool {
+    let likelihood = &vae.config().likelihood;
+    likelihood.is_normalized() && (transform.is_binary() || !likelihood.needs_binary())
+}
+
+/// -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws and images.
+fn importance_nll(
+    vae: &Vae,
+    x: Tensor<2>,
+    q: &Encoding,
+    noise: KeyedNoise,
+    samples: usize,
+    report: &dyn Fn(usize),
+    done: usize,
+) -> Vec<f64> {
+    let [batch, _] = x.dims();
+    // Few images and many draws at a time: then each decoded row meets an x that is at hand.
+    let images = batch.min((ROWS / samples).max(8));
+    let mut nll = Vec::with_capacity(batch);
+    for first in (0..batch).step_by(images) {
+        let n = images.min(batch - first);
+        let part = x.clone().narrow(0, first, n);
+        let q = q.rows(first, n);
+        let mut sums = vec![LogSum::default(); n];
+        let draws = (ROWS / n).max(1);
+        for first_draw in (0..samples).step_by(draws) {
+            let k = draws.min(samples - first_draw);
+            let mut noise = noise;
+            noise.first_image += first as u32;
+            noise.first_draw = first_draw as u32;
+            let Some(log_w) = log_weights(vae, part.clone(), &q, &noise, k) else {
+                return Vec::new();
+            };
+            for (i, value) in log_w.into_data().iter::<f64>().enumerate() {
+                sums[i % n].add(value);
+            }
+        }
+        nll.extend(sums.iter().map(|sum| (samples as f64).ln() - sum.value()));
+        report(done + nll.len());
+    }
+    nll
+}
+
+/// log sum exp of numbers that come one by one, in double precision.
+#[derive(Clone, Debug)]
+struct LogSum {
+    largest: f64,
+    /// Sum of exp(x - largest).
+    scaled: f64,
+}
+
+impl Default for LogSum {
+    fn default() -> Self {
+        Self { largest: f64::NEG_INFINITY, scaled: 0.0 }
+    }
+}
+
+impl LogSum {
+    fn add(&mut self, x: f64) {
+        if x > self.largest {
+            self.scaled = self.scaled * (self.largest - x).exp() + 1.0;
+            self.largest = x;
+        } else if x > f64::NEG_INFINITY {
+            self.scaled += (x - self.largest).exp();
+        } else if x.is_nan() {
+            self.scaled = f64::NAN;
+        }
+    }
+
+    fn value(&self) -> f64 {
+        self.largest + self.scaled.ln()
+    }
+}
+
+/// Sums over the data of each latent dimension and of its square.
+#[derive(Default)]
+struct Moments {
+    n: f64,
+    sums: Vec<(f64, f64)>,
+}
+
+impl Moments {
+    fn add(&mut self, means: Tensor<2>) {
+        let [n, latent] = means.dims();
+        self.n += n as f64;
+        self.sums.resize(latent, (0.0, 0.0));
+        for (i, value) in means.into_data().iter::<f64>().enumerate() {
+            let (sum, square) = &mut self.sums[i % latent];
+            *sum += value;
+            *square += value * value;
+        }
+    }
+
+    fn variances(&self) -> impl Iterator<Item = f64> + '_ {
+        self.sums.iter().map(|(sum, square)| square / self.n - (sum / self.n).powi(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streaming_log_sum_is_the_logarithm_of_the_sum() {
+        let numbers = [-1000.0, -1003.5, -998.2, -2000.0, -998.2];
+        let mut sum = LogSum::default();
+        numbers.iter().for_each(|x| sum.add(*x));
+        let shifted: f64 = numbers.iter().map(|x| (x + 998.0f64).exp()).sum();
+        assert!((sum.value() - (shifted.ln() - 998.0)).abs() < 1e-12);
+        assert_eq!(LogSum::default().value(), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn moments_over_chunks_are_moments_over_all() {
+        let device = crate::backend::Backend::open("auto").unwrap().device;
+        let mut moments = Moments::default();
+        moments.add(Tensor::from_data([[1.0, 5.0], [2.0, 5.0]], &device));
+        moments.add(Tensor::from_data([[6.0, 5.0]], &device));
+        let variances: Vec<f64> = moments.variances().collect();
+        assert!((variances[0] - 14.0 / 3.0).abs() < 1e-12);
+        assert!(variances[1].abs() < 1e-12);
+    }
+}

@@ -1,0 +1,33 @@
+//! How a VAE learns: a validated configuration, one training loop, one-file checkpoints, events.
+//!
+//! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), [`data::load`] what it names,
+//! open a [`Backend`], and let a [`Trainer`] run. A [`Checkpoint`] is what is left: give its parts to a
+//! [`Generator`] to make things or to a [`Judge`] to be judged.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod backend;
+mod checkpoint;
+pub mod config;
+pub mod data;
+mod error;
+mod evaluate;
+mod events;
+mod generate;
+mod noise;
+pub mod optimizer;
+pub mod presets;
+mod run;
+pub mod schedule;
+mod trainer;
+
+pub use backend::Backend;
+pub use checkpoint::{Checkpoint, Progress, RunRecord};
+pub use config::{Override, TrainConfig};
+pub use error::TrainError;
+pub use evaluate::{Evaluation, Judge, is_likelihood};
+pub use events::{Event, Metrics, Observer};
+pub use generate::Generator;
+pub use noise::{KeyedNoise, Phase};
+pub use run::{MetricsLog, Run, RunLock, Which};
+pub use trainer::{Ending, Trainer};

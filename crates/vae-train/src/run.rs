@@ -1,0 +1,228 @@
+//! Run folders: `config.toml`, `metrics.jsonl`, `checkpoints/{last,best}.vae`, `samples/`, and a lock.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use crate::error::TrainError;
+use crate::events::{Event, Metrics, Observer};
+
+/// A run's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    folder: PathBuf,
+}
+
+/// Which checkpoint of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The newest.
+    Last,
+    /// The one with the best validation loss.
+    Best,
+}
+
+/// The lock on a run that is being trained. The system takes it back when the process ends, however it
+/// ends.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl Run {
+    /// The run in `folder`, which need not be there yet.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// A folder for a new run called `name` under `root`: the name itself, or with the first free
+    /// number behind it.
+    pub fn free(root: &Path, name: &str) -> Self {
+        let mut folder = root.join(name);
+        let mut number = 2;
+        while folder.exists() {
+            folder = root.join(format!("{name}-{number}"));
+            number += 1;
+        }
+        Self { folder }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its name: that of the folder.
+    pub fn name(&self) -> String {
+        let name = self.folder.file_name();
+        name.map_or_else(|| self.folder.display().to_string(), |n| n.to_string_lossy().into())
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("config.toml")
+    }
+
+    /// The log, an object a line.
+    pub fn metrics(&self) -> PathBuf {
+        self.folder.join("metrics.jsonl")
+    }
+
+    /// The folder of sheets.
+    pub fn samples(&self) -> PathBuf {
+        self.folder.join("samples")
+    }
+
+    /// A checkpoint, which need not be there.
+    pub fn checkpoint(&self, which: Which) -> PathBuf {
+        self.folder.join("checkpoints").join(match which {
+            Which::Last => "last.vae",
+            Which::Best => "best.vae",
+        })
+    }
+
+    /// The checkpoint that readers use: `best.vae` if there was validation, else `last.vae`.
+    pub fn best_or_last(&self) -> PathBuf {
+        let best = self.checkpoint(Which::Best);
+        if best.is_file() { best } else { self.checkpoint(Which::Last) }
+    }
+
+    /// Whether a training has been here.
+    pub fn exists(&self) -> bool {
+        self.config().exists() || self.checkpoint(Which::Last).exists()
+    }
+
+    /// Makes the folders.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn create(&self) -> Result<(), TrainError> {
+        for folder in [self.folder.join("checkpoints"), self.samples()] {
+            fs::create_dir_all(&folder).map_err(|e| TrainError::io(&folder, e))?;
+        }
+        Ok(())
+    }
+
+    /// Locks the run for training.
+    ///
+    /// # Errors
+    /// If another training holds the lock, or the system refuses.
+    pub fn lock(&self) -> Result<RunLock, TrainError> {
+        let path = self.folder.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|e| TrainError::io(&path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(TrainError::Request(format!(
+                "{}: another training is under way in this folder; wait for it or choose another \
+                 --out",
+                self.folder.display()
+            ))),
+            Err(fs::TryLockError::Error(e)) => Err(TrainError::io(&path, e)),
+        }
+    }
+
+    /// Writes `config.toml`.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn write_config(&self, text: &str) -> Result<(), TrainError> {
+        fs::write(self.config(), text).map_err(|e| TrainError::io(&self.config(), e))
+    }
+
+    /// The last line of the log that is about `split`, if any.
+    pub fn last_metrics(&self, split: &str) -> Option<Map<String, Value>> {
+        let lines = BufReader::new(File::open(self.metrics()).ok()?).lines();
+        let objects = lines.map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok());
+        objects.filter(|o: &Map<String, Value>| o.get("split").is_some_and(|s| s == split)).last()
+    }
+
+    /// The runs under `root`, newest first: by the time of their last checkpoint.
+    pub fn all(root: &Path) -> Vec<Run> {
+        let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
+        let mut runs: Vec<(SystemTime, Run)> = entries
+            .filter_map(|entry| {
+                let run = Run::new(entry.ok()?.path());
+                let file = run.checkpoint(Which::Last);
+                Some((file.metadata().ok()?.modified().ok()?, run))
+            })
+            .collect();
+        runs.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| b.1.folder.cmp(&a.1.folder)));
+        runs.into_iter().map(|(_, run)| run).collect()
+    }
+}
+
+/// The observer that writes `metrics.jsonl`.
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    /// Goes on with the log of `run` after `step`: what a training that is resumed had logged later is
+    /// dropped, since it is about to happen again.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn open(run: &Run, step: u64) -> Result<Self, TrainError> {
+        let path = run.metrics();
+        let io = |e| TrainError::io(&path, e);
+        let mut kept = String::new();
+        if let Ok(old) = File::open(&path) {
+            for line in BufReader::new(old).lines() {
+                let line = line.map_err(io)?;
+                let parsed: Option<Value> = serde_json::from_str(&line).ok();
+                let at = parsed.as_ref().and_then(|v| v.get("step")).and_then(Value::as_u64);
+                if at.is_some_and(|at| at <= step) {
+                    kept.push_str(&line);
+                    kept.push('\n');
+                }
+            }
+        }
+        fs::write(&path, kept).map_err(io)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
+        Ok(Self { path, file })
+    }
+
+    fn line(&mut self, step: u64, epoch: u64, split: &str, values: &Metrics, speed: Option<f64>) -> Result<(), String> {
+        let mut object = Map::new();
+        object.insert("step".into(), json!(step));
+        object.insert("epoch".into(), json!(epoch));
+        object.insert("split".into(), json!(split));
+        for (name, value) in values {
+            object.insert(name.clone(), json!(value));
+        }
+        if let Some(speed) = speed {
+            object.insert("images_per_second".into(), json!(speed.round()));
+        }
+        let line = format!("{}\n", Value::Object(object));
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(|e| format!("{}: {e}; the log ends here", self.path.display()))
+    }
+}
+
+impl Observer for MetricsLog {
+    fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Step { step, epoch, values, images_per_second } => {
+                self.line(*step, *epoch, "step", values, Some(*images_per_second))
+            }
+            Event::Epoch { step, epoch, train, validation, images_per_second, .. } => {
+                self.line(*step, *epoch, "train", train, Some(*images_per_second))?;
+                match validation {
+                    Some(values) => self.line(*step, *epoch, "validation", values, None),
+                    None => Ok(()),
+                }
+            }
+            Event::Checkpoint { .. } | Event::Warning(_) => Ok(()),
+        }
+    }
+}
