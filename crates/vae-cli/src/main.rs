@@ -10,7 +10,7 @@ impl Observer for P { fn observe(&mut self, e: &Event<'_>) -> Result<(), String>
 }}
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let config = presets::resolve("mnist-mlp", &[Override::set(&format!("train.epochs={}", args[2])).unwrap()]).unwrap();
+    let config = presets::resolve("mnist-mlp", &args[2..].iter().map(|a| Override::set(a).unwrap()).collect::<Vec<_>>()).unwrap();
     let o = vae_data::source::Options { data_dir: Some("../shared/data".into()), ..Default::default() };
     let data = data::load(&config, &o).unwrap();
     let backend = Backend::open(&args[1]).unwrap();

@@ -51,11 +51,11 @@ const SEED: u64 = 28;
 const CENTRE: f32 = 14.0;
 
 /// The first `n` images of `part` (or all, if it has fewer), `[n, 1, 28, 28]`, white on black, with labels and factors.
+/// The set has no validation part: asked for it, this is empty.
 pub fn examples(part: Part, n: usize) -> Examples {
     let (stream, size) = match part {
         Part::Train => (Stream::new(SEED, "digits/train"), TRAIN),
         Part::Test => (Stream::new(SEED, "digits/test"), TEST),
-        // None is made; sources refuse to be asked for it.
         Part::Validation => (Stream::new(SEED, "digits/validation"), 0),
     };
     let n = n.min(size);

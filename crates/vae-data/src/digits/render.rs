@@ -6,7 +6,7 @@ use super::Point;
 pub const SIDE: usize = 28;
 
 /// How far from the edge of a line, in pixels, its fading begins and ends.
-const SOFT: f32 = 0.75;
+const SOFT: f32 = 0.625;
 
 /// A piece of a line: from one point to another, each with half the width of the line there, in pixels.
 pub type Piece = [(Point, f32); 2];
@@ -63,15 +63,15 @@ impl Ink {
 }
 
 /// How white a pixel is at `distance` outside of the edge: what a step edge becomes when averaged over one pixel
-/// and then over half a pixel. A line so blurred has the same ink wherever it lies between the pixels.
+/// and then over a quarter of one. A line so blurred has the same ink wherever it lies between the pixels.
 fn white(distance: f32) -> f32 {
     let tail = (SOFT - distance.abs()).max(0.0);
-    if distance.abs() < 0.25 {
+    if distance.abs() < 0.375 {
         0.5 - distance
     } else if distance > 0.0 {
-        tail * tail
+        2.0 * tail * tail
     } else {
-        1.0 - tail * tail
+        1.0 - 2.0 * tail * tail
     }
 }
 

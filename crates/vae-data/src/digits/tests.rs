@@ -72,6 +72,7 @@ fn an_image_does_not_depend_on_how_many_are_made() {
 fn asking_for_more_than_there_are_gives_all_of_them() {
     assert_eq!(examples(Part::Test, TEST + 1).len(), TEST);
     assert!(examples(Part::Train, 0).is_empty());
+    assert!(examples(Part::Validation, usize::MAX).is_empty());
 }
 
 #[test]
