@@ -56,6 +56,18 @@ impl Backend {
         }
     }
 
+    /// A CPU backend of this build, whichever comes first.
+    ///
+    /// # Errors
+    /// If there is none in this build.
+    pub fn any_cpu() -> Result<Self, TrainError> {
+        let name = NAMES.iter().find(|name| ["flex", "ndarray"].contains(*name));
+        let name = name.ok_or_else(|| {
+            TrainError::Failed("this build has no CPU backend: build it with flex".to_owned())
+        })?;
+        Self::open(name)
+    }
+
     fn auto() -> Result<Self, TrainError> {
         #[cfg(feature = "wgpu")]
         if gpu::adapters().iter().any(gpu::Adapter::is_real) {

@@ -177,6 +177,12 @@ impl Override {
         Self { key: key.to_owned(), value: value.to_string(), flag }
     }
 
+    /// The override of a flag whose value is a text, whatever it looks like.
+    pub fn text(flag: &str, key: &str, value: &str) -> Self {
+        let quoted = toml::Value::String(value.to_owned()).to_string();
+        Self { key: key.to_owned(), value: quoted, flag: format!("{flag} {value}") }
+    }
+
     /// From the argument of `--set`: `key.path=value`.
     ///
     /// # Errors

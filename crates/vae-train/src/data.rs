@@ -32,8 +32,8 @@ pub struct TrainingData {
     pub transform: Arc<Transform>,
     /// Which data this is.
     pub record: DataRecord,
-    /// Which set was chosen and why, where that was left open.
-    pub note: Option<String>,
+    /// Where it came from; more of it can be loaded from there.
+    pub resolved: Resolved,
 }
 
 /// Finds out which set the source of `config` is.
@@ -86,6 +86,6 @@ pub fn load(config: &TrainConfig, options: &Options) -> Result<TrainingData, Tra
         validation,
         transform: Arc::new(transform),
         record,
-        note: resolved.note,
+        resolved,
     })
 }

@@ -16,6 +16,7 @@ mod events;
 mod generate;
 mod noise;
 pub mod optimizer;
+pub mod parity;
 pub mod presets;
 mod run;
 pub mod schedule;

@@ -1,5 +1,7 @@
 //! The presets: every file of `configs/`, embedded.
 
+use std::path::Path;
+
 use crate::config::{Override, TrainConfig};
 use crate::error::TrainError;
 
@@ -27,7 +29,7 @@ pub fn resolve(name: &str, overrides: &[Override]) -> Result<TrainConfig, TrainE
     if let Some(text) = text(name) {
         return TrainConfig::from_toml(&format!("preset {name}"), text, overrides);
     }
-    let path = std::path::Path::new(name);
+    let path = Path::new(name);
     if !path.is_file() {
         let names: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
         return Err(TrainError::Request(format!(
@@ -35,6 +37,15 @@ pub fn resolve(name: &str, overrides: &[Override]) -> Result<TrainConfig, TrainE
             names.join(", ")
         )));
     }
+    resolve_file(path, overrides)
+}
+
+/// The configuration in the TOML file at `path`.
+///
+/// # Errors
+/// If it cannot be read or its content is wrong.
+pub fn resolve_file(path: &Path, overrides: &[Override]) -> Result<TrainConfig, TrainError> {
+    let name = path.display();
     // A configuration is a page of text; more than a mebibyte is none.
     let length = path.metadata().map_err(|e| TrainError::Request(format!("{name}: {e}")))?.len();
     if length > 1 << 20 {
@@ -42,7 +53,7 @@ pub fn resolve(name: &str, overrides: &[Override]) -> Result<TrainConfig, TrainE
     }
     let text =
         std::fs::read_to_string(path).map_err(|e| TrainError::Request(format!("{name}: {e}")))?;
-    TrainConfig::from_toml(name, &text, overrides)
+    TrainConfig::from_toml(&name.to_string(), &text, overrides)
 }
 
 #[cfg(test)]

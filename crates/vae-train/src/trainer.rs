@@ -126,7 +126,7 @@ impl Trainer {
             backend: backend.name.to_owned(),
             device: backend.note.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            note: data.note.clone(),
+            note: data.resolved.note.clone(),
         };
         Ok(Self {
             config,

@@ -10,7 +10,7 @@
 //! | factor | range | what it is |
 //! |---|---|---|
 //! | `class` | 0 to 9 | the digit |
-//! | `form` | 0 to 12 | how it is written: which of the digit's skeletons |
+//! | `form` | 0 to 11 at most | how it is written: which of the digit's skeletons |
 //! | `slant (degrees)` | -25 to 43, bell | by what angle uprights lean to the right before the whole is turned |
 //! | `rotation (degrees)` | -15 to 15, bell | by what angle the whole is turned clockwise |
 //! | `width (relative)` | 0.7 to 1.8, bell | what the form's widths are multiplied by |
@@ -20,7 +20,7 @@
 //! | `wobble (heights)` | 0.01 to 0.06, uniform | the standard deviation of the hand's error at each point |
 //! | `thickness (pixels)` | 1.3 to 5.5, mostly thin | the width of the line, on average along it |
 //! | `size (pixels)` | 18 to 20, uniform | the longer side of the box around the ink, but for trembling and pressure |
-//! | `shift_x (pixels)`, `shift_y (pixels)` | -0.75 to 0.75, uniform | how far right of and below pixel (14, 14) the centre of mass lies; further off (to 2) where ink would leave the image |
+//! | `shift_x (pixels)`, `shift_y (pixels)` | -0.75 to 0.75, uniform | how far right of and below pixel (14, 14) the centre of mass lies; up to 0.5 further off in the rare image that ink would otherwise leave |
 
 mod curve;
 mod hand;
@@ -88,12 +88,12 @@ pub fn examples(part: Part, n: usize) -> Examples {
     }
 }
 
-/// Writes one image. Corrects the hand's shift where ink would leave the image.
-fn write(hand: &mut Hand, numbers: &mut Sequence, image: &mut [u8]) {
+/// The lines that the hand draws, about the centre of the box around them.
+fn pieces(hand: &Hand, numbers: &mut Sequence) -> Vec<Piece> {
     let mut chains: Vec<Vec<Point>> =
         hand.strokes(numbers).iter().map(|stroke| curve::chain(stroke)).collect();
     scale(&mut chains, hand.size - hand.thickness);
-    let mut pieces: Vec<Piece> = Vec::with_capacity(128);
+    let mut pieces = Vec::with_capacity(128);
     for chain in &chains {
         // The pressure rises and falls along the stroke.
         let depth = numbers.range(0.0, 0.2);
@@ -112,6 +112,12 @@ fn write(hand: &mut Hand, numbers: &mut Sequence, image: &mut [u8]) {
             .collect();
         pieces.extend(nibs.windows(2).map(|pair| [pair[0], pair[1]]));
     }
+    pieces
+}
+
+/// Writes one image. Corrects the hand's shift where ink would leave the image.
+fn write(hand: &mut Hand, numbers: &mut Sequence, image: &mut [u8]) {
+    let pieces = pieces(hand, numbers);
     let centre = Ink::draw(&pieces, [CENTRE; 2]).centre();
     let shift = [&mut hand.shift_x, &mut hand.shift_y];
     let mut offset = [0.0; 2];

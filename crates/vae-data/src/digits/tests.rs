@@ -45,7 +45,10 @@ fn correlation(pairs: &[(f32, f32)]) -> f32 {
 
 #[test]
 fn the_images_are_the_same_bytes_on_every_machine() {
-    for (part, expected) in [(Part::Train, "TRAINHASH"), (Part::Test, "TESTHASH")] {
+    for (part, expected) in [
+        (Part::Train, "a068e029cf8d034a0ebdea3e6451235030ff65d49c1eeba6f36a77621c605a6a"),
+        (Part::Test, "5f7433c68d69b10861fc6f7321c731818e44b20a90c7b550b130df30d0973292"),
+    ] {
         let examples = examples(part, 2000);
         let mut hash = Sha256::new();
         let Values::Bytes(bytes) = &examples.values else { panic!("digits are bytes") };
@@ -123,7 +126,7 @@ fn every_factor_fills_its_documented_range() {
     let all = images(&examples(Part::Test, TEST));
     for (name, low, high) in [
         ("class", 0.0, 9.0),
-        ("form", 0.0, 12.0),
+        ("form", 0.0, 11.0),
         ("slant", -25.0, 43.0),
         ("rotation", -15.0, 15.0),
         ("width", 0.7, 1.8),
@@ -133,18 +136,18 @@ fn every_factor_fills_its_documented_range() {
         ("wobble", 0.01, 0.06),
         ("thickness", 1.3, 5.5),
         ("size", 18.0, 20.0),
-        ("shift_x", -2.0, 2.0),
-        ("shift_y", -2.0, 2.0),
+        ("shift_x", -1.25, 1.25),
+        ("shift_y", -1.25, 1.25),
     ] {
         let values = || all.iter().map(|(_, factors)| factors[factor(name)]);
         let (least, most) = (values().fold(f32::MAX, f32::min), values().fold(f32::MIN, f32::max));
         assert!(low <= least && most <= high, "{name}: {least} to {most}");
-        // Shifts reach their limits in rare cases only, bells their ends.
-        let reach = if name.starts_with("shift") { 0.7 } else { 0.8 * (high - low) };
+        // Bells seldom come near their ends, and shifts seldom leave their 1.5 pixels.
+        let reach = if name.starts_with("shift") { 1.45 } else { 0.8 * (high - low) };
         assert!(most - least >= reach, "{name}: {least} to {most}");
     }
     let beyond = all.iter().filter(|(_, f)| f[11].abs().max(f[12].abs()) > 0.75).count();
-    assert!(beyond < TEST / 50, "{beyond} images are off their place");
+    assert!(beyond < TEST / 500, "{beyond} images are off their place");
 }
 
 #[test]

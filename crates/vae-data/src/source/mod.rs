@@ -255,7 +255,7 @@ impl Resolved {
             Source::Path(path) if path.is_dir() => {
                 return folder::read(path, part, options.image_size, options.channels);
             }
-            Source::Path(path) => (path, array(path)?),
+            Source::Path(path) => (path, read_array(path)?),
             Source::IdxPair { images, labels } => (images, idx::pair(images, labels)?),
             Source::Curves => return Ok(curves::examples(part)),
             _ => return Ok(digits::examples(part, usize::MAX)),
@@ -266,8 +266,8 @@ impl Resolved {
     }
 }
 
-/// Reads a file of examples, whichever of the formats it is in.
-fn array(path: &Path) -> Result<Examples, DataError> {
+/// Reads a whole file of examples, in whichever of the formats it is: a `.npy` array or an IDX file.
+pub fn read_array(path: &Path) -> Result<Examples, DataError> {
     let mut input = bounded::Input::open(path)?;
     let mut start = [0; 1];
     let n = input.read(&mut start)?;

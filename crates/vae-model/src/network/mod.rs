@@ -30,6 +30,16 @@ impl Default for NetworkConfig {
 }
 
 impl NetworkConfig {
+    /// The network in a few characters, such as `mlp 400`.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Mlp(mlp) => {
+                let widths: Vec<String> = mlp.hidden.iter().map(usize::to_string).collect();
+                format!("mlp {}", widths.join("-")).trim_end().to_owned()
+            }
+        }
+    }
+
     /// Checks the settings found at `key`.
     pub fn validate(&self, key: &str) -> Result<(), ConfigError> {
         match self {

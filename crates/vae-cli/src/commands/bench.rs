@@ -1,0 +1,133 @@
+//! `bench`: training, evaluation and sampling speed on this machine.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::json;
+use vae_train::{Event, Generator, Judge, Observer, Override, Trainer, data, presets};
+
+use crate::args::BenchArgs;
+use crate::open;
+use crate::printer::{Printer, count, table};
+
+/// Laps that the timed steps are cut into; the median lap is quoted.
+const LAPS: usize = 8;
+
+/// Measures.
+pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
+    let lap_steps = args.steps.div_ceil(LAPS) as u64;
+    // The first lap warms up caches, buffers and a GPU's kernels, and is not counted.
+    let steps = lap_steps * (LAPS as u64 + 1);
+    let mut overrides = vec![
+        Override::text("bench", "data.source", "digits"),
+        Override::flag("bench", "train.log_every", lap_steps),
+        Override::flag("bench", "train.max_steps", steps),
+        Override::flag("bench", "train.epochs", 1_000_000),
+    ];
+    if let Some(n) = args.batch_size {
+        overrides.push(Override::flag("--batch-size", "train.batch_size", n));
+    }
+    for argument in &args.set {
+        overrides.push(Override::set(argument)?);
+    }
+    // A preset for data of another shape keeps its own.
+    let own = presets::resolve(&args.config, &[])?.data.source;
+    if own == "curves" {
+        overrides.retain(|o| o.key != "data.source");
+    }
+    let config = presets::resolve(&args.config, &overrides)?;
+    let backend = open::backend(&args.backend, printer)?;
+    let data = open::with_options(None, Some(&config.data), printer, |options| {
+        Ok(data::load(&config, options)?)
+    })?;
+    let mut trainer = Trainer::new(config.clone(), data.clone(), &backend)?;
+    let mut laps = Laps::default();
+    trainer.train(None, vec![&mut laps], &AtomicBool::new(false))?;
+    let training = laps.median();
+
+    let vae = trainer.vae();
+    let mut examples = (*data.train).clone();
+    examples.truncate(10_000);
+    let n = examples.len();
+    let judge = Judge {
+        examples: Arc::new(examples),
+        transform: Arc::clone(&data.transform),
+        device: backend.device.clone(),
+        seed: 0,
+    };
+    let evaluation = rate(n, || {
+        judge.objective(&vae, &config.objective);
+    });
+    let generator = Generator {
+        vae,
+        transform: Arc::clone(&data.transform),
+        device: backend.device.clone(),
+        seed: 0,
+    };
+    let sampling = rate(1_000, || {
+        generator.sample(1_000, false);
+    });
+
+    let row = |name: &str, rate: f64| {
+        vec![name.to_owned(), format!("{:>12}", count(rate as usize)), "images/s".to_owned()]
+    };
+    let rows = [row("training", training), row("evaluation", evaluation), row("sampling", sampling)];
+    let title = format!(
+        "{} on {} ({}), batch {}, median of {LAPS} laps of {lap_steps} steps",
+        args.config, backend.name, backend.note, config.train.batch_size
+    );
+    printer.result(&format!("{title}\n{}", table(&rows)), || {
+        json!({
+            "config": args.config,
+            "backend": backend.name,
+            "device": backend.note,
+            "batch_size": config.train.batch_size,
+            "steps": lap_steps * LAPS as u64,
+            "images_per_second": training.round(),
+            "evaluation_images_per_second": evaluation.round(),
+            "samples_per_second": sampling.round(),
+        })
+    })
+}
+
+/// Speed of each lap but the first.
+#[derive(Default)]
+struct Laps {
+    speeds: Vec<f64>,
+    warm: bool,
+}
+
+impl Laps {
+    fn median(&mut self) -> f64 {
+        self.speeds.sort_by(f64::total_cmp);
+        self.speeds.get(self.speeds.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+impl Observer for Laps {
+    fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
+        if let Event::Step { images_per_second, .. } = event {
+            if self.warm {
+                self.speeds.push(*images_per_second);
+            }
+            self.warm = true;
+        }
+        Ok(())
+    }
+}
+
+/// Images a second of `work`, which handles `n`: the median of five after one that is not counted.
+fn rate(n: usize, mut work: impl FnMut()) -> f64 {
+    work();
+    let mut times: Vec<f64> = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    n as f64 / times[2]
+}

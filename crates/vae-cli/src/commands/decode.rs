@@ -1,0 +1,33 @@
+//! `decode`: latent codes to data.
+
+use anyhow::Result;
+use vae_data::Values;
+
+use super::{Form, write, written};
+use crate::args::DecodeArgs;
+use crate::failure::request;
+use crate::open;
+use crate::printer::Printer;
+
+/// Decodes.
+pub fn run(args: &DecodeArgs, printer: &Printer) -> Result<()> {
+    Form::of(&args.out)?;
+    let codes = vae_data::source::read_array(&args.codes)?;
+    let (generator, _) = open::generator(&args.model, args.seed, printer)?;
+    let latent = generator.vae.config().latent;
+    let Values::Floats(z) = &codes.values else {
+        return Err(request(format!(
+            "{}: codes are floating-point numbers [n, {latent}], not bytes",
+            args.codes.display()
+        )));
+    };
+    if codes.shape.dims() != [latent] {
+        return Err(request(format!(
+            "{}: holds rows of shape {:?}, the model's codes are [n, {latent}]",
+            args.codes.display(),
+            codes.shape.dims()
+        )));
+    }
+    write(&args.out, generator.vae.input(), &generator.decode(z, args.draw), None)?;
+    written(printer, &args.out, codes.len())
+}

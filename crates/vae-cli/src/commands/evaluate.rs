@@ -1,0 +1,88 @@
+//! `evaluate`: what a model is worth on held-out data.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use serde_json::json;
+use vae_model::posterior::PosteriorConfig;
+use vae_train::{Evaluation, Judge, is_likelihood};
+
+use crate::args::EvaluateArgs;
+use crate::failure::request;
+use crate::open;
+use crate::printer::{Printer, count, table};
+
+/// Evaluates.
+pub fn run(args: &EvaluateArgs, printer: &Printer) -> Result<()> {
+    let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
+    let samples = args.samples.unwrap_or(0);
+    if samples > 0 {
+        if matches!(generator.vae.config().posterior, PosteriorConfig::Point(_)) {
+            return Err(request(
+                "--samples: a point posterior has no density to weight importance samples with",
+            ));
+        }
+        if !is_likelihood(&generator.vae, &generator.transform) {
+            return Err(request(
+                "--samples: there is no likelihood to estimate: the model was trained with a \
+                 cross-entropy on grey pixels or a squared error without its constant. Train with \
+                 --set data.pixels=stochastic (or binary), or with a gaussian likelihood and \
+                 squared_error = false",
+            ));
+        }
+    }
+    let (resolved, examples) = open::examples(&args.read, &checkpoint, printer)?;
+    let judge = Judge {
+        examples: Arc::new(examples),
+        transform: generator.transform,
+        device: generator.device,
+        seed: args.seed,
+    };
+    let bar = if printer.has_bar() && samples > 0 {
+        ProgressBar::new(judge.examples.len() as u64)
+    } else {
+        ProgressBar::hidden()
+    };
+    let result = judge.evaluate(&generator.vae, samples, &|done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    let text = report(&result, &format!("{} {}", resolved.name, args.read.split), samples);
+    printer.result(&text, || {
+        let mut object = json!(result);
+        object["data"] = json!(resolved.name);
+        object["split"] = json!(args.read.split);
+        if samples > 0 {
+            object["samples"] = json!(samples);
+        }
+        object
+    })
+}
+
+fn report(result: &Evaluation, data: &str, samples: usize) -> String {
+    let nats = |v: f64| format!("{v:10.3}");
+    let missing = || format!("{:>10}", "-");
+    let reconstruction = if result.likelihood {
+        "-log p(x|z)"
+    } else {
+        "a loss, no likelihood: its constant or the binary pixels are missing"
+    };
+    let row = |name: &str, value: String, what: &str| {
+        vec![name.to_owned(), value, what.to_owned()]
+    };
+    let mut rows = vec![
+        row("images", format!("{:>10}", count(result.images)), data),
+        row("neg_elbo", result.neg_elbo.map_or_else(missing, nats), "reconstruction + kl"),
+        row("reconstruction", nats(result.reconstruction), reconstruction),
+        row("kl", result.kl.map_or_else(missing, nats), "KL(q(z|x) || p(z))"),
+        row(
+            "active_units",
+            format!("{:>10}", format!("{}/{}", result.active_units, result.latent)),
+            "latent dimensions whose posterior mean varies over the data by more than 0.01",
+        ),
+    ];
+    if let (Some(nll), Some(error)) = (result.nll, result.nll_stderr) {
+        let what = format!("+- {error:.3}, -log p(x) from {samples} importance samples");
+        rows.push(row("nll", nats(nll), &what));
+    }
+    format!("{}\n(nats per image)", table(&rows))
+}

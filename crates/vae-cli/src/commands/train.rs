@@ -1,0 +1,217 @@
+//! `train`: from a preset or a TOML file to a run.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use serde_json::json;
+use vae_data::{Examples, Part, Source};
+use vae_train::{
+    Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, Which, data,
+    presets,
+};
+
+use crate::args::TrainArgs;
+use crate::failure::request;
+use crate::open::{self, RUNS};
+use crate::printer::{Printer, count};
+use crate::progress::{Console, RECONSTRUCTIONS, Sheets};
+
+/// Trains.
+pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
+    let overrides = overrides(args)?;
+    let (run, mut config) = plan(args, &overrides)?;
+    let folder = run.folder().to_owned();
+    if run.exists() && !args.resume {
+        // The lock tells a training under way from one that is done.
+        run.lock()?;
+        return Err(request(format!(
+            "{}: there is a run already; go on with it by --resume, or choose another --out",
+            folder.display()
+        )));
+    }
+
+    let backend = Backend::open(&args.backend.backend)?;
+    // A run that goes on is locked before it is read; the folder of a new one is not even made before
+    // its data is at hand.
+    let (mut lock, checkpoint) = match args.resume {
+        true => {
+            let lock = run.lock()?;
+            let last = Checkpoint::read(&run.checkpoint(Which::Last), &backend.device)?;
+            (Some(lock), Some(last))
+        }
+        false => (None, None),
+    };
+    if let Some(checkpoint) = &checkpoint
+        && config.data.source == Source::Auto.to_string()
+    {
+        // What `auto` stood for then, it stands for now.
+        config.data.source.clone_from(&checkpoint.config.data.source);
+    }
+    let data_dir = args.data_dir.data_dir.clone();
+    let (data, shown) = open::with_options(data_dir, Some(&config.data), printer, |options| {
+        let data = data::load(&config, options)?;
+        let mut shown = data.resolved.load(Part::Test, options)?;
+        shown.truncate(2 * RECONSTRUCTIONS);
+        Ok((data, shown))
+    })?;
+    config.data.source.clone_from(&data.record.source);
+    let source = data.resolved.note.clone().unwrap_or_else(|| data.record.source.clone());
+    printer.say(&format!("data: {source}; {} training examples", count(data.record.examples)));
+    printer.say(&format!("backend: {} on {}", backend.name, backend.note));
+
+    run.create()?;
+    if lock.is_none() {
+        lock = Some(run.lock()?);
+    }
+    let mut trainer = match checkpoint {
+        Some(checkpoint) => Trainer::resume(checkpoint, config.clone(), data.clone(), &backend)?,
+        None => Trainer::new(config.clone(), data.clone(), &backend)?,
+    };
+    run.write_config(&config.to_toml())?;
+    let (step, total) = (trainer.progress().step, trainer.total_steps());
+    printer.say(&format!(
+        "run: {}, {} of {} steps{}",
+        folder.display(),
+        count(step as usize),
+        count(total as usize),
+        if step > 0 { " done, going on" } else { " done" }
+    ));
+
+    let stop = stop_on_signal();
+    let mut log = MetricsLog::open(&run, step)?;
+    let mut console = Console::new(printer, step, total, config.train.epochs);
+    let mut sheets = sheets(&run, &config, shown, &data, &trainer, &backend);
+    let observers: Vec<&mut dyn vae_train::Observer> = vec![&mut log, &mut sheets, &mut console];
+    let ending = trainer.train(Some(&run), observers, &stop);
+    console.finish();
+    let ending = ending?;
+    if ending != Ending::Stopped
+        && let Err(why) = sheets.draw(trainer.progress().epoch, &trainer.vae())
+    {
+        printer.warn(&why);
+    }
+    conclude(&run, &trainer, ending, printer)?;
+    drop(lock);
+    Ok(())
+}
+
+fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
+    let mut all: Vec<Override> = Vec::new();
+    let numbers = [
+        ("--epochs", "train.epochs", args.epochs),
+        ("--max-steps", "train.max_steps", args.max_steps),
+        ("--batch-size", "train.batch_size", args.batch_size.map(|n| n as u64)),
+        ("--limit", "data.limit", args.limit.map(|n| n as u64)),
+        ("--seed", "train.seed", args.seed),
+    ];
+    for (flag, key, value) in numbers {
+        all.extend(value.map(|value| Override::flag(flag, key, value)));
+    }
+    all.extend(args.data.as_ref().map(|data| Override::text("--data", "data.source", data)));
+    for argument in &args.set {
+        all.push(Override::set(argument)?);
+    }
+    Ok(all)
+}
+
+/// Which run, with which configuration.
+fn plan(args: &TrainArgs, overrides: &[Override]) -> Result<(Run, TrainConfig)> {
+    if args.resume {
+        let run = match &args.out {
+            Some(folder) => Run::new(folder.clone()),
+            None => open::newest_run()?,
+        };
+        if !run.checkpoint(Which::Last).is_file() {
+            return Err(request(format!(
+                "{}: nothing to resume, it holds no checkpoint; leave --resume out to train anew",
+                run.folder().display()
+            )));
+        }
+        let config = match &args.config {
+            Some(name) => presets::resolve(name, overrides)?,
+            None => presets::resolve_file(&run.config(), overrides)?,
+        };
+        return Ok((run, config));
+    }
+    let name = args.config.as_deref().unwrap_or(presets::DEFAULT);
+    let config = presets::resolve(name, overrides)?;
+    let run = match &args.out {
+        Some(folder) => Run::new(folder.clone()),
+        None => {
+            let stem = Path::new(name).file_stem().map_or(name.into(), |s| s.to_string_lossy());
+            Run::free(Path::new(RUNS), &stem)
+        }
+    };
+    Ok((run, config))
+}
+
+fn sheets(
+    run: &Run,
+    config: &TrainConfig,
+    shown: Examples,
+    data: &data::TrainingData,
+    trainer: &Trainer,
+    backend: &Backend,
+) -> Sheets {
+    Sheets::new(
+        run.samples(),
+        config.train.sheet_every,
+        shown,
+        Arc::clone(&data.transform),
+        trainer.vae(),
+        backend.device.clone(),
+        config.train.seed,
+    )
+}
+
+/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
+fn stop_on_signal() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    // Where no handler can be set, Ctrl-C does what it always does, and the last checkpoint is whole.
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        crate::printer::complain("stopping: writing a checkpoint (once more to stop at once)");
+    });
+    stop
+}
+
+fn conclude(run: &Run, trainer: &Trainer, ending: Ending, printer: &Printer) -> Result<()> {
+    let folder = run.folder().display().to_string();
+    let progress = trainer.progress();
+    match ending {
+        Ending::Finished => printer.say(&format!(
+            "done after {} steps; now try: vae-cli sample --run {folder}",
+            count(progress.step as usize)
+        )),
+        Ending::Early => printer.say(&format!(
+            "stopped early: the validation loss was best after epoch {} and has not become better; \
+             best.vae holds those weights",
+            progress.best_epoch
+        )),
+        Ending::Stopped => printer.say(&format!(
+            "stopped after {} steps; go on with: vae-cli train --resume --out {folder}",
+            count(progress.step as usize)
+        )),
+    }
+    let last = run.last_metrics("train");
+    printer.result(&folder, || {
+        json!({
+            "run": folder,
+            "ending": match ending {
+                Ending::Finished => "finished",
+                Ending::Early => "early",
+                Ending::Stopped => "stopped",
+            },
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "train": last,
+            "validation": run.last_metrics("validation"),
+        })
+    })
+}
+

@@ -1,0 +1,148 @@
+//! Pictures: sheets of images, and of vectors as curves.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use image::{Rgb, RgbImage};
+
+/// Pixels between tiles.
+const GAP: u32 = 2;
+/// Tiles smaller than this are enlarged by whole factors, so that a person can see them.
+const LEAST: u32 = 48;
+/// Height and width of a vector's curve.
+const CURVE: (u32, u32) = (64, 128);
+const BACKGROUND: Rgb<u8> = Rgb([40, 44, 52]);
+
+/// A sheet under construction: tiles of one shape, row by row.
+pub struct Sheet {
+    dims: Vec<usize>,
+    columns: usize,
+    tiles: Vec<RgbImage>,
+    range: (f32, f32),
+}
+
+impl Sheet {
+    /// A sheet of examples of shape `dims` (`[c, h, w]` in [0, 1], or `[d]`).
+    pub fn new(dims: &[usize], columns: usize) -> Self {
+        Self { dims: dims.to_vec(), columns, tiles: Vec::new(), range: (-1.0, 1.0) }
+    }
+
+    /// As many columns as make a sheet of `n` tiles about square.
+    pub fn square(dims: &[usize], n: usize) -> Self {
+        Self::new(dims, (n as f64).sqrt().ceil() as usize)
+    }
+
+    /// For vectors: the lowest and highest number that curves must show.
+    pub fn cover(&mut self, values: &[f32]) {
+        for v in values.iter().filter(|v| v.is_finite()) {
+            self.range = (self.range.0.min(*v), self.range.1.max(*v));
+        }
+    }
+
+    /// Adds the examples in `values`, row by row.
+    pub fn extend(&mut self, values: &[f32]) {
+        let width: usize = self.dims.iter().product();
+        for row in values.chunks(width) {
+            let tile = match *self.dims {
+                [channels, height, width] => image_tile(row, channels, height, width),
+                _ => curve_tile(row, self.range),
+            };
+            self.tiles.push(tile);
+        }
+    }
+
+    /// Leaves the rest of the row that the last tile is in empty.
+    pub fn fill_row(&mut self) {
+        if let Some((w, h)) = self.tiles.first().map(RgbImage::dimensions) {
+            while self.tiles.len() % self.columns.max(1) != 0 {
+                self.tiles.push(RgbImage::from_pixel(w, h, BACKGROUND));
+            }
+        }
+    }
+
+    /// Writes the sheet as a PNG.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        self.draw().save(path).with_context(|| path.display().to_string())
+    }
+
+    fn draw(&self) -> RgbImage {
+        let (w, h) = self.tiles.first().map_or((1, 1), RgbImage::dimensions);
+        let columns = self.columns.clamp(1, self.tiles.len().max(1)) as u32;
+        let rows = (self.tiles.len() as u32).div_ceil(columns);
+        let size = |n: u32, tile: u32| GAP + n * (tile + GAP);
+        let mut sheet = RgbImage::from_pixel(size(columns, w), size(rows, h), BACKGROUND);
+        for (i, tile) in self.tiles.iter().enumerate() {
+            let (column, row) = (i as u32 % columns, i as u32 / columns);
+            let (x, y) = (GAP + column * (w + GAP), GAP + row * (h + GAP));
+            image::imageops::replace(&mut sheet, tile, i64::from(x), i64::from(y));
+        }
+        sheet
+    }
+}
+
+fn image_tile(row: &[f32], channels: usize, height: usize, width: usize) -> RgbImage {
+    let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
+    let factor = LEAST.div_ceil(height.max(width).max(1) as u32).max(1);
+    RgbImage::from_fn(width as u32 * factor, height as u32 * factor, |x, y| {
+        let at = (y / factor) as usize * width + (x / factor) as usize;
+        let channel = |c: usize| byte(row[(c % channels) * height * width + at]);
+        if channels == 3 { Rgb([channel(0), channel(1), channel(2)]) } else { Rgb([channel(0); 3]) }
+    })
+}
+
+/// A vector as a curve over its index, light on dark, with a line at 0.
+fn curve_tile(row: &[f32], (low, high): (f32, f32)) -> RgbImage {
+    let (height, width) = CURVE;
+    let y_of = |v: f32| (high - v.clamp(low, high)) / (high - low) * (height - 1) as f32;
+    let mut tile = RgbImage::from_pixel(width, height, Rgb([0; 3]));
+    for x in 0..width {
+        tile.put_pixel(x, y_of(0.0).round() as u32, Rgb([60; 3]));
+    }
+    let value = |x: u32| {
+        let at = x as f32 / (width - 1) as f32 * (row.len().max(1) - 1) as f32;
+        let (i, t) = (at.floor() as usize, at.fract());
+        let next = row[(i + 1).min(row.len() - 1)];
+        row[i] + t * (next - row[i])
+    };
+    for x in 0..width {
+        // Every row between this value and the next, so that steep parts stay connected.
+        let (a, b) = (y_of(value(x)), y_of(value((x + 1).min(width - 1))));
+        let (top, bottom) = (a.min(b).round() as u32, a.max(b).round() as u32);
+        for y in top..=bottom.min(height - 1) {
+            tile.put_pixel(x, y, Rgb([235; 3]));
+        }
+    }
+    tile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sheet_holds_every_tile_in_its_place() {
+        let mut sheet = Sheet::new(&[1, 1, 1], 2);
+        sheet.extend(&[0.0, 1.0, 0.5]);
+        let picture = sheet.draw();
+        let side = LEAST + GAP;
+        assert_eq!(picture.dimensions(), (GAP + 2 * side, GAP + 2 * side));
+        assert_eq!(picture.get_pixel(GAP, GAP), &Rgb([0; 3]));
+        assert_eq!(picture.get_pixel(GAP + side, GAP), &Rgb([255; 3]));
+        assert_eq!(picture.get_pixel(GAP, GAP + side), &Rgb([128; 3]));
+        assert_eq!(picture.get_pixel(GAP + side, GAP + side), &BACKGROUND);
+    }
+
+    #[test]
+    fn colours_keep_their_channels() {
+        let tile = image_tile(&[1.0, 0.0, 0.5], 3, 1, 1);
+        assert_eq!(tile.get_pixel(0, 0), &Rgb([255, 0, 128]));
+    }
+
+    #[test]
+    fn a_curve_is_high_where_its_vector_is() {
+        let tile = curve_tile(&[-1.0, 1.0], (-1.0, 1.0));
+        assert_eq!(tile.get_pixel(0, CURVE.0 - 1), &Rgb([235; 3]));
+        assert_eq!(tile.get_pixel(CURVE.1 - 1, 0), &Rgb([235; 3]));
+        assert_eq!(tile.get_pixel(0, 0), &Rgb([0; 3]));
+    }
+}
