@@ -1,0 +1,250 @@
+//! Wrong requests and broken files: exit code 2, a clear sentence, nothing lost, no panic.
+
+#![cfg(feature = "flex")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use vae_tests::Program;
+
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_vae-cli-tested"))
+}
+
+/// Arguments that train on some data, which is expected to be refused.
+fn train_on(data: &str) -> String {
+    format!("train --backend flex --data {data} --max-steps 1 --batch-size 1 --out runs/refused")
+}
+
+fn idx(magic: u32, dims: &[u32], body: &[u8]) -> Vec<u8> {
+    let mut bytes = magic.to_be_bytes().to_vec();
+    dims.iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+    bytes.extend(body);
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+const IMAGES: u32 = 0x803;
+const LABELS: u32 = 0x801;
+
+#[test]
+fn malformed_idx_files_are_refused_by_name() {
+    let program = program();
+    let body = vec![7; 12 * 4];
+    for (name, bytes, word) in [
+        ("empty.idx", vec![], "empty.idx"),
+        ("header.idx", idx(IMAGES, &[12, 2], &[]), "header.idx"),
+        ("body.idx", idx(IMAGES, &[12, 2, 2], &body[..40]), "body.idx"),
+        ("trailing.idx", idx(IMAGES, &[11, 2, 2], &body), "trailing.idx"),
+        ("lying.idx", idx(IMAGES, &[u32::MAX, u32::MAX, u32::MAX], &body), "lying.idx"),
+        ("huge.idx", idx(IMAGES, &[1 << 30, 28, 28], &body), "huge.idx"),
+        ("none.idx", idx(IMAGES, &[0, 28, 28], &[]), "none.idx"),
+        ("cut.gz", gzip(&idx(IMAGES, &[12, 2, 2], &body))[..30].to_vec(), "cut.gz"),
+        ("bomb.gz", gzip(&idx(IMAGES, &[12, 2, 2], &vec![0; 50 << 20])), "bomb.gz"),
+        ("noise.gz", b"\x1f\x8b not gzip at all".to_vec(), "noise.gz"),
+    ] {
+        std::fs::write(program.path(name), bytes).unwrap();
+        program.fails(2, &train_on(name), &[word]);
+    }
+    assert!(!program.path("runs/refused").exists(), "a refused request leaves no run behind");
+}
+
+#[test]
+fn images_and_labels_of_different_length_are_refused() {
+    let program = program();
+    std::fs::write(program.path("x.idx"), idx(IMAGES, &[12, 2, 2], &[7; 48])).unwrap();
+    std::fs::write(program.path("y.idx"), idx(LABELS, &[11], &[1; 11])).unwrap();
+    program.fails(2, &train_on("x.idx,y.idx"), &["12", "11", "y.idx"]);
+    // And of the same length they train.
+    std::fs::write(program.path("y.idx"), idx(LABELS, &[12], &[1; 12])).unwrap();
+    program.ok(&train_on("x.idx,y.idx"));
+}
+
+#[test]
+fn a_wrong_checksum_of_a_published_set_is_refused() {
+    let program = program();
+    let folder = program.path("sets/mnist");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["train-images-idx3", "t10k-images-idx3"] {
+        let bytes = gzip(&idx(IMAGES, &[2, 28, 28], &[0; 2 * 784]));
+        std::fs::write(folder.join(format!("{name}-ubyte.gz")), bytes).unwrap();
+    }
+    for name in ["train-labels-idx1", "t10k-labels-idx1"] {
+        let bytes = gzip(&idx(LABELS, &[2], &[0; 2]));
+        std::fs::write(folder.join(format!("{name}-ubyte.gz")), bytes).unwrap();
+    }
+    program.fails(2, &format!("{} --data-dir sets", train_on("mnist")), &["SHA-256"]);
+}
+
+#[test]
+fn folders_that_hold_no_or_broken_pictures_are_refused() {
+    let program = program();
+    std::fs::create_dir(program.path("empty")).unwrap();
+    program.fails(2, &train_on("empty"), &["empty"]);
+    std::fs::create_dir(program.path("pictures")).unwrap();
+    for i in 0..6 {
+        let picture = image::GrayImage::from_pixel(8, 8, image::Luma([i * 20]));
+        picture.save(program.path(&format!("pictures/{i}.png"))).unwrap();
+    }
+    program.ok(&format!("{} --epochs 1", train_on("pictures")));
+    std::fs::write(program.path("pictures/broken.png"), b"\x89PNG\r\n\x1a\nno picture").unwrap();
+    program.fails(2, "data show pictures", &["broken.png"]);
+}
+
+#[test]
+fn data_that_is_not_there_is_refused_with_what_there_is() {
+    let program = program();
+    program.fails(2, &train_on("nowhere"), &["nowhere", "digits", "mnist"]);
+    program.fails(2, &train_on("a.idx,b.idx"), &["a.idx"]);
+    std::fs::write(program.path("text.npy"), "no array").unwrap();
+    program.fails(2, &train_on("text.npy"), &["text.npy"]);
+}
+
+#[test]
+fn configurations_are_refused_with_line_and_valid_names() {
+    let program = program();
+    for (text, words) in [
+        ("[model]\nlatnet = 3\n", &["c.toml:2", "latnet", "latent"][..]),
+        ("[model]\nlatent = \"three\"\n", &["c.toml:2", "latent"]),
+        ("[model.prior]\nkind = \"vamp!\"\n", &["c.toml:2", "vamp!", "standard"]),
+        ("[train]\nbatch_size = -1\n", &["c.toml:2", "batch_size"]),
+        ("[model]\nlatent = 0\n", &["c.toml:2", "latent", "1 to"]),
+        ("[model]\nlatent = 3\n[model\n", &["c.toml:3"]),
+        ("[data]\npixels = \"gray\"\n", &["c.toml:2", "grey"]),
+        ("[model.encoder]\nhidden = [400, 99999999999]\n", &["c.toml:2", "hidden"]),
+    ] {
+        std::fs::write(program.path("c.toml"), text).unwrap();
+        program.fails(2, "train c.toml --backend flex --data digits", words);
+    }
+    program.fails(2, "train no-such-preset", &["no-such-preset", "mnist-mlp"]);
+    program.fails(2, "train --set model.latent", &["KEY.PATH=VALUE"]);
+    program.fails(2, "train --set model.latnet=3", &["--set model.latnet=3", "latent"]);
+    program.fails(2, "train --epochs 0 --data digits", &["--epochs 0", "at least 1"]);
+    program.fails(2, "train --epochs many", &["--epochs"]);
+    program.fails(2, "train --backend cuda9", &["cuda9", "flex"]);
+    assert!(!program.path("runs").exists());
+}
+
+#[test]
+fn a_batch_larger_than_the_data_is_refused() {
+    let program = program();
+    let arguments = "train --backend flex --data digits --limit 100 --batch-size 101";
+    program.fails(2, arguments, &["101", "100", "--batch-size"]);
+}
+
+#[test]
+fn likelihoods_and_data_that_do_not_go_together_are_refused() {
+    let program = program();
+    let vectors = "train --backend flex --data curves";
+    program.fails(2, vectors, &["bernoulli", "gaussian"]);
+    program.fails(2, "train --data digits --set data.scale=minmax", &["data.pixels"]);
+    program.fails(2, "train deep-mlp --set data.pixels=binary", &["data.scale"]);
+}
+
+#[test]
+fn without_any_run_the_command_to_type_is_printed() {
+    let program = program();
+    for command in ["sample", "reconstruct", "interpolate", "evaluate", "encode", "info"] {
+        program.fails(2, command, &["vae-cli train"]);
+    }
+    program.fails(2, "sample --run runs/nothing", &["runs/nothing"]);
+    program.fails(2, "train --resume", &["vae-cli train"]);
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints_are_refused() {
+    let program = program();
+    program.small_run();
+    let good = std::fs::read(program.path("runs/small/checkpoints/last.vae")).unwrap();
+    let try_bytes = |bytes: &[u8], words: &[&str]| {
+        std::fs::write(program.path("bad.vae"), bytes).unwrap();
+        program.fails(2, "sample --backend flex --run bad.vae", &[&["bad.vae"], words].concat());
+        program.fails(2, "info bad.vae", &["bad.vae"]);
+    };
+    try_bytes(&[], &["damaged"]);
+    try_bytes(&good[..7], &["damaged"]);
+    try_bytes(&good[..good.len() / 2], &["damaged"]);
+    try_bytes(&good[..good.len() - 1], &["damaged"]);
+    try_bytes(&[&good[..], b"more"].concat(), &["damaged"]);
+    try_bytes(&[0xff; 64], &["damaged"]);
+    // One bit, anywhere: in the length, in the header, in its texts, in the weights.
+    let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    for at in [0, 3, 12, header / 3, header / 2, header, header + 100, good.len() / 2, good.len() - 1]
+    {
+        let mut flipped = good.clone();
+        flipped[at] ^= 0x10;
+        try_bytes(&flipped, &[]);
+    }
+
+    let mut file = vae_model::ModelFile::read(&program.path("runs/small/checkpoints/last.vae"));
+    let file = file.as_mut().unwrap();
+    let path = program.path("bad.vae");
+    // Another architecture than its configuration says.
+    let mut other = file.clone();
+    let config = other.metadata["config"].replace("hidden = [400]", "hidden = [300]");
+    other.metadata.insert("config".into(), config);
+    other.write(&path).unwrap();
+    program.fails(2, "sample --backend flex --run bad.vae", &["another architecture", "[784, 300]"]);
+    // An input that would ask for more memory than there is.
+    let mut huge = file.clone();
+    huge.metadata.insert("input".into(), "[4294967295, 4294967295, 4294967295]".into());
+    huge.write(&path).unwrap();
+    program.fails(2, "sample --backend flex --run bad.vae", &["not possible"]);
+    let mut wide = file.clone();
+    wide.metadata.insert("input".into(), "[1, 4096, 4096]".into());
+    wide.write(&path).unwrap();
+    program.fails(2, "sample --backend flex --run bad.vae", &["another architecture"]);
+    // A newer format. The text is changed in place; the version is asked before the hash.
+    let text = String::from_utf8_lossy(&good[8..8 + header]).into_owned();
+    let at = 8 + text.find("\"version\":\"1\"").unwrap() + "\"version\":\"".len();
+    let mut newer = good.clone();
+    newer[at] = b'9';
+    try_bytes(&newer, &["newer", "update"]);
+    // A safetensors file of somebody else.
+    try_bytes(b"\x02\0\0\0\0\0\0\0{}", &["not a model of this program"]);
+}
+
+#[test]
+fn resuming_with_a_changed_configuration_is_refused() {
+    let program = program();
+    program.small_run();
+    let resume = "train --resume --out runs/small --backend flex";
+    for (flags, word) in [
+        ("--set model.latent=7", "model.latent"),
+        ("--seed 5", "train.seed"),
+        ("--batch-size 25", "train.batch_size"),
+        ("--limit 400", "data.limit"),
+        ("--data curves", "data.source"),
+        ("--set train.optimizer.learning_rate=0.1", "learning_rate"),
+    ] {
+        program.fails(2, &format!("{resume} {flags}"), &["cannot resume", word]);
+    }
+    program.fails(2, "train --out runs/small --data digits", &["--resume", "another --out"]);
+    // What may change, may.
+    program.ok(&format!("{resume} --epochs 2 --set train.log_every=1 -q"));
+}
+
+#[test]
+fn results_are_refused_where_they_make_no_sense() {
+    let program = program();
+    program.small_run();
+    program.fails(2, "sample --backend flex --out samples.jpg", &[".png", ".npy"]);
+    program.fails(2, "sample --backend flex --n 0", &["--n"]);
+    program.fails(2, "sample --backend flex --nearest --out x.npy", &["--nearest"]);
+    program.fails(2, "sample --backend flex --checkpoint best", &["data.validation"]);
+    program.fails(2, "interpolate --backend flex --from 0 --to 99999", &["99999"]);
+    program.fails(2, "encode --backend flex --out codes.png", &[".npy"]);
+    program.fails(2, "encode --backend flex --data curves", &["256", "28"]);
+    program.fails(2, "reconstruct --backend flex --split validation", &["validation"]);
+    program.ok("data show curves --n 3 --out rows.npy");
+    program.fails(2, "decode rows.npy --backend flex", &["256", "20"]);
+    program.fails(2, "decode nothing.npy --backend flex", &["nothing.npy"]);
+    program.fails(2, "data fetch everything", &["everything", "mnist"]);
+}

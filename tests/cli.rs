@@ -1,0 +1,270 @@
+//! The program end to end, as a stranger types it.
+
+#![cfg(feature = "flex")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use vae_tests::{Program, read_npy};
+
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_vae-cli-tested"))
+}
+
+#[test]
+fn a_run_leaves_what_the_documentation_says() {
+    let program = program();
+    let arguments = "train --backend flex --data digits --limit 1000 --epochs 2 --json \
+         --set data.validation=200 --set train.log_every=3";
+    let summary = program.ok(arguments).json();
+    assert_eq!(summary["run"], "runs/default");
+    assert_eq!(summary["ending"], "finished");
+    assert_eq!(summary["epoch"], 2);
+    assert!(summary["train"]["loss"].is_f64() && summary["validation"]["loss"].is_f64());
+    for file in [
+        "config.toml",
+        "metrics.jsonl",
+        "checkpoints/last.vae",
+        "checkpoints/best.vae",
+        "samples/epoch-0001-samples.png",
+        "samples/epoch-0002-reconstructions.png",
+    ] {
+        assert!(program.path("runs/default").join(file).is_file(), "{file}");
+    }
+    let log = std::fs::read_to_string(program.path("runs/default/metrics.jsonl")).unwrap();
+    for line in log.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        for key in ["step", "epoch", "loss", "reconstruction", "kl", "neg_elbo"] {
+            assert!(object[key].is_number(), "{key} in {line}");
+        }
+        assert!(["step", "train", "validation"].contains(&object["split"].as_str().unwrap()));
+        let has_speed = object["images_per_second"].is_number();
+        assert_eq!(has_speed, object["split"] != "validation", "{line}");
+    }
+
+    // A second one does not fall over the first.
+    let again = program.ok("train --backend flex --data digits --limit 200 --max-steps 1 --json");
+    assert_eq!(again.json()["run"], "runs/default-2");
+    let runs = program.ok("runs --json").json();
+    assert_eq!(runs["runs"][0]["run"], "runs/default-2");
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 2);
+    // And readers take the newest.
+    let info = program.ok("info --json").json();
+    assert_eq!(info["progress"]["step"], 1);
+    assert_eq!(info["run"]["backend"], "flex");
+}
+
+#[test]
+fn auto_says_which_data_it_chose() {
+    let program = program();
+    let outcome = program.ok("train --backend flex --limit 200 --max-steps 1");
+    let first = outcome.stderr.lines().next().unwrap();
+    assert!(first.starts_with("data: digits") || first.starts_with("data: mnist"), "{first}");
+    assert_eq!(outcome.stdout, "runs/default\n");
+}
+
+#[test]
+fn every_reader_reads_a_run() {
+    let program = program();
+    program.small_run();
+    program.ok("sample --n 10 --backend flex");
+    let sheet = image::open(program.path("samples.png")).unwrap();
+    assert!(sheet.width() > 100 && sheet.height() > 100);
+    program.ok("sample --n 10 --backend flex --nearest --out near.png");
+    program.ok("reconstruct --backend flex");
+    program.ok("interpolate --backend flex --n 2 --steps 5");
+    program.ok("interpolate --backend flex --random --n 2 --out random.png");
+    for file in ["near.png", "reconstructions.png", "interpolation.png", "random.png"] {
+        image::open(program.path(file)).unwrap();
+    }
+
+    program.ok("sample --n 10 --backend flex --out samples.npy");
+    let (shape, means) = read_npy(&program.path("samples.npy"));
+    assert_eq!(shape, [10, 1, 28, 28]);
+    assert!(means.iter().all(|v| (0.0..=1.0).contains(v)));
+    program.ok("sample --n 10 --backend flex --out same.npy");
+    assert_eq!(read_npy(&program.path("same.npy")).1, means);
+    program.ok("sample --n 10 --backend flex --seed 1 --out other.npy");
+    assert_ne!(read_npy(&program.path("other.npy")).1, means);
+    // The first samples do not depend on how many there are.
+    program.ok("sample --n 3 --backend flex --out few.npy");
+    let few = read_npy(&program.path("few.npy")).1;
+    assert!(few.iter().zip(&means).all(|(a, b)| (a - b).abs() < 1e-5));
+    program.ok("sample --n 10 --draw --backend flex --out draws.npy");
+    assert!(read_npy(&program.path("draws.npy")).1.iter().all(|v| *v == 0.0 || *v == 1.0));
+}
+
+#[test]
+fn encoding_and_decoding_is_reconstructing() {
+    let program = program();
+    program.small_run();
+    program.ok("encode --backend flex --limit 40");
+    let (shape, codes) = read_npy(&program.path("codes.npy"));
+    assert_eq!(shape, [40, 20]);
+    assert!(codes.iter().any(|z| z.abs() > 0.1));
+    program.ok("decode codes.npy --backend flex");
+    program.ok("reconstruct --backend flex --n 40 --out reconstructions.npy");
+    let (shape, decoded) = read_npy(&program.path("decoded.npy"));
+    assert_eq!(shape, [40, 1, 28, 28]);
+    assert_eq!(read_npy(&program.path("reconstructions.npy")), (shape, decoded));
+    program.ok("decode codes.npy --backend flex --out decoded.png");
+    image::open(program.path("decoded.png")).unwrap();
+}
+
+#[test]
+fn a_reconstruction_is_nearer_to_its_image_than_to_others() {
+    let program = program();
+    program.ok("train --backend flex --data digits --limit 6000 --epochs 3 --out runs/r -q");
+    program.ok("reconstruct --backend flex --n 100 --out made.npy");
+    program.ok("data show digits --split test --n 100 --out real.npy");
+    let (_, made) = read_npy(&program.path("made.npy"));
+    let real = npyz::NpyFile::new(std::fs::File::open(program.path("real.npy")).unwrap()).unwrap();
+    assert_eq!(real.shape(), [100, 1, 28, 28]);
+    let real: Vec<u8> = real.into_vec().unwrap();
+    let distance = |i: usize, j: usize| -> f32 {
+        let (a, b) = (&made[i * 784..][..784], &real[j * 784..][..784]);
+        a.iter().zip(b).map(|(a, b)| (a - f32::from(*b) / 255.0).powi(2)).sum()
+    };
+    let own = (0..100)
+        .filter(|i| (0..100).filter(|j| j != i).all(|j| distance(*i, *i) < distance(*i, j)))
+        .count();
+    assert!(own >= 90, "only {own} of 100");
+}
+
+#[test]
+fn evaluate_gives_the_keys_that_scripts_read() {
+    let program = program();
+    program.small_run();
+    let result = program.ok("evaluate --backend flex --limit 300 --json").json();
+    assert_eq!(result["images"], 300);
+    let value = |key: &str| result[key].as_f64().unwrap();
+    assert!((value("neg_elbo") - value("reconstruction") - value("kl")).abs() < 1e-3);
+    assert!(result["active_units"].is_u64());
+    // Cross-entropy on grey pixels is no likelihood, and has none to sample.
+    assert_eq!(result["likelihood"], false);
+    program.fails(2, "evaluate --backend flex --samples 10", &["grey", "data.pixels=stochastic"]);
+}
+
+#[test]
+fn binary_data_has_an_importance_sampled_likelihood() {
+    let program = program();
+    program.ok("train --backend flex --data digits --limit 2000 --epochs 2 --out runs/b -q \
+         --set data.pixels=binary");
+    let nll = |k: usize| {
+        let arguments = format!("evaluate --backend flex --limit 100 --samples {k} --json");
+        let result = program.ok(&arguments).json();
+        assert_eq!(result["likelihood"], true);
+        assert!(result["nll_stderr"].as_f64().unwrap() > 0.0);
+        (result["nll"].as_f64().unwrap(), result["neg_elbo"].as_f64().unwrap())
+    };
+    // A bound with more samples is tighter; with one it is the bound of evaluate.
+    let ((one, neg_elbo), (many, _)) = (nll(1), nll(200));
+    assert!((one - neg_elbo).abs() < 2.0, "{one} {neg_elbo}");
+    assert!(many < one - 0.5, "{many} {one}");
+}
+
+#[test]
+fn an_autoencoder_has_no_kl_and_its_samples_come_with_a_warning() {
+    let program = program();
+    program.ok("train autoencoder --backend flex --data digits --limit 1000 --epochs 2 -q");
+    let result = program.ok("evaluate --backend flex --limit 100 --json").json();
+    assert!(result["neg_elbo"].is_null() && result["kl"].is_null());
+    assert!(result["reconstruction"].is_f64());
+    program.ok("sample --n 4 --backend flex").says(&["warning: an autoencoder has no prior"]);
+    program.fails(2, "evaluate --backend flex --samples 5", &["no density"]);
+}
+
+#[test]
+fn vectors_train_like_images() {
+    let program = program();
+    program.ok("train deep-mlp --backend flex --limit 1000 --epochs 3 -q \
+         --set objective.average_decodings=2");
+    let result = program.ok("evaluate --backend flex --json").json();
+    assert_eq!(result["images"], 1000);
+    program.ok("sample --n 5 --backend flex --out s.npy");
+    assert_eq!(read_npy(&program.path("s.npy")).0, [5, 256]);
+    program.ok("sample --n 5 --backend flex --out s.png");
+    image::open(program.path("s.png")).unwrap();
+    // Averaged decodings bound nothing.
+    let log = std::fs::read_to_string(program.path("runs/deep-mlp/metrics.jsonl")).unwrap();
+    assert!(!log.contains("neg_elbo"));
+}
+
+#[test]
+fn data_is_shown_to_other_programs() {
+    let program = program();
+    program.ok("data show digits --n 50 --out x.npy --labels y.npy --factors f.npy");
+    let labels = std::fs::File::open(program.path("y.npy")).unwrap();
+    let labels: Vec<i64> = npyz::NpyFile::new(labels).unwrap().into_vec().unwrap();
+    let (shape, factors) = read_npy(&program.path("f.npy"));
+    let names: Vec<String> =
+        serde_json::from_slice(&std::fs::read(program.path("f.json")).unwrap()).unwrap();
+    assert_eq!(shape, [50, names.len() as u64]);
+    // The class is a factor, and is the label.
+    let class = names.iter().position(|n| n.contains("class")).unwrap();
+    for (row, label) in factors.chunks(names.len()).zip(&labels) {
+        assert_eq!(row[class] as i64, *label);
+    }
+    program.ok("data show digits");
+    image::open(program.path("data.png")).unwrap();
+    let sets = program.ok("data list --json").json();
+    assert!(sets["sets"].as_array().unwrap().iter().any(|s| s["name"] == "digits"));
+}
+
+#[test]
+fn presets_are_listed_and_printed() {
+    let program = program();
+    let list = program.ok("presets --json").json();
+    let names: Vec<&str> =
+        list["presets"].as_array().unwrap().iter().map(|p| p["preset"].as_str().unwrap()).collect();
+    for name in ["default", "autoencoder", "mnist-mlp", "mnist-tanh", "deep-mlp"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    let text = program.ok("presets mnist-tanh").stdout;
+    assert!(text.contains("output = \"tanh\""));
+    // What is printed is a configuration that trains.
+    std::fs::write(program.path("mine.toml"), text).unwrap();
+    program.ok("train mine.toml --backend flex --data digits --limit 200 --max-steps 2 -q");
+    assert!(program.path("runs/mine/config.toml").is_file());
+}
+
+#[test]
+fn bench_measures_and_doctor_examines() {
+    let program = program();
+    let bench = program.ok("bench --steps 8 --backend flex --json").json();
+    assert!(bench["images_per_second"].as_f64().unwrap() > 0.0);
+    let doctor = program.ok("doctor --json").json();
+    let flex = &doctor["backends"][0];
+    assert_eq!(flex["name"], "flex");
+    assert_eq!(flex["available"], true);
+}
+
+#[test]
+fn help_and_completions_are_results() {
+    let program = program();
+    for arguments in ["--help", "train --help", "sample --help", "data show --help"] {
+        let outcome = program.ok(arguments);
+        assert!(outcome.stdout.contains("Usage: vae-cli"), "{outcome:?}");
+    }
+    assert!(program.ok("completions bash").stdout.contains("reconstruct"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_flex_run_never_touches_the_gpu_and_a_missing_adapter_is_one_clear_sentence() {
+    let program = program();
+    let no_driver = |arguments: &str| {
+        let mut command = program.command(arguments);
+        let nowhere = program.path("no-driver.json");
+        command.env("VK_ICD_FILENAMES", &nowhere).env("VK_DRIVER_FILES", &nowhere);
+        vae_tests::outcome(command)
+    };
+    let flex = no_driver("train --backend flex --data digits --limit 200 --max-steps 2 -q");
+    assert_eq!(flex.code, 0, "{flex:?}");
+    let auto = no_driver("sample --n 4 -v");
+    assert_eq!(auto.code, 0, "{auto:?}");
+    if cfg!(all(target_os = "linux", feature = "wgpu")) {
+        auto.says(&["backend: flex on CPU; no GPU was found"]);
+        let wgpu = no_driver("sample --n 4 --backend wgpu");
+        assert_eq!(wgpu.code, 1, "{wgpu:?}");
+        wgpu.says(&["no graphics adapter", "--backend flex"]);
+    }
+}

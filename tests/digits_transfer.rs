@@ -1,0 +1,111 @@
+//! Are the built-in digits worth training on? A small CNN trained on them alone reads real MNIST, and
+//! one trained on MNIST reads them.
+
+#![cfg(feature = "flex")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::{AdamConfig, GradientsParams};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use vae_data::rng::Stream;
+use vae_data::source::Options;
+use vae_data::{Examples, ImageBatcher, Part, Pixels, Source, Transform};
+use vae_tests::data_dir;
+
+/// conv 16, conv 32, dense 128; ReLU and 2x2 pooling after each convolution.
+#[derive(Module, Debug)]
+struct Reader {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    pool: MaxPool2d,
+    dense: Linear,
+    output: Linear,
+}
+
+impl Reader {
+    fn new(device: &Device) -> Self {
+        Self {
+            conv1: Conv2dConfig::new([1, 16], [3, 3]).init(device),
+            conv2: Conv2dConfig::new([16, 32], [3, 3]).init(device),
+            pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
+            dense: LinearConfig::new(32 * 5 * 5, 128).init(device),
+            output: LinearConfig::new(128, 10).init(device),
+        }
+    }
+
+    /// Logits `[batch, 10]` of images `[batch, 784]`.
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let [n, _] = x.dims();
+        let x = self.pool.forward(relu(self.conv1.forward(x.reshape([n, 1, 28, 28]))));
+        let x = self.pool.forward(relu(self.conv2.forward(x)));
+        self.output.forward(relu(self.dense.forward(x.reshape([n, 32 * 5 * 5]))))
+    }
+}
+
+fn labels(examples: &Examples, indices: &[u32]) -> Vec<i64> {
+    let labels = examples.labels.as_ref().unwrap();
+    indices.iter().map(|i| i64::from(labels[*i as usize])).collect()
+}
+
+fn batcher(examples: &Arc<Examples>) -> ImageBatcher {
+    let transform = Arc::new(Transform::Pixels(Pixels::Grey));
+    ImageBatcher::new(Arc::clone(examples), transform, Stream::new(0, "unused"))
+}
+
+/// Trained on 20,000 images for three epochs.
+fn train(examples: Examples) -> Reader {
+    let device = Device::flex();
+    device.seed(0);
+    let mut examples = examples;
+    examples.truncate(20_000);
+    let examples = Arc::new(examples);
+    let training = device.clone().autodiff();
+    let mut reader = Reader::new(&training);
+    let mut optimizer = AdamConfig::new().init();
+    let loss = CrossEntropyLossConfig::new().init(&device);
+    for epoch in 0..3 {
+        let order = Stream::new(0, "order").derive(epoch).permutation(examples.len());
+        for batch in batcher(&examples).batches(order, 100, &device) {
+            let targets = labels(&examples, &batch.indices);
+            let n = targets.len();
+            let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n]), &device);
+            let loss = loss.forward(reader.forward(batch.x), targets);
+            let grads = GradientsParams::from_grads(loss.backward(), &reader);
+            reader = optimizer.step(1e-3, reader, grads);
+        }
+    }
+    reader.valid()
+}
+
+/// The share of `examples` that it reads right, in percent.
+fn accuracy(reader: &Reader, examples: Examples) -> f64 {
+    let examples = Arc::new(examples);
+    let order = (0..examples.len() as u32).collect();
+    let mut right = 0;
+    for batch in batcher(&examples).batches(order, 500, &Device::flex()) {
+        let read = reader.forward(batch.x).argmax(1).into_data();
+        let truth = labels(&examples, &batch.indices);
+        right += read.iter::<i64>().zip(truth).filter(|(a, b)| a == b).count();
+    }
+    100.0 * right as f64 / examples.len() as f64
+}
+
+#[test]
+fn what_is_learned_on_the_digits_holds_on_mnist_and_the_reverse() {
+    let Some(folder) = data_dir() else { return };
+    let options = Options { data_dir: Some(folder), ..Options::default() };
+    let load = |source: Source, part| source.resolve(&options).unwrap().load(part, &options).unwrap();
+    let on_mnist = accuracy(&train(load(Source::Digits, Part::Train)), load(Source::Mnist, Part::Test));
+    eprintln!("trained on digits, reads {on_mnist:.2} % of MNIST's test images");
+    let on_digits = accuracy(&train(load(Source::Mnist, Part::Train)), load(Source::Digits, Part::Test));
+    eprintln!("trained on MNIST, reads {on_digits:.2} % of the digits' test images");
+    assert!(on_mnist >= 85.0, "{on_mnist}");
+    assert!(on_digits >= 85.0, "{on_digits}");
+}

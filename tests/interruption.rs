@@ -1,0 +1,144 @@
+//! What happens to a run when the program is stopped, killed, locked out or left without room.
+
+#![cfg(all(unix, feature = "flex"))]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use vae_tests::{Program, outcome};
+
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_vae-cli-tested"))
+}
+
+const LONG: &str = "train --backend flex --data digits --limit 2000 --batch-size 20 --epochs 100000 \
+     --out runs/long --set train.sheet_every=0";
+
+/// Starts a training that would go on for hours and waits until its first checkpoint is there.
+fn start(program: &Program) -> Child {
+    let mut command = program.command(LONG);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let last = program.path("runs/long/checkpoints/last.vae");
+    while !last.exists() {
+        sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+fn step(program: &Program) -> u64 {
+    let info = program.ok("info runs/long --json").json();
+    info["progress"]["step"].as_u64().unwrap()
+}
+
+#[test]
+fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_from_there() {
+    let program = program();
+    let child = start(&program);
+    while !program.path("runs/long/metrics.jsonl").metadata().is_ok_and(|m| m.len() > 200) {
+        sleep(Duration::from_millis(20));
+    }
+    outcome({
+        let mut kill = Command::new("kill");
+        kill.args(["-INT", &child.id().to_string()]);
+        kill
+    });
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("--resume --out runs/long"), "{stderr}");
+    let stopped = step(&program);
+    assert!(stopped > 0);
+    let more = stopped + 5;
+    program.ok(&format!("train --resume --out runs/long --backend flex --max-steps {more} -q"));
+    assert_eq!(step(&program), more);
+    // Each step is in the log once.
+    let log = std::fs::read_to_string(program.path("runs/long/metrics.jsonl")).unwrap();
+    let mut steps: Vec<u64> = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|o| o["split"] == "step")
+        .map(|o| o["step"].as_u64().unwrap())
+        .collect();
+    let all = steps.len();
+    steps.dedup();
+    assert_eq!(steps.len(), all);
+    assert!(steps.is_sorted());
+}
+
+#[test]
+fn a_killed_training_leaves_a_checkpoint_that_loads() {
+    let program = program();
+    // Checkpoints come every few milliseconds here, so some kills fall into the writing of one.
+    for wait in [0, 10, 35, 80, 150, 230] {
+        let _ = std::fs::remove_dir_all(program.path("runs"));
+        let mut child = start(&program);
+        sleep(Duration::from_millis(wait));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let reached = step(&program);
+        let more = reached + 1;
+        program.ok(&format!("train --resume --out runs/long --backend flex --max-steps {more} -q"));
+    }
+}
+
+#[test]
+fn a_second_training_in_one_folder_is_refused() {
+    let program = program();
+    let mut child = start(&program);
+    for arguments in [LONG, "train --resume --out runs/long --backend flex"] {
+        program.fails(2, arguments, &["another training is under way", "runs/long"]);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The lock went with the process.
+    let more = step(&program) + 1;
+    program.ok(&format!("train --resume --out runs/long --backend flex --max-steps {more} -q"));
+}
+
+#[test]
+fn without_room_for_a_checkpoint_the_old_one_stays() {
+    let program = program();
+    program.small_run();
+    let before = std::fs::read(program.path("runs/small/checkpoints/last.vae")).unwrap();
+    // A limit on the size of files (512-byte or 1024-byte blocks) stands in for a full disk.
+    let mut shell = Command::new("sh");
+    program.isolate(&mut shell);
+    shell.arg("-c").arg(format!(
+        "trap '' XFSZ; ulimit -f 1000; exec {} train --resume --out runs/small --backend flex \
+         --epochs 2",
+        program.binary.display()
+    ));
+    let failed = outcome(shell);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    failed.says(&["last.vae"]);
+    let after = std::fs::read(program.path("runs/small/checkpoints/last.vae")).unwrap();
+    assert!(before == after);
+    assert!(!program.path("runs/small/checkpoints/last.vae.tmp").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_a_failure() {
+    let program = program();
+    std::fs::write(program.path("file"), "in the way").unwrap();
+    program.fails(
+        1,
+        "train --backend flex --data digits --limit 500 --max-steps 1 --out file/run",
+        &["file/run"],
+    );
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_training_and_names_step_and_term() {
+    let program = program();
+    let failed = program.fails(
+        1,
+        "train mnist-mlp --backend flex --data digits --limit 2000 --epochs 3 --out runs/wild \
+         --set train.optimizer.kind=sgd --set train.optimizer.learning_rate=1",
+        &["at step", "last good checkpoint"],
+    );
+    let named = ["reconstruction is", "kl is", "neg_elbo is"];
+    assert!(named.iter().any(|term| failed.stderr.contains(term)), "{failed:?}");
+    program.ok("info runs/wild");
+}

@@ -1,0 +1,166 @@
+//! Stopping anywhere and resuming gives the parameters of never stopping, to the bit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use vae_data::source::Options;
+use vae_model::parameters::parameters;
+use vae_tests::{config, on, trainer};
+use vae_train::{
+    Backend, Checkpoint, Ending, Event, Observer, Run, TrainConfig, Trainer, Which, data,
+};
+
+/// Everything that has a state: moments, a schedule, clipping, stochastic pixels, validation, warm-up,
+/// an uneven last batch.
+fn all_state(optimizer: &str, steps: u64) -> TrainConfig {
+    let mut sets = vec![
+        "data.source=digits".to_owned(),
+        "data.limit=1100".to_owned(),
+        "data.validation=100".to_owned(),
+        "data.pixels=stochastic".to_owned(),
+        "objective.warmup_epochs=2".to_owned(),
+        "train.batch_size=64".to_owned(),
+        "train.clip_norm=5".to_owned(),
+        "train.schedule.kind=cosine".to_owned(),
+        "train.schedule.epochs=3".to_owned(),
+        "train.schedule.last=1e-4".to_owned(),
+        "train.log_every=7".to_owned(),
+        format!("train.optimizer.kind={optimizer}"),
+        format!("train.max_steps={steps}"),
+    ];
+    if optimizer == "sgd" {
+        sets.push("train.optimizer.momentum=0.9".to_owned());
+        sets.push("train.optimizer.learning_rate=1e-3".to_owned());
+    }
+    config("mnist-mlp", &sets.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Sets the flag once so many steps are logged, as Ctrl-C does.
+struct StopAt<'a>(u64, &'a AtomicBool);
+
+impl Observer for StopAt<'_> {
+    fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
+        if let Event::Step { step, .. } = event
+            && *step >= self.0
+        {
+            self.1.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+fn check(backend: &Backend) {
+    let total = 45; // Sixteen steps make an epoch: two epochs and a part.
+    for optimizer in ["adam", "adamw", "sgd"] {
+        let whole_config = all_state(optimizer, total);
+        let mut whole = trainer(&whole_config, backend);
+        whole.train(None, vec![], &AtomicBool::new(false)).unwrap();
+        let expected = whole.snapshot();
+
+        // By a total that grows, in the middle of an epoch and at its end.
+        for stop in [1, 16, 23] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("part.vae");
+            let mut part = trainer(&all_state(optimizer, stop), backend);
+            part.train(None, vec![], &AtomicBool::new(false)).unwrap();
+            part.snapshot().write(&path).unwrap();
+            let resumed = resume(&path, &whole_config, backend);
+            assert_same(&resumed.snapshot(), &expected, &format!("{optimizer} at {stop}"));
+        }
+
+        // By being asked to stop.
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path().join("run"));
+        run.create().unwrap();
+        let mut part = trainer(&whole_config, backend);
+        let stop = AtomicBool::new(false);
+        let ending = part.train(Some(&run), vec![&mut StopAt(20, &stop)], &stop).unwrap();
+        assert_eq!(ending, Ending::Stopped);
+        let resumed = resume(&run.checkpoint(Which::Last), &whole_config, backend);
+        assert_same(&resumed.snapshot(), &expected, &format!("{optimizer}, asked to stop"));
+    }
+}
+
+fn resume(path: &std::path::Path, config: &TrainConfig, backend: &Backend) -> Trainer {
+    let checkpoint = Checkpoint::read(path, &backend.device).unwrap();
+    let data = data::load(config, &Options::default()).unwrap();
+    let mut resumed = Trainer::resume(checkpoint, config.clone(), data, backend).unwrap();
+    resumed.train(None, vec![], &AtomicBool::new(false)).unwrap();
+    resumed
+}
+
+fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
+    assert!(parameters(&found.vae) == parameters(&expected.vae), "parameters differ: {when}");
+    assert!(found.optimizer == expected.optimizer, "the optimizer differs: {when}");
+    assert_eq!(found.progress.step, expected.progress.step, "{when}");
+    assert_eq!(found.progress.best, expected.progress.best, "{when}");
+    let moved = parameters(&found.vae);
+    assert!(moved.values().any(|p| p.values.iter().any(|v| v.abs() > 1e-3)));
+}
+
+#[cfg(feature = "flex")]
+#[test]
+fn resuming_is_exact_on_flex() {
+    on("flex", check);
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn resuming_is_exact_on_ndarray() {
+    on("ndarray", check);
+}
+
+#[test]
+fn two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not() {
+    let backend = vae_tests::reference();
+    let run = |seed: &str| {
+        let sets = ["data.source=digits", "data.limit=640", "train.max_steps=8", seed];
+        let mut trainer = trainer(&config("mnist-mlp", &sets), &backend);
+        trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
+        parameters(&trainer.vae())
+    };
+    assert!(run("train.seed=1") == run("train.seed=1"));
+    assert!(run("train.seed=1") != run("train.seed=2"));
+}
+
+#[test]
+fn resuming_on_other_data_is_refused() {
+    let backend = vae_tests::reference();
+    let sets = ["data.source=digits", "data.limit=640", "train.max_steps=2"];
+    let config = config("mnist-mlp", &sets);
+    let checkpoint = trainer(&config, &backend).snapshot();
+    let mut other = data::load(&config, &Options::default()).unwrap();
+    other.record.fingerprint = "0123456789abcdef".to_owned();
+    let refused = Trainer::resume(checkpoint, config, other, &backend);
+    assert!(refused.is_err_and(|e| e.to_string().contains("other data")));
+}
+
+#[test]
+fn training_stops_early_and_keeps_the_best() {
+    let backend = vae_tests::reference();
+    // A learning rate of nearly nothing after the first epochs: the validation loss stands still.
+    let sets = [
+        "data.source=digits",
+        "data.limit=600",
+        "data.validation=100",
+        "train.batch_size=50",
+        "train.epochs=50",
+        "train.patience=3",
+        "train.schedule.kind=step",
+        "train.schedule.epochs=1",
+        "train.schedule.factor=1e-9",
+    ];
+    let config = config("mnist-mlp", &sets);
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::new(folder.path());
+    run.create().unwrap();
+    let mut trainer = trainer(&config, &backend);
+    let ending = trainer.train(Some(&run), vec![], &AtomicBool::new(false)).unwrap();
+    assert_eq!(ending, Ending::Early);
+    let progress = trainer.progress();
+    assert_eq!(progress.epoch, progress.best_epoch + 3);
+    let best = Checkpoint::read(&run.checkpoint(Which::Best), &backend.device).unwrap();
+    assert_eq!(best.progress.epoch, progress.best_epoch);
+    assert_eq!(run.best_or_last(), run.checkpoint(Which::Best));
+}
