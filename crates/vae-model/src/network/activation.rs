@@ -27,7 +27,9 @@ impl Activation {
             Self::Relu => activation::relu(x),
             Self::LeakyRelu => activation::leaky_relu(x, 0.01),
             Self::Tanh => x.tanh(),
-            Self::Elu => activation::elu(x, 1.0),
+            // Burn's own `elu` takes exp of all of x: its slope is no number from x = 89 on, where exp
+            // overflows, although that branch is not taken.
+            Self::Elu => activation::relu(x.clone()) + x.clamp_max(0.0).exp().sub_scalar(1.0),
             Self::Silu => activation::silu(x),
         }
     }
