@@ -112,7 +112,7 @@ fn encoding_and_decoding_is_reconstructing() {
 #[test]
 fn a_reconstruction_is_nearer_to_its_image_than_to_others() {
     let program = program();
-    program.ok("train --backend flex --data digits --limit 6000 --epochs 3 --out runs/r -q");
+    program.ok("train --backend flex --data digits --limit 30000 --epochs 3 --out runs/r -q");
     program.ok("reconstruct --backend flex --n 100 --out made.npy");
     program.ok("data show digits --split test --n 100 --out real.npy");
     let (_, made) = read_npy(&program.path("made.npy"));

@@ -174,6 +174,7 @@ impl ModelFile {
         }
         let config = Section::document(text("config")?)
             .and_then(|mut document| VaeConfig::read(document.section("model")?))
+            .and_then(|config| config.validate().map(|()| config))
             .map_err(|e| format!("its configuration: {e}"))?;
         build_stored(self.section("model"), device, |init| config.build(&input, init))
             .map_err(|why| format!("of another architecture than its configuration says: {why}"))

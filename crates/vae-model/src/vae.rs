@@ -45,7 +45,7 @@ impl Default for VaeConfig {
 }
 
 impl VaeConfig {
-    /// Reads a `[model]` table; what it leaves out has its default.
+    /// Reads a `[model]` table; what it leaves out has its default. Values are not [validated](Self::validate).
     pub fn read(section: Option<Section<'_>>) -> Result<Self, ConfigError> {
         let Some(mut section) = section else { return Ok(Self::default()) };
         let encoder: NetworkConfig = section.choice("encoder")?;
@@ -59,7 +59,6 @@ impl VaeConfig {
             likelihood: section.choice("likelihood")?,
         };
         section.finish()?;
-        config.validate()?;
         Ok(config)
     }
 

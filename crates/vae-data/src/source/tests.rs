@@ -280,7 +280,9 @@ fn the_list_tells_where_each_set_is() {
 /// Sums of pixels and labels as Python's `sum` over the bytes that its `gzip` module unpacks gives them.
 #[test]
 fn the_published_files_hold_what_another_reader_finds_in_them() {
-    let Some(data_dir) = std::env::var_os("VAE_DATA_DIR").map(PathBuf::from) else { return };
+    let Some(data_dir) = std::env::var_os("VAE_DATA_DIR") else { return };
+    // Tests run in the folder of their package; a relative path is meant from that of the workspace.
+    let data_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(data_dir);
     let options =
         Options { data_dir: Some(data_dir), cache_dir: None, offline: true, ..Options::default() };
     let sum = |examples: &Examples| match &examples.values {
