@@ -360,7 +360,7 @@ pub struct ShowArgs {
     #[arg(long, default_value = "train", value_name = "PART", value_parser = ["train", "validation", "test"])]
     pub split: String,
     /// How many; left out, 100 for a sheet and all for arrays.
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, alias = "limit", value_name = "N", value_parser = count)]
     pub n: Option<usize>,
     /// A .png sheet (sorted by class), or a .npy array of the stored values (u8 [n, c, h, w], vectors
     /// f32 [n, d]).

@@ -207,3 +207,67 @@ fn hash_position(bytes: &[u8], hash: &str) -> Option<usize> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> ModelFile {
+        let tensor = Stored { shape: vec![2, 1], values: vec![f32::MIN_POSITIVE, -0.0] };
+        ModelFile {
+            metadata: [("input".to_owned(), "[2]".to_owned())].into(),
+            tensors: [("model.a".to_owned(), tensor.clone()), ("other.b".to_owned(), tensor)]
+                .into(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_to_the_bit() {
+        let read = ModelFile::from_bytes(small().to_bytes().unwrap()).unwrap();
+        assert_eq!(read.tensors, small().tensors);
+        assert_eq!(read.tensors["model.a"].values[1].to_bits(), (-0.0f32).to_bits());
+        assert_eq!(read.metadata["input"], "[2]");
+        assert_eq!(read.section("model").keys().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn a_model_file_is_a_safetensors_file() {
+        let bytes = small().to_bytes().unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.tensor("model.a").unwrap().shape(), [2, 1]);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let good = small().to_bytes().unwrap();
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                assert!(ModelFile::from_bytes(bad).is_err(), "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_noticed() {
+        let good = small().to_bytes().unwrap();
+        for length in 0..good.len() {
+            assert!(ModelFile::from_bytes(good[..length].to_vec()).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_other() {
+        let folder = std::env::temp_dir().join(format!("vae-model-file-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("m.vae");
+        small().write(&path).unwrap();
+        let old = fs::read(&path).unwrap();
+        // The temporary name is taken by a folder, so that nothing can be written under it.
+        fs::create_dir(folder.join("m.vae.tmp")).unwrap();
+        assert!(matches!(small().write(&path), Err(FileError::Io { .. })));
+        assert_eq!(fs::read(&path).unwrap(), old);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

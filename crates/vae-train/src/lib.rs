@@ -32,3 +32,8 @@ pub use generate::Generator;
 pub use noise::{KeyedNoise, Phase};
 pub use run::{MetricsLog, Run, RunLock, Which};
 pub use trainer::{Ending, Trainer};
+
+/// The examples of the README, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

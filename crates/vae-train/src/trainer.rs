@@ -182,6 +182,7 @@ impl Trainer {
         let total = self.total_steps();
         while self.progress.step < total {
             if self.has_stalled() {
+                self.checkpoint(run, Which::Last, &mut observers)?;
                 return Ok(Ending::Early);
             }
             self.clock.start();
