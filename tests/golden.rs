@@ -400,10 +400,10 @@ fn five_steps_of_every_optimizer_end_where_pytorchs_do() {
             assert_close(&format!("{name}: loss {step}"), &total, &[*golden], SINGLE);
             let mut grads = GradientsParams::from_grads(loss.total.backward(), &vae);
             if clip > 0.0 {
-                grads = clip_global_norm(&vae, grads, clip);
+                grads = clip_global_norm(&vae, vec![grads], clip);
             }
             let rate = config.learning_rate() / (1.0 + 0.3 * step as f64);
-            vae = optimizer.step(rate, vae, grads);
+            vae = optimizer.step(rate, vae, vec![grads]);
         }
         let after = parameters(&vae.valid());
         let after = after

@@ -56,6 +56,11 @@ impl Backend {
         }
     }
 
+    /// Whether it computes on the cores of the processor, which replicas can share out.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.name, "flex" | "ndarray")
+    }
+
     /// A CPU backend of this build, whichever comes first.
     ///
     /// # Errors

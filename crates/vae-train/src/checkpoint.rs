@@ -40,6 +40,8 @@ pub struct RunRecord {
     pub backend: String,
     /// What that ran on.
     pub device: String,
+    /// How many replicas shared each batch.
+    pub replicas: usize,
     /// Version of the program.
     pub version: String,
     /// What was chosen in place of something asked for or left open, and why.

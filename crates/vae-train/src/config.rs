@@ -72,6 +72,9 @@ pub struct LoopConfig {
     pub max_steps: Option<u64>,
     /// Examples a step.
     pub batch_size: usize,
+    /// Copies of the model that share each batch, working at the same time; 0 chooses what suits the
+    /// machine, and a run then keeps that number. Results depend on it by rounding only.
+    pub replicas: usize,
     /// Seed of everything random.
     pub seed: u64,
     /// Largest joint norm of the gradients; 0 for no clipping.
@@ -96,6 +99,7 @@ impl Default for LoopConfig {
             epochs: 20,
             max_steps: None,
             batch_size: 128,
+            replicas: 0,
             seed: 0,
             clip_norm: 0.0,
             patience: 0,
@@ -108,6 +112,9 @@ impl Default for LoopConfig {
     }
 }
 
+/// More replicas than this are a slip of the keyboard.
+const MAX_REPLICAS: usize = 256;
+
 impl LoopConfig {
     fn read(section: Option<Section<'_>>) -> Result<Self, ConfigError> {
         let default = Self::default();
@@ -116,6 +123,7 @@ impl LoopConfig {
             epochs: s.value("epochs")?.unwrap_or(default.epochs),
             max_steps: s.value("max_steps")?,
             batch_size: s.value("batch_size")?.unwrap_or(default.batch_size),
+            replicas: s.value("replicas")?.unwrap_or(default.replicas),
             seed: s.value("seed")?.unwrap_or(default.seed),
             clip_norm: s.value("clip_norm")?.unwrap_or(default.clip_norm),
             patience: s.value("patience")?.unwrap_or(default.patience),
@@ -144,6 +152,10 @@ impl LoopConfig {
         if self.epochs > 10_000_000 {
             let why = format!("must be at most 10000000, not {}", self.epochs);
             return Err(ConfigError::new("train.epochs", why));
+        }
+        if self.replicas > MAX_REPLICAS {
+            let why = format!("must be at most {MAX_REPLICAS}, not {}", self.replicas);
+            return Err(ConfigError::new("train.replicas", why));
         }
         // TOML has no unsigned numbers of 64 bits.
         if i64::try_from(self.seed).is_err() {
@@ -279,6 +291,11 @@ impl TrainConfig {
         if self.data.limit == Some(0) {
             return Err(ConfigError::new("data.limit", "must be at least 1"));
         }
+        if self.train.replicas > 1 && self.objective.couples_images() {
+            let why = "this objective looks at the images of a batch together, which needs one \
+                       replica: leave replicas out or set it to 1";
+            return Err(ConfigError::new("train.replicas", why));
+        }
         let (low, high) = self.model.likelihood.range();
         if self.data.pixels == Pixels::Signed && low > -1.0 {
             let why = format!(
@@ -301,7 +318,7 @@ impl TrainConfig {
     }
 
     /// Whether a run with this configuration may go on with `new`: totals may grow, logging may
-    /// change, nothing else.
+    /// change, and a number of replicas that is left open stays the run's; nothing else.
     ///
     /// # Errors
     /// Naming the first key that differs.
@@ -312,6 +329,9 @@ impl TrainConfig {
         comparable.train.log_every = self.train.log_every;
         comparable.train.checkpoint_every = self.train.checkpoint_every;
         comparable.train.sheet_every = self.train.sheet_every;
+        if new.train.replicas == 0 {
+            comparable.train.replicas = self.train.replicas;
+        }
         let (old, new) = (self.to_toml(), comparable.to_toml());
         match difference(&old, &new) {
             None => Ok(()),
@@ -517,6 +537,7 @@ mod tests {
             ("objective.beta=2.0", "objective.beta"),
             ("data.limit=100", "data.limit"),
             ("train.seed=1", "train.seed"),
+            ("train.replicas=3", "train.replicas"),
             ("train.optimizer.learning_rate=0.01", "train.optimizer.learning_rate"),
         ] {
             let refusal = old.may_resume_with(&config("", &[set])).unwrap_err().to_string();

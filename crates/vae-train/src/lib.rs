@@ -18,6 +18,7 @@ mod noise;
 pub mod optimizer;
 pub mod parity;
 pub mod presets;
+mod replicas;
 mod run;
 pub mod schedule;
 mod trainer;
@@ -30,6 +31,7 @@ pub use evaluate::{Evaluation, Judge, is_likelihood};
 pub use events::{Event, Metrics, Observer};
 pub use generate::Generator;
 pub use noise::{KeyedNoise, Phase};
+pub use replicas::{Replicas, Share};
 pub use run::{MetricsLog, Run, RunLock, Which};
 pub use trainer::{Ending, Trainer};
 

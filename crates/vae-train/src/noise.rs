@@ -42,6 +42,11 @@ impl KeyedNoise {
         Self { step, ..self }
     }
 
+    /// The noise of a part of its images: those from `first` on.
+    pub fn from_image(self, first: usize) -> Self {
+        Self { first_image: self.first_image + first as u32, ..self }
+    }
+
     fn fill(
         &self,
         purpose: &str,

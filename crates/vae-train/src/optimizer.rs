@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::{
     Adam, AdamConfig, AdamW, AdamWConfig, GradientsParams, Optimizer as Rule, RecordState, Sgd,
     SgdConfig, StateSink, StateSource,
@@ -203,8 +203,9 @@ pub struct OptimizerState {
 }
 
 impl Optimizer {
-    /// One step on every parameter that has a gradient.
-    pub fn step<M: Module>(&mut self, lr: f64, module: M, grads: GradientsParams) -> M {
+    /// One step on every parameter that has a gradient: the sum of those that `grads` have for it, added
+    /// up in their order.
+    pub fn step<M: Module>(&mut self, lr: f64, module: M, grads: Vec<GradientsParams>) -> M {
         match self {
             Self::Adam(o) => o.step(lr, module, grads),
             Self::AdamW(o) => o.step(lr, module, grads),
@@ -244,7 +245,7 @@ impl<R: Rule> Stateful<R> {
         Self { rule, states: BTreeMap::new() }
     }
 
-    fn step<M: Module>(&mut self, lr: f64, module: M, grads: GradientsParams) -> M {
+    fn step<M: Module>(&mut self, lr: f64, module: M, grads: Vec<GradientsParams>) -> M {
         module.map(&mut Step { path: Path::default(), lr, grads, optimizer: self })
     }
 
@@ -292,7 +293,7 @@ impl<R: Rule> Stateful<R> {
 struct Step<'a, R> {
     path: Path,
     lr: f64,
-    grads: GradientsParams,
+    grads: Vec<GradientsParams>,
     optimizer: &'a mut Stateful<R>,
 }
 
@@ -306,7 +307,7 @@ impl<R: Rule> ModuleMapper for Step<'_, R> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(grad) = self.grads.remove::<D>(param.id) else { return param };
+        let Some(grad) = take_sum::<D>(&mut self.grads, param.id) else { return param };
         let path = self.path.to_string();
         let state = self.optimizer.states.remove(&path);
         let state = state.and_then(|s| s.downcast::<R::State<D>>().ok()).map(|s| *s);
@@ -371,47 +372,53 @@ impl<R: Rule> ModuleVisitor for Unflatten<'_, R> {
     }
 }
 
-/// Scales all gradients so that their joint Euclidean norm is at most `max_norm` (Pascanu et al. 2013).
+/// Takes what `grads` have for one parameter, added up in their order.
+fn take_sum<const D: usize>(grads: &mut [GradientsParams], id: ParamId) -> Option<Tensor<D>> {
+    grads.iter_mut().filter_map(|grads| grads.remove::<D>(id)).reduce(|sum, grad| sum + grad)
+}
+
+/// Adds up `grads` and scales the sums so that their joint Euclidean norm is at most `max_norm` (Pascanu et al. 2013).
 /// Burn's own clipping is per parameter.
 pub fn clip_global_norm<M: Module>(
     module: &M,
-    grads: GradientsParams,
+    grads: Vec<GradientsParams>,
     max_norm: f64,
 ) -> GradientsParams {
-    struct Norm<'a> {
-        grads: &'a GradientsParams,
-        sum: Option<Tensor<1>>,
+    struct Sum {
+        from: Vec<GradientsParams>,
+        to: GradientsParams,
+        square: Option<Tensor<1>>,
     }
-    impl ModuleVisitor for Norm<'_> {
+    impl ModuleVisitor for Sum {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(grad) = self.grads.get::<D>(param.id) {
-                let square = grad.square().sum();
-                self.sum = Some(match self.sum.take() {
+            if let Some(grad) = take_sum::<D>(&mut self.from, param.id) {
+                let square = grad.clone().square().sum();
+                self.square = Some(match self.square.take() {
                     Some(sum) => sum + square,
                     None => square,
                 });
+                self.to.register(param.id, grad);
             }
         }
     }
     struct Scale {
-        from: GradientsParams,
-        to: GradientsParams,
+        grads: GradientsParams,
         factor: Tensor<1>,
     }
     impl ModuleVisitor for Scale {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(grad) = self.from.remove::<D>(param.id) {
+            if let Some(grad) = self.grads.remove::<D>(param.id) {
                 let factor = self.factor.clone().reshape([1; D]);
-                self.to.register(param.id, grad * factor);
+                self.grads.register(param.id, grad * factor);
             }
         }
     }
-    let mut norm = Norm { grads: &grads, sum: None };
-    module.visit(&mut norm);
-    let Some(square) = norm.sum else { return grads };
+    let mut sum = Sum { from: grads, to: GradientsParams::new(), square: None };
+    module.visit(&mut sum);
+    let Some(square) = sum.square else { return sum.to };
     // PyTorch's form: max / (norm + 1e-6), at most 1.
     let factor = square.sqrt().add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
-    let mut scale = Scale { from: grads, to: GradientsParams::new(), factor };
+    let mut scale = Scale { grads: sum.to, factor };
     module.visit(&mut scale);
-    scale.to
+    scale.grads
 }

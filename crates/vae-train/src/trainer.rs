@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use vae_data::ImageBatcher;
 use vae_data::rng::Stream;
@@ -20,6 +19,7 @@ use crate::evaluate::Judge;
 use crate::events::{Event, Metrics, Observer, Observers};
 use crate::noise::{KeyedNoise, Phase};
 use crate::optimizer::{Optimizer, clip_global_norm};
+use crate::replicas::{self, Replicas};
 use crate::run::{Run, Which};
 use crate::schedule::Schedule;
 
@@ -40,14 +40,22 @@ pub struct Trainer {
     data: TrainingData,
     device: Device,
     vae: Vae,
+    replicas: Replicas,
     optimizer: Optimizer,
     schedule: Schedule,
     progress: Progress,
     record: RunRecord,
-    /// Loss and terms of steps that have not been looked at yet, and their batch sizes.
-    pending: Vec<(Tensor<1>, usize)>,
+    /// Loss and terms of shares of batches that have not been looked at yet.
+    pending: Vec<(Origin, Tensor<1>)>,
     names: Vec<&'static str>,
     clock: Clock,
+}
+
+/// Where a value of the loss comes from.
+#[derive(Clone, Copy)]
+struct Origin {
+    step: u64,
+    images: usize,
 }
 
 impl Trainer {
@@ -73,11 +81,14 @@ impl Trainer {
     /// If the configuration or the data differ from the run's.
     pub fn resume(
         checkpoint: Checkpoint,
-        config: TrainConfig,
+        mut config: TrainConfig,
         data: TrainingData,
         backend: &Backend,
     ) -> Result<Self, TrainError> {
         checkpoint.config.may_resume_with(&config)?;
+        // The run's number, where the backend has a choice: what it computes depends on it by rounding.
+        let replicas = checkpoint.config.train.replicas;
+        config.train.replicas = if backend.is_cpu() { replicas } else { 0 };
         if checkpoint.data != data.record {
             return Err(TrainError::Request(format!(
                 "cannot resume on other data: the run was trained on {} examples of {} (hash {}), \
@@ -97,17 +108,16 @@ impl Trainer {
     }
 
     fn assemble(
-        config: TrainConfig,
+        mut config: TrainConfig,
         data: TrainingData,
         backend: &Backend,
         vae: Vae,
         optimizer: Optimizer,
         progress: Progress,
     ) -> Result<Self, TrainError> {
-        let invalid = |key: &str, why: String| TrainError::Config {
-            place: "configuration".to_owned(),
-            error: ConfigError::new(key, why),
-        };
+        let refused =
+            |error| TrainError::Config { place: "configuration".to_owned(), error };
+        let invalid = |key: &str, why: String| refused(ConfigError::new(key, why));
         let (low, high) = config.model.likelihood.range();
         let (lowest, highest) = data.transform.range();
         if config.model.likelihood.needs_unit_interval() && (lowest < low || highest > high) {
@@ -122,9 +132,12 @@ impl Trainer {
             .schedule
             .init(rate, steps)
             .map_err(|why| invalid("train.schedule", why))?;
+        let count = replicas::count(&config, backend).map_err(refused)?;
+        config.train.replicas = count;
         let record = RunRecord {
             backend: backend.name.to_owned(),
             device: backend.note.clone(),
+            replicas: count,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             note: data.resolved.note.clone(),
         };
@@ -133,6 +146,7 @@ impl Trainer {
             data,
             device: backend.device.clone(),
             vae,
+            replicas: Replicas::new(vec![backend.device.clone(); count])?,
             optimizer,
             schedule,
             progress,
@@ -228,12 +242,16 @@ impl Trainer {
         let step = self.progress.step;
         let noise = KeyedNoise::new(self.config.train.seed, Phase::Train).at_step(step);
         let epoch = step as f64 / self.steps_per_epoch() as f64;
-        let loss = self.config.objective.loss(&self.vae, x, &noise, epoch);
-        self.names = loss.names();
-        self.pending.push((loss.values(), size));
-        let mut grads = GradientsParams::from_grads(loss.total.backward(), &self.vae);
+        let objective = &self.config.objective;
+        let shares = self.replicas.gradients(&self.vae, x, objective, noise, epoch);
+        let mut grads = Vec::with_capacity(shares.len());
+        for share in shares {
+            self.names = share.names;
+            self.pending.push((Origin { step, images: share.size }, share.values));
+            grads.push(share.gradients);
+        }
         if self.config.train.clip_norm > 0.0 {
-            grads = clip_global_norm(&self.vae, grads, self.config.train.clip_norm);
+            grads = vec![clip_global_norm(&self.vae, grads, self.config.train.clip_norm)];
         }
         let rate = self.schedule.rate(step);
         self.vae = self.optimizer.step(rate, self.vae.clone(), grads);
@@ -247,25 +265,24 @@ impl Trainer {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let (tensors, sizes): (Vec<Tensor<1>>, Vec<usize>) = self.pending.drain(..).unzip();
+        let (origins, tensors): (Vec<Origin>, Vec<Tensor<1>>) = self.pending.drain(..).unzip();
         let values: Vec<f64> = Tensor::cat(tensors, 0).into_data().iter::<f64>().collect();
         let width = self.names.len();
-        let first_step = self.progress.step - sizes.len() as u64;
         let mut sums = vec![0.0; width];
-        for (i, (row, size)) in values.chunks(width).zip(&sizes).enumerate() {
+        for (row, origin) in values.chunks(width).zip(&origins) {
             for (j, value) in row.iter().enumerate() {
                 if !value.is_finite() {
                     return Err(TrainError::NotANumber {
-                        step: first_step + i as u64 + 1,
+                        step: origin.step + 1,
                         // The total is broken by one of its terms: name that one.
                         term: self.broken_term(row).unwrap_or(self.names[j]).to_owned(),
                         value: *value,
                     });
                 }
-                sums[j] += value * *size as f64;
+                sums[j] += value * origin.images as f64;
             }
         }
-        let images: usize = sizes.iter().sum();
+        let images: usize = origins.iter().map(|origin| origin.images).sum();
         if self.progress.sums.len() != width {
             self.progress.sums = self.names.iter().map(|n| ((*n).to_owned(), 0.0)).collect();
         }

@@ -70,6 +70,11 @@ impl ElboConfig {
         Ok(())
     }
 
+    /// Free bits are a minimum of the KL averaged over the batch.
+    pub(super) fn couples_images(&self) -> bool {
+        self.free_bits > 0.0
+    }
+
     /// Weight of the KL `epoch` passes after the start.
     pub fn weight(&self, epoch: f64) -> f64 {
         if self.warmup_epochs > 0.0 {

@@ -68,4 +68,11 @@ impl ObjectiveConfig {
             Self::Elbo(c) => c.average_decodings == 1,
         }
     }
+    /// Whether the loss of a batch is no average over its images alone, so that a batch cannot be split
+    /// and its shares averaged.
+    pub fn couples_images(&self) -> bool {
+        match self {
+            Self::Elbo(c) => c.couples_images(),
+        }
+    }
 }
