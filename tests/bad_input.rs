@@ -176,7 +176,8 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     try_bytes(&[0xff; 64], &["damaged"]);
     // One bit, anywhere: in the length, in the header, in its texts, in the weights.
     let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
-    for at in [0, 3, 12, header / 3, header / 2, header, header + 100, good.len() / 2, good.len() - 1]
+    for at in
+        [0, 3, 12, header / 3, header / 2, header, header + 100, good.len() / 2, good.len() - 1]
     {
         let mut flipped = good.clone();
         flipped[at] ^= 0x10;
@@ -191,7 +192,11 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     let config = other.metadata["config"].replace("hidden = [400]", "hidden = [300]");
     other.metadata.insert("config".into(), config);
     other.write(&path).unwrap();
-    program.fails(2, "sample --backend flex --run bad.vae", &["another architecture", "[784, 300]"]);
+    program.fails(
+        2,
+        "sample --backend flex --run bad.vae",
+        &["another architecture", "[784, 300]"],
+    );
     // An input that would ask for more memory than there is.
     let mut huge = file.clone();
     huge.metadata.insert("input".into(), "[4294967295, 4294967295, 4294967295]".into());

@@ -101,10 +101,13 @@ fn accuracy(reader: &Reader, examples: Examples) -> f64 {
 fn what_is_learned_on_the_digits_holds_on_mnist_and_the_reverse() {
     let Some(folder) = data_dir() else { return };
     let options = Options { data_dir: Some(folder), ..Options::default() };
-    let load = |source: Source, part| source.resolve(&options).unwrap().load(part, &options).unwrap();
-    let on_mnist = accuracy(&train(load(Source::Digits, Part::Train)), load(Source::Mnist, Part::Test));
+    let load =
+        |source: Source, part| source.resolve(&options).unwrap().load(part, &options).unwrap();
+    let on_mnist =
+        accuracy(&train(load(Source::Digits, Part::Train)), load(Source::Mnist, Part::Test));
     eprintln!("trained on digits, reads {on_mnist:.2} % of MNIST's test images");
-    let on_digits = accuracy(&train(load(Source::Mnist, Part::Train)), load(Source::Digits, Part::Test));
+    let on_digits =
+        accuracy(&train(load(Source::Mnist, Part::Train)), load(Source::Digits, Part::Test));
     eprintln!("trained on MNIST, reads {on_digits:.2} % of the digits' test images");
     assert!(on_mnist >= 85.0, "{on_mnist}");
     assert!(on_digits >= 85.0, "{on_digits}");

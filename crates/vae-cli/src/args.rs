@@ -412,7 +412,11 @@ pub struct CompletionsArgs {
 fn number(text: &str, least: usize) -> Result<usize, String> {
     let n: usize = text.parse().map_err(|_| "not a number".to_owned())?;
     // More cannot be wanted, and could not be held.
-    if (least..=10_000_000).contains(&n) { Ok(n) } else { Err(format!("must be {least} to 10000000")) }
+    if (least..=10_000_000).contains(&n) {
+        Ok(n)
+    } else {
+        Err(format!("must be {least} to 10000000"))
+    }
 }
 
 fn count(text: &str) -> Result<usize, String> {

@@ -183,12 +183,24 @@ mod tests {
 
     fn pixels(bytes: Vec<u8>) -> Examples {
         let shape = Shape::Image { channels: 1, height: 1, width: bytes.len() };
-        Examples { shape, values: Values::Bytes(bytes), labels: None, classes: vec![], factors: None }
+        Examples {
+            shape,
+            values: Values::Bytes(bytes),
+            labels: None,
+            classes: vec![],
+            factors: None,
+        }
     }
 
     fn vectors(values: Vec<f32>, len: usize) -> Examples {
         let shape = Shape::Vector { len };
-        Examples { shape, values: Values::Floats(values), labels: None, classes: vec![], factors: None }
+        Examples {
+            shape,
+            values: Values::Floats(values),
+            labels: None,
+            classes: vec![],
+            factors: None,
+        }
     }
 
     #[test]

@@ -95,18 +95,17 @@ impl<'a> Section<'a> {
     /// The table called `key`, if there.
     pub fn section(&mut self, key: &str) -> Result<Option<Section<'a>>, ConfigError> {
         let path = self.join(key);
-        self.take(key)
-            .map(|value| Ok(Section::new(&path, as_table(&path, value)?)))
-            .transpose()
+        self.take(key).map(|value| Ok(Section::new(&path, as_table(&path, value)?))).transpose()
     }
 
     /// The value called `key`, if there.
-    pub fn value<T: for<'de> Deserialize<'de>>(&mut self, key: &str) -> Result<Option<T>, ConfigError> {
+    pub fn value<T: for<'de> Deserialize<'de>>(
+        &mut self,
+        key: &str,
+    ) -> Result<Option<T>, ConfigError> {
         let path = self.join(key);
         self.take(key)
-            .map(|value| {
-                T::deserialize(value.into_deserializer()).map_err(|e| located(&path, e))
-            })
+            .map(|value| T::deserialize(value.into_deserializer()).map_err(|e| located(&path, e)))
             .transpose()
     }
 
@@ -123,9 +122,8 @@ impl<'a> Section<'a> {
     ) -> Result<C, ConfigError> {
         let Some(mut section) = self.section(key)? else { return Ok(otherwise()) };
         let at = section.table.get_ref().get("kind").map(Spanned::span);
-        let kind = section
-            .value::<String>("kind")?
-            .unwrap_or_else(|| C::default().kind().to_owned());
+        let kind =
+            section.value::<String>("kind")?.unwrap_or_else(|| C::default().kind().to_owned());
         match C::read(&kind, section.table) {
             Some(read) => read.map_err(|e| located(&section.path, e)),
             None => Err(ConfigError {

@@ -94,8 +94,7 @@ impl ModelFile {
             })
             .collect();
         let views = views.map_err(|e| e.to_string())?;
-        let mut bytes =
-            safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())?;
+        let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())?;
         let at = hash_position(&bytes, NO_HASH).ok_or("the header has no place for its hash")?;
         let hash = hex(&Sha256::digest(&bytes));
         bytes[at..at + hash.len()].copy_from_slice(hash.as_bytes());
@@ -163,9 +162,8 @@ impl ModelFile {
     }
 
     fn try_model(&self, device: &Device) -> Result<Vae, String> {
-        let text = |key: &str| {
-            self.metadata.get(key).ok_or_else(|| format!("no `{key}` in its metadata"))
-        };
+        let text =
+            |key: &str| self.metadata.get(key).ok_or_else(|| format!("no `{key}` in its metadata"));
         let input: Vec<usize> = serde_json::from_str(text("input")?)
             .map_err(|e| format!("`input` in its metadata is no shape: {e}"))?;
         let numbers = input.iter().try_fold(1usize, |n, d| n.checked_mul(*d));

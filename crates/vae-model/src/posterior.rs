@@ -40,7 +40,9 @@ impl PosteriorConfig {
     /// The heads from `features` to `latent` dimensions.
     pub fn init(&self, init: &Init<'_>, features: Features, latent: usize) -> Posterior {
         match self {
-            Self::Point(_) => Posterior::Point(PointHeads { mean: Head::new(&init.at("mean"), features, latent) }),
+            Self::Point(_) => {
+                Posterior::Point(PointHeads { mean: Head::new(&init.at("mean"), features, latent) })
+            }
             Self::Gaussian(_) => Posterior::Gaussian(GaussianHeads {
                 mean: Head::new(&init.at("mean"), features, latent),
                 log_var: Head::new(&init.at("log_var"), features, latent),
@@ -129,7 +131,9 @@ impl Encoding {
     /// (Kingma and Welling 2014, section 2.4).
     pub fn draw(&self, noise: &dyn Noise, k: usize) -> Draw {
         match self {
-            Self::Point { z } => Draw { z: z.clone().unsqueeze::<3>().repeat_dim(0, k), density: None },
+            Self::Point { z } => {
+                Draw { z: z.clone().unsqueeze::<3>().repeat_dim(0, k), density: None }
+            }
             Self::Gaussian(q) => {
                 let [batch, latent] = q.mean.dims();
                 let device = q.mean.device();

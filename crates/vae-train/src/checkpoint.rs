@@ -120,8 +120,7 @@ impl Checkpoint {
         }
         let config = TrainConfig::from_toml("its configuration", text("config")?, &[])
             .map_err(|e| malformed(e.to_string()))?;
-        let transform: Transform =
-            parse("transform", text("transform")?).map_err(malformed)?;
+        let transform: Transform = parse("transform", text("transform")?).map_err(malformed)?;
         if let Transform::Affine { offset, unit } = &transform
             && !(offset.len() == unit.len() && (offset.is_empty() || offset.len() == vae.numbers()))
         {

@@ -236,8 +236,7 @@ impl TrainConfig {
     }
 
     fn read(text: &str, overrides: &[Override]) -> Result<Self, ConfigError> {
-        let values: Vec<String> =
-            overrides.iter().map(|o| format!("v = {}", o.value)).collect();
+        let values: Vec<String> = overrides.iter().map(|o| format!("v = {}", o.value)).collect();
         let mut table = DeTable::parse(text).map_err(|e| ConfigError {
             key: String::new(),
             message: e.message().to_owned(),

@@ -104,9 +104,8 @@ impl Generator {
     /// sphere, and the straight line between two points of it leads through where no data is. Between
     /// points that are nearly parallel it is the straight line.
     pub fn interpolate(&self, a: &[f32], b: &[f32], steps: usize) -> Vec<f32> {
-        let path: Vec<f32> = (0..steps)
-            .flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32))
-            .collect();
+        let path: Vec<f32> =
+            (0..steps).flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32)).collect();
         self.decode(&path, false)
     }
 }

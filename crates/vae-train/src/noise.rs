@@ -97,11 +97,8 @@ mod tests {
         let whole = noise.normal("posterior", [draws, images, width]);
         for draw in 0..draws {
             for image in 0..images {
-                let part = KeyedNoise {
-                    first_draw: draw as u32,
-                    first_image: image as u32,
-                    ..noise
-                };
+                let part =
+                    KeyedNoise { first_draw: draw as u32, first_image: image as u32, ..noise };
                 let row = (draw * images + image) * width;
                 assert_eq!(part.normal("posterior", [1, 1, width]), whole[row..row + width]);
             }

@@ -8,19 +8,19 @@ use std::any::Any;
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
     Adam, AdamConfig, AdamW, AdamWConfig, GradientsParams, Optimizer as Rule, RecordState, Sgd,
     SgdConfig, StateSink, StateSource,
 };
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_pack::Scalar;
 use serde::{Deserialize, Serialize};
+use vae_model::ConfigError;
 use vae_model::choice;
 use vae_model::init::Stored;
 use vae_model::parameters::Path;
-use vae_model::ConfigError;
 
 choice! {
     /// Which optimizer, with its settings. Defaults are PyTorch's.
@@ -250,7 +250,12 @@ impl<R: Rule> Stateful<R> {
     }
 
     fn state<M: Module>(&self, module: &M) -> OptimizerState {
-        let mut visit = Flatten { path: Path::default(), states: &self.states, sink: StateSink::default(), rule: std::marker::PhantomData::<R> };
+        let mut visit = Flatten {
+            path: Path::default(),
+            states: &self.states,
+            sink: StateSink::default(),
+            rule: std::marker::PhantomData::<R>,
+        };
         module.visit(&mut visit);
         let StateSink { tensors, scalars } = visit.sink;
         OptimizerState {
@@ -365,7 +370,8 @@ impl<R: Rule> ModuleVisitor for Unflatten<'_, R> {
 
     fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<D>>) {
         let path = self.path.to_string();
-        let state = <R::State<D> as RecordState>::state_unflatten(&path, &mut self.source, self.device);
+        let state =
+            <R::State<D> as RecordState>::state_unflatten(&path, &mut self.source, self.device);
         if let Some(state) = state {
             self.states.insert(path, Box::new(state));
         }

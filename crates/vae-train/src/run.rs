@@ -191,7 +191,14 @@ impl MetricsLog {
         Ok(Self { path, file })
     }
 
-    fn line(&mut self, step: u64, epoch: u64, split: &str, values: &Metrics, speed: Option<f64>) -> Result<(), String> {
+    fn line(
+        &mut self,
+        step: u64,
+        epoch: u64,
+        split: &str,
+        values: &Metrics,
+        speed: Option<f64>,
+    ) -> Result<(), String> {
         let mut object = Map::new();
         object.insert("step".into(), json!(step));
         object.insert("epoch".into(), json!(epoch));

@@ -104,8 +104,7 @@ impl ScheduleConfig {
                 (Some(ExponentialLrSchedulerConfig::new(rate, gamma).init()?), usize::MAX)
             }
             Self::Step(c) => {
-                let config =
-                    StepLrSchedulerConfig::new(rate, steps(c.epochs)).with_gamma(c.factor);
+                let config = StepLrSchedulerConfig::new(rate, steps(c.epochs)).with_gamma(c.factor);
                 (Some(config.init()?), usize::MAX)
             }
         };

@@ -115,8 +115,7 @@ impl Trainer {
         optimizer: Optimizer,
         progress: Progress,
     ) -> Result<Self, TrainError> {
-        let refused =
-            |error| TrainError::Config { place: "configuration".to_owned(), error };
+        let refused = |error| TrainError::Config { place: "configuration".to_owned(), error };
         let invalid = |key: &str, why: String| refused(ConfigError::new(key, why));
         let (low, high) = config.model.likelihood.range();
         let (lowest, highest) = data.transform.range();

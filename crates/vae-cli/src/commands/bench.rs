@@ -73,7 +73,8 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
     let row = |name: &str, rate: f64| {
         vec![name.to_owned(), format!("{:>12}", count(rate as usize)), "images/s".to_owned()]
     };
-    let rows = [row("training", training), row("evaluation", evaluation), row("sampling", sampling)];
+    let rows =
+        [row("training", training), row("evaluation", evaluation), row("sampling", sampling)];
     let title = format!(
         "{} on {} ({}), batch {}, median of {LAPS} laps of {lap_steps} steps",
         args.config, backend.name, backend.note, config.train.batch_size

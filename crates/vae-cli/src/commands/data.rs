@@ -34,10 +34,9 @@ pub fn run(args: &DataArgs, printer: &Printer) -> Result<()> {
             })
         }
         DataCommand::Fetch { name, data_dir } => {
-            let folder =
-                open::with_options(data_dir.data_dir.clone(), None, printer, |options| {
-                    Ok(source::fetch(name, options)?)
-                })?;
+            let folder = open::with_options(data_dir.data_dir.clone(), None, printer, |options| {
+                Ok(source::fetch(name, options)?)
+            })?;
             let folder = folder.display().to_string();
             printer.result(&folder, || json!({ "name": name, "location": folder }))
         }

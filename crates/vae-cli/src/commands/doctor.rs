@@ -51,16 +51,15 @@ pub fn run(args: &DoctorArgs, printer: &Printer) -> Result<()> {
         Ok(source::list(options))
     })?;
     text.push("data:".to_owned());
-    let rows: Vec<Vec<String>> = sets
-        .iter()
-        .map(|set| vec![format!("  {}", set.name), set.location.to_string()])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        sets.iter().map(|set| vec![format!("  {}", set.name), set.location.to_string()]).collect();
     text.push(table(&rows));
     let runs = vae_train::Run::all(std::path::Path::new(open::RUNS)).len();
     text.push(format!("runs: {runs} under {}/", open::RUNS));
 
     printer.result(&text.join("\n"), || {
-        let data = sets.iter().map(|s| json!({ "name": s.name, "location": s.location.to_string() }));
+        let data =
+            sets.iter().map(|s| json!({ "name": s.name, "location": s.location.to_string() }));
         json!({
             "adapters": adapters,
             "backends": objects,

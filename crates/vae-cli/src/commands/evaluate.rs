@@ -66,9 +66,7 @@ fn report(result: &Evaluation, data: &str, samples: usize) -> String {
     } else {
         "a loss, no likelihood: its constant or the binary pixels are missing"
     };
-    let row = |name: &str, value: String, what: &str| {
-        vec![name.to_owned(), value, what.to_owned()]
-    };
+    let row = |name: &str, value: String, what: &str| vec![name.to_owned(), value, what.to_owned()];
     let mut rows = vec![
         row("images", format!("{:>10}", count(result.images)), data),
         row("neg_elbo", result.neg_elbo.map_or_else(missing, nats), "reconstruction + kl"),

@@ -50,9 +50,7 @@ impl Form {
     fn require_npy(flag: &str, path: &Path) -> Result<()> {
         match Self::of(path) {
             Ok(Self::Npy) => Ok(()),
-            _ => {
-                Err(request(format!("{flag} {}: the name must end in .npy", path.display())))
-            }
+            _ => Err(request(format!("{flag} {}: the name must end in .npy", path.display()))),
         }
     }
 }

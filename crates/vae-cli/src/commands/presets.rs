@@ -33,7 +33,8 @@ pub fn run(args: &PresetsArgs, printer: &Printer) -> Result<()> {
             model.likelihood.kind().to_owned(),
             config.objective.kind().to_owned(),
         ];
-        let mut object = json!({ "about": presets::description(text).collect::<Vec<_>>().join(" ") });
+        let mut object =
+            json!({ "about": presets::description(text).collect::<Vec<_>>().join(" ") });
         for (key, value) in header.iter().zip(&row) {
             object[*key] = json!(value);
         }

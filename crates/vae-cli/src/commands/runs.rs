@@ -13,7 +13,8 @@ pub fn run(args: &RunsArgs, printer: &Printer) -> Result<()> {
     if runs.is_empty() {
         printer.say(&format!("no runs under {}", args.root.display()));
     }
-    let mut rows = vec![["run", "epoch", "step", "train loss", "validation loss"].map(String::from).to_vec()];
+    let mut rows =
+        vec![["run", "epoch", "step", "train loss", "validation loss"].map(String::from).to_vec()];
     let mut objects = Vec::new();
     for run in &runs {
         let train = run.last_metrics("train");

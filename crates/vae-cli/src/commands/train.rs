@@ -214,4 +214,3 @@ fn conclude(run: &Run, trainer: &Trainer, ending: Ending, printer: &Printer) -> 
         })
     })
 }
-

@@ -89,25 +89,25 @@ impl ElboConfig {
         let k = self.samples.max(self.average_decodings);
         let draw = q.draw(noise, k);
         let p = vae.decode_draws(draw.z.clone());
-        let log_likelihood = if self.average_decodings > 1 {
-            p.log_prob_of_average(x, k)
-        } else {
-            p.log_prob(x)
-        };
+        let log_likelihood =
+            if self.average_decodings > 1 { p.log_prob_of_average(x, k) } else { p.log_prob(x) };
         let reconstruction = log_likelihood.mean().neg();
 
         let (kl, free) = match kl_per_dimension(&q, vae.prior()) {
             Some(per_dimension) => {
                 let means = per_dimension.mean_dim(0);
-                let free = (self.free_bits > 0.0)
-                    .then(|| means.clone().clamp_min(self.free_bits).sum());
+                let free =
+                    (self.free_bits > 0.0).then(|| means.clone().clamp_min(self.free_bits).sum());
                 (Some(means.sum()), free)
             }
             None => (monte_carlo_kl(&draw, vae.prior()).map(Tensor::mean), None),
         };
 
         let Some(kl) = kl else {
-            return Loss { total: reconstruction.clone(), terms: vec![("reconstruction", reconstruction)] };
+            return Loss {
+                total: reconstruction.clone(),
+                terms: vec![("reconstruction", reconstruction)],
+            };
         };
         let weight = self.weight(epoch);
         let total = reconstruction.clone() + free.unwrap_or_else(|| kl.clone()).mul_scalar(weight);
