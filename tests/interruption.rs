@@ -19,12 +19,18 @@ const LONG: &str = "train --backend flex --data digits --limit 2000 --batch-size
 /// Starts a training that would go on for hours and waits until its first checkpoint is there.
 fn start(program: &Program) -> Child {
     let mut command = program.command(LONG);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let last = program.path("runs/long/checkpoints/last.vae");
-    while !last.exists() {
+    wait_until(&mut child, || last.exists());
+    child
+}
+
+/// Waits until something holds, as long as the training lives.
+fn wait_until(child: &mut Child, holds: impl Fn() -> bool) {
+    while !holds() {
+        assert!(child.try_wait().unwrap().is_none(), "the training has ended");
         sleep(Duration::from_millis(20));
     }
-    child
 }
 
 fn step(program: &Program) -> u64 {
@@ -35,10 +41,9 @@ fn step(program: &Program) -> u64 {
 #[test]
 fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_from_there() {
     let program = program();
-    let child = start(&program);
-    while !program.path("runs/long/metrics.jsonl").metadata().is_ok_and(|m| m.len() > 200) {
-        sleep(Duration::from_millis(20));
-    }
+    let mut child = start(&program);
+    let log = program.path("runs/long/metrics.jsonl");
+    wait_until(&mut child, || log.metadata().is_ok_and(|m| m.len() > 200));
     outcome({
         let mut kill = Command::new("kill");
         kill.args(["-INT", &child.id().to_string()]);

@@ -23,14 +23,14 @@ impl Console {
     pub fn new(printer: &Printer, done: u64, total: u64, epochs: u64) -> Self {
         let bar = printer.has_bar().then(|| {
             let bar = ProgressBar::new(total);
-            // The rate of steps is known only from those of this process.
-            bar.set_position(done);
-            bar.reset_eta();
             let style = "{bar:24} {percent:>3}%  {msg}  {eta} left";
             bar.set_style(
                 ProgressStyle::with_template(style)
                     .unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
+            // The rate of steps is known only from those of this process.
+            bar.set_position(done);
+            bar.reset_eta();
             bar
         });
         Self { printer: *printer, bar, epochs }
