@@ -106,6 +106,15 @@ fn encoding_and_decoding_is_reconstructing() {
     assert_eq!(shape, [40, 1, 28, 28]);
     assert_eq!(read_npy(&program.path("reconstructions.npy")), (shape, decoded));
     program.ok("decode codes.npy --backend flex --out decoded.png");
+
+    // Every row of a file, in its order, against the part that is held out of it.
+    program.ok("data show digits --split test --n 60 --out file.npy");
+    program.ok("encode --backend flex --data file.npy --split all --out all.npy");
+    let (shape, all) = read_npy(&program.path("all.npy"));
+    assert_eq!(shape, [60, 20]);
+    assert!(all[..800].iter().zip(&codes).all(|(a, b)| (a - b).abs() < 1e-5));
+    program.ok("encode --backend flex --data file.npy --out part.npy");
+    assert_eq!(read_npy(&program.path("part.npy")).0, [10, 20]);
     image::open(program.path("decoded.png")).unwrap();
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use vae_data::Part;
 
 /// Train, judge, explore and ship variational autoencoders.
 ///
@@ -107,23 +106,13 @@ pub struct ReadArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub data_dir: DataDirArgs,
-    /// Which part of the data.
-    #[arg(long, default_value = "test", value_name = "PART", value_parser = ["train", "validation", "test"])]
+    /// Which part of the data. A file that comes in one piece holds a sixth out as its test part; `all`
+    /// is the whole of it, in its own order.
+    #[arg(long, default_value = "test", value_name = "PART", value_parser = ["train", "validation", "test", "all"])]
     pub split: String,
     /// Only the first N examples of that part.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-}
-
-impl ReadArgs {
-    /// The part that was asked for.
-    pub fn part(&self) -> Part {
-        match self.split.as_str() {
-            "train" => Part::Train,
-            "validation" => Part::Validation,
-            _ => Part::Test,
-        }
-    }
 }
 
 /// `train`.

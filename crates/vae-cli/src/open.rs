@@ -155,7 +155,10 @@ pub fn examples(
     let (resolved, mut examples) =
         with_options(args.data_dir.data_dir.clone(), Some(config), printer, |options| {
             let resolved = spec.parse::<Source>()?.resolve(options)?;
-            let examples = resolved.load(args.part(), options)?;
+            let examples = match args.split.as_str() {
+                "all" => resolved.load_all(options)?,
+                part => resolved.load(part.parse()?, options)?,
+            };
             Ok((resolved, examples))
         })?;
     fits(&examples, checkpoint, &resolved.name)?;

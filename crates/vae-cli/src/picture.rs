@@ -54,7 +54,7 @@ impl Sheet {
     /// Leaves the rest of the row that the last tile is in empty.
     pub fn fill_row(&mut self) {
         if let Some((w, h)) = self.tiles.first().map(RgbImage::dimensions) {
-            while self.tiles.len() % self.columns.max(1) != 0 {
+            while !self.tiles.len().is_multiple_of(self.columns.max(1)) {
                 self.tiles.push(RgbImage::from_pixel(w, h, BACKGROUND));
             }
         }

@@ -152,6 +152,24 @@ impl Examples {
         }
     }
 
+    /// Puts `more` behind these; they must have the same shape and sort of values, and what is known of
+    /// one side only is forgotten.
+    pub fn append(&mut self, mut more: Examples) {
+        match (&mut self.values, &mut more.values) {
+            (Values::Bytes(a), Values::Bytes(b)) => a.append(b),
+            (Values::Floats(a), Values::Floats(b)) => a.append(b),
+            _ => return,
+        }
+        self.labels = self.labels.take().zip(more.labels).map(|(mut a, mut b)| {
+            a.append(&mut b);
+            a
+        });
+        self.factors = self.factors.take().zip(more.factors).map(|(mut a, mut b)| {
+            a.values.append(&mut b.values);
+            a
+        });
+    }
+
     /// Keeps the first `n` examples.
     pub fn truncate(&mut self, n: usize) {
         let width = self.shape.len();
@@ -202,6 +220,15 @@ mod tests {
         assert_eq!(other.fingerprint(), three().fingerprint());
         other.values = Values::Floats(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.5]);
         assert_ne!(other.fingerprint(), three().fingerprint());
+    }
+
+    #[test]
+    fn appending_puts_every_column_behind() {
+        let mut both = three().select(&[0, 1]);
+        both.append(three().select(&[2]));
+        assert_eq!(both, three());
+        both.append(Examples { labels: None, ..three() });
+        assert_eq!((both.len(), both.labels), (6, None));
     }
 
     #[test]

@@ -88,6 +88,10 @@ impl Posterior {
 
 /// q(z|x) for one batch.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "tensors are handles, and one encoding exists a batch"
+)]
 pub enum Encoding {
     /// All mass on one z per example, `[batch, latent]`.
     Point {

@@ -118,8 +118,8 @@ fn slerp(a: &[f32], b: &[f32], t: f32) -> Vec<f32> {
     let cos = (dot / (na * nb)).clamp(-1.0, 1.0);
     let angle = cos.acos();
     let sin = angle.sin();
-    // Also where a length is 0 and the angle no number.
-    if !(sin > 1e-4) {
+    // Where a length is 0 the angle is no number.
+    if sin.is_nan() || sin <= 1e-4 {
         return a.iter().zip(b).map(|(x, y)| x + t * (y - x)).collect();
     }
     let (wa, wb) = (((1.0 - t) * angle).sin() / sin, (t * angle).sin() / sin);

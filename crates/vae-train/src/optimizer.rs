@@ -167,7 +167,7 @@ impl OptimizerConfig {
                     .build(),
             )),
             Self::Sgd(c) => {
-                let momentum = (c.momentum > 0.0).then(|| MomentumConfig {
+                let momentum = (c.momentum > 0.0).then_some(MomentumConfig {
                     momentum: c.momentum,
                     dampening: 0.0,
                     nesterov: c.nesterov,

@@ -201,7 +201,7 @@ impl Trainer {
             self.clock.start();
             for batch in self.epoch_batches() {
                 self.step(batch.x);
-                if self.progress.step % self.config.train.log_every == 0 {
+                if self.progress.step.is_multiple_of(self.config.train.log_every) {
                     self.look(&mut observers)?;
                 }
                 let stopped = stop.load(Ordering::Relaxed);
@@ -335,7 +335,7 @@ impl Trainer {
         if better {
             self.checkpoint(run, Which::Best, observers)?;
         }
-        if self.progress.epoch % self.config.train.checkpoint_every == 0 {
+        if self.progress.epoch.is_multiple_of(self.config.train.checkpoint_every) {
             self.checkpoint(run, Which::Last, observers)?;
         }
         Ok(())

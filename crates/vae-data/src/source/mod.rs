@@ -240,6 +240,29 @@ impl Resolved {
         }
     }
 
+    /// Reads all parts: a file that comes in one piece in its own order, others one part after the
+    /// other.
+    pub fn load_all(&self, options: &Options) -> Result<Examples, DataError> {
+        if let Some(whole) = self.one_piece() {
+            return whole;
+        }
+        let mut all = self.load(Part::Train, options)?;
+        if self.publishes_validation() {
+            all.append(self.load(Part::Validation, options)?);
+        }
+        all.append(self.load(Part::Test, options)?);
+        Ok(all)
+    }
+
+    /// The content of a file of examples, which has no parts of its own.
+    fn one_piece(&self) -> Option<Result<Examples, DataError>> {
+        match &self.source {
+            Source::Path(path) if !path.is_dir() => Some(read_array(path)),
+            Source::IdxPair { images, labels } => Some(idx::pair(images, labels)),
+            _ => None,
+        }
+    }
+
     /// Reads one part. Asking for a validation part that the source does not have is an error.
     ///
     /// Files and folders that come in one piece give a sixth of their examples to the test part,
@@ -251,17 +274,19 @@ impl Resolved {
         if let Some(set) = self.source.known() {
             return set.load(part, &self.located);
         }
-        let (file, whole) = match &self.source {
+        match &self.source {
             Source::Path(path) if path.is_dir() => {
                 return folder::read(path, part, options.image_size, options.channels);
             }
-            Source::Path(path) => (path, read_array(path)?),
-            Source::IdxPair { images, labels } => (images, idx::pair(images, labels)?),
             Source::Curves => return Ok(curves::examples(part)),
-            _ => return Ok(digits::examples(part, usize::MAX)),
+            _ => {}
+        }
+        let Some(whole) = self.one_piece() else {
+            return Ok(digits::examples(part, usize::MAX));
         };
+        let whole = whole?;
         let indices = split::of_one_piece(whole.len(), part)
-            .map_err(|e| DataError::malformed(file, e.to_string()))?;
+            .map_err(|e| DataError::Request(format!("{}: {e}", self.origin)))?;
         Ok(whole.select(&indices))
     }
 }
