@@ -355,10 +355,10 @@ pub struct ShowArgs {
     /// f32 [n, d]).
     #[arg(long, default_value = "data.png", value_name = "PATH")]
     pub out: PathBuf,
-    /// Write the labels too, i64 [n].
+    /// Write the labels too, one i64 an example.
     #[arg(long, value_name = "FILE.npy")]
     pub labels: Option<PathBuf>,
-    /// Write the generative factors too, f32 [n, factors], and their names in FILE.json beside it.
+    /// Write the generative factors too, a row of f32 an example, and their names in FILE.json beside it.
     #[arg(long, value_name = "FILE.npy")]
     pub factors: Option<PathBuf>,
 }
