@@ -16,6 +16,7 @@ use burn::optim::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_pack::Scalar;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 use vae_model::ConfigError;
 use vae_model::choice;
@@ -146,8 +147,9 @@ impl OptimizerConfig {
         Ok(())
     }
 
-    /// The optimizer, with no state yet.
-    pub fn init(&self) -> Optimizer {
+    /// The optimizer, with no state yet. `at_once` lets it step several parameters at the same time, each
+    /// on a core: right for a device that is the processor and uses one core for an operation.
+    pub fn init(&self, at_once: bool) -> Optimizer {
         let decay = |penalty: f32| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty));
         match self {
             Self::Adam(c) => Optimizer::Adam(Stateful::new(
@@ -157,6 +159,7 @@ impl OptimizerConfig {
                     .with_epsilon(c.epsilon)
                     .with_weight_decay(decay(c.weight_decay))
                     .build(),
+                at_once,
             )),
             Self::AdamW(c) => Optimizer::AdamW(Stateful::new(
                 AdamWConfig::new()
@@ -165,6 +168,7 @@ impl OptimizerConfig {
                     .with_epsilon(c.epsilon)
                     .with_weight_decay(c.weight_decay)
                     .build(),
+                at_once,
             )),
             Self::Sgd(c) => {
                 let momentum = (c.momentum > 0.0).then_some(MomentumConfig {
@@ -177,6 +181,7 @@ impl OptimizerConfig {
                         .with_weight_decay(decay(c.weight_decay))
                         .with_momentum(momentum)
                         .build(),
+                    at_once,
                 ))
             }
         }
@@ -237,16 +242,28 @@ impl Optimizer {
 /// A state's type depends on the parameter's rank, hence `Any`; a path always has the same rank.
 pub struct Stateful<R> {
     rule: R,
+    /// Whether parameters are stepped at the same time, on all cores.
+    at_once: bool,
     states: BTreeMap<String, Box<dyn Any + Send>>,
 }
 
 impl<R: Tidy> Stateful<R> {
-    fn new(rule: R) -> Self {
-        Self { rule, states: BTreeMap::new() }
+    fn new(rule: R, at_once: bool) -> Self {
+        Self { rule, at_once, states: BTreeMap::new() }
     }
 
     fn step<M: Module>(&mut self, lr: f64, module: M, grads: Vec<GradientsParams>) -> M {
-        module.map(&mut Step { path: Path::default(), lr, grads, optimizer: self })
+        let updates = Vec::new();
+        let mut collect = Collect { path: Path::default(), lr, grads, optimizer: self, updates };
+        module.visit(&mut collect);
+        let updates = collect.updates;
+        // Parameters do not depend on each other, so the order in which they are stepped is free.
+        let stepped = if self.at_once {
+            updates.into_par_iter().map(|(path, update)| (path, update())).collect()
+        } else {
+            updates.into_iter().map(|(path, update)| (path, update())).collect()
+        };
+        module.map(&mut Apply { path: Path::default(), stepped, optimizer: self })
     }
 
     fn state<M: Module>(&self, module: &M) -> OptimizerState {
@@ -338,14 +355,53 @@ fn tidy<const D: usize>(mut state: AdaptiveMomentumState<D>) -> AdaptiveMomentum
     state
 }
 
-struct Step<'a, R> {
+/// The step of one parameter, waiting to be run; it gives a `Stepped` of the parameter's rank.
+type Update = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
+
+/// A parameter after its step, and its state.
+type Stepped<R, const D: usize> = (Tensor<D>, Option<<R as Rule>::State<D>>);
+
+/// Collects the steps of all parameters that have a gradient.
+struct Collect<'a, R> {
     path: Path,
     lr: f64,
     grads: Vec<GradientsParams>,
     optimizer: &'a mut Stateful<R>,
+    updates: Vec<(String, Update)>,
 }
 
-impl<R: Tidy> ModuleMapper for Step<'_, R> {
+impl<R: Tidy> ModuleVisitor for Collect<'_, R> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(grad) = take_sum::<D>(&mut self.grads, param.id) else { return };
+        let path = self.path.to_string();
+        let state = self.optimizer.states.remove(&path);
+        let state = state.and_then(|s| s.downcast::<R::State<D>>().ok()).map(|s| *s);
+        let (rule, lr, tensor) = (self.optimizer.rule.clone(), self.lr, param.val().inner());
+        let update = move || -> Box<dyn Any + Send> {
+            let (tensor, state) = rule.step(lr, tensor, grad(), state);
+            let stepped: Stepped<R, D> = (tensor, state.map(R::tidy));
+            Box::new(stepped)
+        };
+        self.updates.push((path, Box::new(update)));
+    }
+}
+
+/// Puts parameters and states after their steps in place.
+struct Apply<'a, R> {
+    path: Path,
+    stepped: BTreeMap<String, Box<dyn Any + Send>>,
+    optimizer: &'a mut Stateful<R>,
+}
+
+impl<R: Tidy> ModuleMapper for Apply<'_, R> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }
@@ -355,17 +411,13 @@ impl<R: Tidy> ModuleMapper for Step<'_, R> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(grad) = take_sum::<D>(&mut self.grads, param.id) else { return param };
         let path = self.path.to_string();
-        let state = self.optimizer.states.remove(&path);
-        let state = state.and_then(|s| s.downcast::<R::State<D>>().ok()).map(|s| *s);
-        param.map(|tensor| {
-            let (updated, state) = self.optimizer.rule.step(self.lr, tensor.inner(), grad, state);
-            if let Some(state) = state {
-                self.optimizer.states.insert(path, Box::new(R::tidy(state)));
-            }
-            Tensor::from_inner(updated).require_grad()
-        })
+        let stepped = self.stepped.remove(&path).and_then(|s| s.downcast::<Stepped<R, D>>().ok());
+        let Some((tensor, state)) = stepped.map(|s| *s) else { return param };
+        if let Some(state) = state {
+            self.optimizer.states.insert(path, Box::new(state));
+        }
+        param.map(|_| Tensor::from_inner(tensor).require_grad())
     }
 }
 
@@ -421,9 +473,15 @@ impl<R: Rule> ModuleVisitor for Unflatten<'_, R> {
     }
 }
 
-/// Takes what `grads` have for one parameter, added up in their order.
-fn take_sum<const D: usize>(grads: &mut [GradientsParams], id: ParamId) -> Option<Tensor<D>> {
-    grads.iter_mut().filter_map(|grads| grads.remove::<D>(id)).reduce(|sum, grad| sum + grad)
+/// Takes what `grads` have for one parameter. Calling what comes back adds it up, in this order.
+fn take_sum<const D: usize>(
+    grads: &mut [GradientsParams],
+    id: ParamId,
+) -> Option<impl FnOnce() -> Tensor<D> + Send + use<D>> {
+    let mut found = grads.iter_mut().filter_map(|grads| grads.remove::<D>(id));
+    let first = found.next()?;
+    let others: Vec<Tensor<D>> = found.collect();
+    Some(move || others.into_iter().fold(first, |sum, grad| sum + grad))
 }
 
 /// Adds up `grads` and scales the sums so that their joint Euclidean norm is at most `max_norm` (Pascanu et al. 2013).
@@ -441,6 +499,7 @@ pub fn clip_global_norm<M: Module>(
     impl ModuleVisitor for Sum {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(grad) = take_sum::<D>(&mut self.from, param.id) {
+                let grad = grad();
                 let square = grad.clone().square().sum();
                 self.square = Some(match self.square.take() {
                     Some(sum) => sum + square,

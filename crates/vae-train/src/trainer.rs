@@ -71,7 +71,7 @@ impl Trainer {
         let noise = KeyedNoise::new(config.train.seed, Phase::Init);
         let device = backend.device.clone().autodiff();
         let vae = config.model.init(&data.train.shape.dims(), &noise, &device);
-        let optimizer = config.train.optimizer.init();
+        let optimizer = config.train.optimizer.init(backend.is_cpu());
         Self::assemble(config, data, backend, vae.train(), optimizer, Progress::default())
     }
 
@@ -101,7 +101,7 @@ impl Trainer {
                 data.record.fingerprint
             )));
         }
-        let mut optimizer = config.train.optimizer.init();
+        let mut optimizer = config.train.optimizer.init(backend.is_cpu());
         optimizer.restore(checkpoint.optimizer, &checkpoint.vae, &backend.device);
         let vae = checkpoint.vae.train();
         Self::assemble(config, data, backend, vae, optimizer, checkpoint.progress)
