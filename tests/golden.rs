@@ -390,7 +390,7 @@ fn five_steps_of_every_optimizer_end_where_pytorchs_do() {
         let mut vae = model(&case, &device.clone().autodiff()).train();
         let config: OptimizerConfig = choice(text(&case, "optimizer"), "optimizer");
         config.validate("optimizer").unwrap();
-        let mut optimizer = config.init();
+        let mut optimizer = config.init(true);
         let clip = number(&case, "clip_norm");
         let golden_losses = numbers(&case["losses"]);
         for (step, golden) in golden_losses.iter().enumerate() {

@@ -11,8 +11,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
-    Adam, AdamConfig, AdamW, AdamWConfig, AdaptiveMomentumState, GradientsParams, Optimizer as Rule, RecordState, Sgd,
-    SgdConfig, StateSink, StateSource,
+    Adam, AdamConfig, AdamW, AdamWConfig, AdaptiveMomentumState, GradientsParams,
+    Optimizer as Rule, RecordState, Sgd, SgdConfig, StateSink, StateSource,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_pack::Scalar;
