@@ -20,6 +20,7 @@ pub mod likelihood;
 pub mod network;
 pub mod noise;
 pub mod objective;
+mod ops;
 pub mod parameters;
 pub mod posterior;
 pub mod prior;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::choice;
 use crate::error::ConfigError;
 use crate::noise::{Noise, normal_tensor, uniform_tensor};
+use crate::ops::bernoulli_log_prob;
 
 choice! {
     /// Which likelihood, with its settings.
@@ -170,7 +171,11 @@ impl Decoding {
         let [rows, width] = self.output.dims();
         let [batch, numbers] = x.dims();
         let k = rows / batch;
-        let sum = if k == 1 {
+        let sum = if let LikelihoodConfig::Bernoulli(_) = &self.likelihood
+            && let Some(sum) = bernoulli_log_prob(&self.output, &x)
+        {
+            sum.reshape([k, batch])
+        } else if k == 1 {
             self.log_prob_per_number(self.output.clone(), x).sum_dim(1).reshape([1, batch])
         } else {
             let output = self.output.clone().reshape([k, batch, width]);
@@ -229,5 +234,56 @@ impl GaussianConfig {
     fn log_normalizer(&self) -> f64 {
         let log_2_pi = (2.0 * std::f64::consts::PI).ln();
         if self.squared_error { 0.0 } else { -0.5 * log_2_pi - self.sigma.ln() }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, Tolerance};
+
+    use super::*;
+
+    /// log p(x) and the gradient of its weighted sum with respect to the logits.
+    fn value_and_gradient(
+        logits: &Tensor<2>,
+        weights: &Tensor<2>,
+        log_prob: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let leaf = Tensor::from_inner(logits.clone()).require_grad();
+        let value = log_prob(leaf.clone());
+        let sum = (value.clone() * Tensor::from_inner(weights.clone())).sum();
+        let gradient = leaf.grad(&sum.backward()).unwrap();
+        (value.inner(), gradient)
+    }
+
+    #[test]
+    fn the_bernoulli_of_one_pass_is_the_composition() {
+        let device = Device::flex();
+        let (k, batch, numbers) = (3, 4, 50);
+        let wave = |n: usize, scale: f32| {
+            let values: Vec<f32> = (0..n).map(|i| scale * (i as f32 * 0.37).sin()).collect();
+            Tensor::<1>::from_floats(values.as_slice(), &device)
+        };
+        let logits = wave(k * batch * numbers, 30.0).reshape([k * batch, numbers]);
+        let x = wave(batch * numbers, 0.5).add_scalar(0.5).reshape([batch, numbers]);
+        let weights = wave(k * batch, 2.0).reshape([k, batch]);
+        let bernoulli = LikelihoodConfig::default();
+
+        let (value, gradient) = value_and_gradient(&logits, &weights, |logits| {
+            Decoding::new(logits, bernoulli.clone()).log_prob(x.clone())
+        });
+        let (composed_value, composed_gradient) = value_and_gradient(&logits, &weights, |logits| {
+            let x = x.clone().unsqueeze::<3>();
+            let output = logits.clone().reshape([k, batch, numbers]);
+            let decoding = Decoding::new(logits, bernoulli.clone());
+            decoding.log_prob_per_number(output, x).sum_dim(2).squeeze_dim(2)
+        });
+        let close = Tolerance::<f32>::rel_abs(1e-6, 1e-6);
+        let value = value.into_data();
+        value.assert_approx_eq(&composed_value.into_data(), close);
+        gradient.into_data().assert_approx_eq(&composed_gradient.into_data(), close);
+
+        let without_autodiff = Decoding::new(logits, bernoulli).log_prob(x);
+        assert_eq!(without_autodiff.into_data(), value);
     }
 }
