@@ -35,7 +35,8 @@ fn a_run_leaves_what_the_documentation_says() {
         for key in ["step", "epoch", "loss", "reconstruction", "kl", "neg_elbo"] {
             assert!(object[key].is_number(), "{key} in {line}");
         }
-        assert!(["step", "train", "validation"].contains(&object["split"].as_str().unwrap()));
+        assert!(["train", "validation"].contains(&object["split"].as_str().unwrap()));
+        assert!(["steps", "epoch"].contains(&object["average"].as_str().unwrap()));
         let has_speed = object["images_per_second"].is_number();
         assert_eq!(has_speed, object["split"] != "validation", "{line}");
     }

@@ -63,7 +63,7 @@ fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_from_there() {
     let mut steps: Vec<u64> = log
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|o| o["split"] == "step")
+        .filter(|o| o["average"] == "steps")
         .map(|o| o["step"].as_u64().unwrap())
         .collect();
     let all = steps.len();

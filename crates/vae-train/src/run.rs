@@ -137,11 +137,17 @@ impl Run {
         fs::write(self.config(), text).map_err(|e| TrainError::io(&self.config(), e))
     }
 
-    /// The last line of the log that is about `split`, if any.
+    /// The newest averages in the log for `split`: of a whole epoch, or where no epoch has ended yet of
+    /// the last steps.
     pub fn last_metrics(&self, split: &str) -> Option<Map<String, Value>> {
         let lines = BufReader::new(File::open(self.metrics()).ok()?).lines();
         let objects = lines.map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok());
-        objects.filter(|o: &Map<String, Value>| o.get("split").is_some_and(|s| s == split)).last()
+        let (mut of_steps, mut of_epoch) = (None, None);
+        for object in objects.filter(|o: &Map<String, Value>| has(o, "split", split)) {
+            *(if has(&object, "average", "steps") { &mut of_steps } else { &mut of_epoch }) =
+                Some(object);
+        }
+        of_epoch.or(of_steps)
     }
 
     /// The runs under `root`, newest first: by the time of their last checkpoint.
@@ -159,7 +165,8 @@ impl Run {
     }
 }
 
-/// The observer that writes `metrics.jsonl`.
+/// The observer that writes `metrics.jsonl`: lines of `split` train or validation, averaged over the
+/// `steps` since the last line or over an `epoch`.
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
@@ -191,41 +198,39 @@ impl MetricsLog {
         Ok(Self { path, file })
     }
 
-    fn line(
-        &mut self,
-        step: u64,
-        epoch: u64,
-        split: &str,
-        values: &Metrics,
-        speed: Option<f64>,
-    ) -> Result<(), String> {
-        let mut object = Map::new();
-        object.insert("step".into(), json!(step));
-        object.insert("epoch".into(), json!(epoch));
-        object.insert("split".into(), json!(split));
+    fn line(&mut self, head: Value, values: &Metrics, speed: Option<f64>) -> Result<(), String> {
+        let mut object = head;
         for (name, value) in values {
-            object.insert(name.clone(), json!(value));
+            object[name] = json!(value);
         }
         if let Some(speed) = speed {
-            object.insert("images_per_second".into(), json!(speed.round()));
+            object["images_per_second"] = json!(speed.round());
         }
-        let line = format!("{}\n", Value::Object(object));
         self.file
-            .write_all(line.as_bytes())
+            .write_all(format!("{object}\n").as_bytes())
             .map_err(|e| format!("{}: {e}; the log ends here", self.path.display()))
     }
+}
+
+/// Whether `key` of an object is the text `value`.
+fn has(object: &Map<String, Value>, key: &str, value: &str) -> bool {
+    object.get(key).and_then(Value::as_str) == Some(value)
 }
 
 impl Observer for MetricsLog {
     fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
         match event {
             Event::Step { step, epoch, values, images_per_second } => {
-                self.line(*step, *epoch, "step", values, Some(*images_per_second))
+                let head = json!({
+                    "step": step, "epoch": epoch, "split": "train", "average": "steps",
+                });
+                self.line(head, values, Some(*images_per_second))
             }
             Event::Epoch { step, epoch, train, validation, images_per_second, .. } => {
-                self.line(*step, *epoch, "train", train, Some(*images_per_second))?;
+                let head = |split| json!({ "step": step, "epoch": epoch, "split": split, "average": "epoch" });
+                self.line(head("train"), train, Some(*images_per_second))?;
                 match validation {
-                    Some(values) => self.line(*step, *epoch, "validation", values, None),
+                    Some(values) => self.line(head("validation"), values, None),
                     None => Ok(()),
                 }
             }
