@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod adam;
 pub mod backend;
 mod checkpoint;
 pub mod config;

@@ -11,8 +11,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
-    Adam, AdamConfig, AdamW, AdamWConfig, AdaptiveMomentumState, GradientsParams,
-    Optimizer as Rule, RecordState, Sgd, SgdConfig, StateSink, StateSource,
+    Adam, AdamConfig, AdamW, AdamWConfig, GradientsParams, Optimizer as Rule, RecordState, Sgd,
+    SgdConfig, StateSink, StateSource,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_pack::Scalar;
@@ -22,6 +22,8 @@ use vae_model::ConfigError;
 use vae_model::choice;
 use vae_model::init::Stored;
 use vae_model::parameters::Path;
+
+use crate::adam::HostAdam;
 
 choice! {
     /// Which optimizer, with its settings. Defaults are PyTorch's.
@@ -147,11 +149,31 @@ impl OptimizerConfig {
         Ok(())
     }
 
-    /// The optimizer, with no state yet. `at_once` lets it step several parameters at the same time, each
-    /// on a core: right for a device that is the processor and uses one core for an operation.
-    pub fn init(&self, at_once: bool) -> Optimizer {
+    /// The optimizer, with no state yet. With `on_host` it makes use of tensors that lie in host memory:
+    /// Adam goes over them once, and parameters are stepped at the same time, each on a core.
+    pub fn init(&self, on_host: bool) -> Optimizer {
         let decay = |penalty: f32| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty));
         match self {
+            Self::Adam(c) if on_host => Optimizer::HostAdam(Stateful::new(
+                HostAdam {
+                    beta1: c.beta1,
+                    beta2: c.beta2,
+                    epsilon: c.epsilon,
+                    penalty: c.weight_decay,
+                    decay: 0.0,
+                },
+                on_host,
+            )),
+            Self::AdamW(c) if on_host => Optimizer::HostAdam(Stateful::new(
+                HostAdam {
+                    beta1: c.beta1,
+                    beta2: c.beta2,
+                    epsilon: c.epsilon,
+                    penalty: 0.0,
+                    decay: c.weight_decay,
+                },
+                on_host,
+            )),
             Self::Adam(c) => Optimizer::Adam(Stateful::new(
                 AdamConfig::new()
                     .with_beta_1(c.beta1)
@@ -159,7 +181,7 @@ impl OptimizerConfig {
                     .with_epsilon(c.epsilon)
                     .with_weight_decay(decay(c.weight_decay))
                     .build(),
-                at_once,
+                on_host,
             )),
             Self::AdamW(c) => Optimizer::AdamW(Stateful::new(
                 AdamWConfig::new()
@@ -168,7 +190,7 @@ impl OptimizerConfig {
                     .with_epsilon(c.epsilon)
                     .with_weight_decay(c.weight_decay)
                     .build(),
-                at_once,
+                on_host,
             )),
             Self::Sgd(c) => {
                 let momentum = (c.momentum > 0.0).then_some(MomentumConfig {
@@ -181,7 +203,7 @@ impl OptimizerConfig {
                         .with_weight_decay(decay(c.weight_decay))
                         .with_momentum(momentum)
                         .build(),
-                    at_once,
+                    on_host,
                 ))
             }
         }
@@ -196,6 +218,8 @@ pub enum Optimizer {
     AdamW(Stateful<AdamW>),
     /// See [`OptimizerConfig::Sgd`].
     Sgd(Stateful<Sgd>),
+    /// Adam and AdamW on the host.
+    HostAdam(Stateful<HostAdam>),
 }
 
 /// The state of an optimizer on the host: tensors and counters by name.
@@ -215,6 +239,7 @@ impl Optimizer {
             Self::Adam(o) => o.step(lr, module, grads),
             Self::AdamW(o) => o.step(lr, module, grads),
             Self::Sgd(o) => o.step(lr, module, grads),
+            Self::HostAdam(o) => o.step(lr, module, grads),
         }
     }
 
@@ -224,6 +249,7 @@ impl Optimizer {
             Self::Adam(o) => o.state(module),
             Self::AdamW(o) => o.state(module),
             Self::Sgd(o) => o.state(module),
+            Self::HostAdam(o) => o.state(module),
         }
     }
 
@@ -233,6 +259,7 @@ impl Optimizer {
             Self::Adam(o) => o.restore(state, module, device),
             Self::AdamW(o) => o.restore(state, module, device),
             Self::Sgd(o) => o.restore(state, module, device),
+            Self::HostAdam(o) => o.restore(state, module, device),
         }
     }
 }
@@ -247,7 +274,7 @@ pub struct Stateful<R> {
     states: BTreeMap<String, Box<dyn Any + Send>>,
 }
 
-impl<R: Tidy> Stateful<R> {
+impl<R: Rule> Stateful<R> {
     fn new(rule: R, at_once: bool) -> Self {
         Self { rule, at_once, states: BTreeMap::new() }
     }
@@ -312,49 +339,6 @@ impl<R: Tidy> Stateful<R> {
     }
 }
 
-/// A rule that keeps its state free of numbers too small to matter.
-pub trait Tidy: Rule {
-    /// The state without them.
-    fn tidy<const D: usize>(state: Self::State<D>) -> Self::State<D>;
-}
-
-impl Tidy for Adam {
-    fn tidy<const D: usize>(state: Self::State<D>) -> Self::State<D> {
-        Self::State { momentum: tidy(state.momentum) }
-    }
-}
-
-impl Tidy for AdamW {
-    fn tidy<const D: usize>(state: Self::State<D>) -> Self::State<D> {
-        Self::State { momentum: tidy(state.momentum) }
-    }
-}
-
-impl Tidy for Sgd {
-    // burn-optim does not show the velocity.
-    fn tidy<const D: usize>(state: Self::State<D>) -> Self::State<D> {
-        state
-    }
-}
-
-/// Sets moments below 1e-35 to 0, every 16 steps.
-///
-/// The moments of a weight whose gradient stays 0 (that of a pixel which is always black) fade
-/// geometrically but never reach 0: they end among the denormal numbers, on which a processor is a
-/// hundred times slower, and training with them at half its speed. As a share of the update such
-/// moments are far below rounding.
-fn tidy<const D: usize>(mut state: AdaptiveMomentumState<D>) -> AdaptiveMomentumState<D> {
-    const EVERY: usize = 16;
-    const LEAST: f64 = 1e-35;
-    if state.time % EVERY == 0 {
-        let is_tiny = state.moment_1.clone().abs().lower_elem(LEAST);
-        state.moment_1 = state.moment_1.mask_fill(is_tiny, 0.0);
-        let is_tiny = state.moment_2.clone().lower_elem(LEAST);
-        state.moment_2 = state.moment_2.mask_fill(is_tiny, 0.0);
-    }
-    state
-}
-
 /// The step of one parameter, waiting to be run; it gives a `Stepped` of the parameter's rank.
 type Update = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 
@@ -370,7 +354,7 @@ struct Collect<'a, R> {
     updates: Vec<(String, Update)>,
 }
 
-impl<R: Tidy> ModuleVisitor for Collect<'_, R> {
+impl<R: Rule> ModuleVisitor for Collect<'_, R> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }
@@ -386,8 +370,7 @@ impl<R: Tidy> ModuleVisitor for Collect<'_, R> {
         let state = state.and_then(|s| s.downcast::<R::State<D>>().ok()).map(|s| *s);
         let (rule, lr, tensor) = (self.optimizer.rule.clone(), self.lr, param.val().inner());
         let update = move || -> Box<dyn Any + Send> {
-            let (tensor, state) = rule.step(lr, tensor, grad(), state);
-            let stepped: Stepped<R, D> = (tensor, state.map(R::tidy));
+            let stepped: Stepped<R, D> = rule.step(lr, tensor, grad(), state);
             Box::new(stepped)
         };
         self.updates.push((path, Box::new(update)));
@@ -401,7 +384,7 @@ struct Apply<'a, R> {
     optimizer: &'a mut Stateful<R>,
 }
 
-impl<R: Tidy> ModuleMapper for Apply<'_, R> {
+impl<R: Rule> ModuleMapper for Apply<'_, R> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }

@@ -26,11 +26,11 @@ pub fn count(config: &TrainConfig, backend: &Backend) -> Result<usize, ConfigErr
     match config.train.replicas {
         0 | 1 if config.objective.couples_images() || !backend.is_cpu() => Ok(1),
         0 => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_UNASKED)),
-        n if n > 1 && !backend.is_cpu() => {
+        n if backend.is_cpu() => Ok(n),
+        _ => {
             let why = format!("must be at most 1 on {}, which has one device", backend.name);
             Err(ConfigError::new("train.replicas", why))
         }
-        n => Ok(n),
     }
 }
 
