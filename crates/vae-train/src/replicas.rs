@@ -138,3 +138,128 @@ fn on_each<T: Send>(threads: &[ThreadPool], work: &(impl Fn(usize) -> T + Sync))
     results.extend(result);
     results
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::TensorData;
+    use vae_model::VaeConfig;
+    use vae_model::parameters::parameters;
+
+    use super::*;
+    use crate::noise::Phase;
+    use crate::optimizer::{OptimizerConfig, OptimizerState};
+
+    const NUMBERS: usize = 20;
+
+    fn x(batch: usize) -> Tensor<2> {
+        let wave = (0..batch * NUMBERS).map(|i| 0.5 + 0.5 * (i as f32 * 0.77).sin());
+        let data = TensorData::new(wave.collect::<Vec<f32>>(), [batch, NUMBERS]);
+        Tensor::from_data(data, &Device::flex())
+    }
+
+    fn vae() -> Vae {
+        let config = VaeConfig { latent: 3, ..VaeConfig::default() };
+        let noise = KeyedNoise::new(1, Phase::Init);
+        config.init(&[NUMBERS], &noise, &Device::flex().autodiff()).train()
+    }
+
+    /// Sizes of the shares, loss and terms over the batch, and the parameters and optimizer state after
+    /// five steps of Adam on it.
+    fn train(replicas: usize, batch: usize) -> (Vec<usize>, Vec<f64>, [OptimizerState; 2]) {
+        let replicas = Replicas::new(vec![Device::flex(); replicas]).unwrap();
+        let mut optimizer = OptimizerConfig::default().init(true);
+        let objective = ObjectiveConfig::default();
+        let (mut vae, mut sizes, mut values) = (vae(), Vec::new(), Vec::new());
+        for step in 0..5 {
+            let noise = KeyedNoise::new(2, Phase::Train).at_step(step);
+            let shares = replicas.gradients(&vae, x(batch), &objective, noise, 0.0);
+            sizes = shares.iter().map(|share| share.size).collect();
+            let weighted = shares.iter().flat_map(|share| {
+                let weight = share.size as f64 / batch as f64;
+                let values: Vec<f64> = share.values.to_data().iter::<f64>().collect();
+                values.into_iter().map(move |value| weight * value)
+            });
+            let weighted: Vec<f64> = weighted.collect();
+            let terms = shares[0].names.len();
+            values = (0..terms).map(|i| weighted.iter().skip(i).step_by(terms).sum()).collect();
+            let grads = shares.into_iter().map(|share| share.gradients).collect();
+            vae = optimizer.step(1e-3, vae, grads);
+        }
+        let state = optimizer.state(&vae);
+        let tensors = parameters(&vae.valid());
+        (sizes, values, [OptimizerState { tensors, ..OptimizerState::default() }, state])
+    }
+
+    #[test]
+    fn any_number_of_replicas_gives_what_one_gives() {
+        for batch in [8, 7, 1] {
+            let (_, values, states) = train(1, batch);
+            for (replicas, expected_sizes) in [
+                (2, [vec![4, 4], vec![3, 4], vec![1]]),
+                (3, [vec![2, 3, 3], vec![2, 2, 3], vec![1]]),
+            ] {
+                let (sizes, split_values, split_states) = train(replicas, batch);
+                assert!(expected_sizes.contains(&sizes), "{batch} images: {sizes:?}");
+                assert_eq!(sizes.iter().sum::<usize>(), batch);
+                for (split, whole) in split_values.iter().zip(&values) {
+                    assert!((split - whole).abs() < 1e-5 * whole.abs(), "{split} {whole}");
+                }
+                // The weights, which Adam moves by up to 1e-3 a step, and the moments, which are as
+                // large as the gradients: a share that is weighted wrongly shows in both.
+                for (split, whole, tolerance) in
+                    [(&split_states[0], &states[0], 1e-5), (&split_states[1], &states[1], 1e-6)]
+                {
+                    assert_eq!(split.counters, whole.counters);
+                    for (name, whole) in &whole.tensors {
+                        for (a, b) in split.tensors[name].values.iter().zip(&whole.values) {
+                            assert!((a - b).abs() < tolerance, "{name}: {a} {b}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_trainings_with_the_same_replicas_are_equal_to_the_bit() {
+        let first = train(2, 7);
+        for _ in 0..5 {
+            assert_eq!(train(2, 7), first);
+        }
+    }
+
+    #[test]
+    fn shares_cover_the_batch_in_order_and_none_is_empty() {
+        for batch in 1..40 {
+            for replicas in 1..10 {
+                let parts = split(batch, replicas);
+                assert_eq!(parts.len(), replicas.min(batch));
+                assert_eq!((parts[0].start, parts[parts.len() - 1].end), (0, batch));
+                assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
+                let (least, most) = (batch / parts.len(), batch.div_ceil(parts.len()));
+                assert!(parts.iter().all(|part| part.len() == least || part.len() == most));
+            }
+        }
+    }
+
+    #[test]
+    fn an_objective_that_couples_images_has_one_replica() {
+        let backend = Backend::open("flex").unwrap();
+        let config = |text: &str| TrainConfig::from_toml("x.toml", text, &[]);
+        let free_bits = "[objective]\nfree_bits = 0.5\n";
+        assert_eq!(count(&config(free_bits).unwrap(), &backend), Ok(1));
+        assert_eq!(count(&config("[train]\nreplicas = 3\n").unwrap(), &backend), Ok(3));
+        let refused = config(&format!("{free_bits}[train]\nreplicas = 2\n")).unwrap_err();
+        assert!(refused.to_string().contains("train.replicas"), "{refused}");
+    }
+
+    #[test]
+    fn a_panic_in_a_replica_reaches_the_caller() {
+        let replicas = Replicas::new(vec![Device::flex(); 2]).unwrap();
+        let work = |i: usize| assert_ne!(i, 1, "the second fails");
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            on_each(&replicas.threads, &work);
+        }));
+        assert!(caught.is_err());
+    }
+}
