@@ -161,6 +161,11 @@ impl Trainer {
         self.vae.valid()
     }
 
+    /// The configuration, with what it left open resolved.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
     /// How far the training has come.
     pub fn progress(&self) -> &Progress {
         &self.progress

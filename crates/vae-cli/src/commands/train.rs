@@ -69,7 +69,7 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
         Some(checkpoint) => Trainer::resume(checkpoint, config.clone(), data.clone(), &backend)?,
         None => Trainer::new(config.clone(), data.clone(), &backend)?,
     };
-    run.write_config(&config.to_toml())?;
+    run.write_config(&trainer.config().to_toml())?;
     let (step, total) = (trainer.progress().step, trainer.total_steps());
     printer.say(&format!(
         "run: {}, {} of {} steps{}",
