@@ -144,8 +144,8 @@ impl Run {
         let objects = lines.map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok());
         let (mut of_steps, mut of_epoch) = (None, None);
         for object in objects.filter(|o: &Map<String, Value>| has(o, "split", split)) {
-            *(if has(&object, "average", "steps") { &mut of_steps } else { &mut of_epoch }) =
-                Some(object);
+            let kept = if has(&object, "average", "steps") { &mut of_steps } else { &mut of_epoch };
+            *kept = Some(object);
         }
         of_epoch.or(of_steps)
     }
