@@ -140,6 +140,39 @@ fn a_batch_larger_than_the_data_is_refused() {
 }
 
 #[test]
+fn models_and_requests_that_cannot_be_held_are_refused() {
+    let program = program();
+    let wide = "train --backend flex --data digits --set model.encoder.hidden=[60000,60000]";
+    program.fails(2, wide, &["weights", "hidden"]);
+    let picture = image::GrayImage::new(5000, 4000);
+    std::fs::create_dir(program.path("photos")).unwrap();
+    for i in 0..2 {
+        picture.save(program.path(&format!("photos/{i}.png"))).unwrap();
+    }
+    program.fails(2, &train_on("photos"), &["photos", "data.size"]);
+    assert!(!program.path("runs").exists());
+    program.small_run();
+    program.fails(2, "sample --backend flex --n 10000000 --out x.npy", &["at most"]);
+}
+
+#[test]
+fn numbers_at_the_edge_of_what_can_be_typed_do_not_wrap() {
+    let program = program();
+    let small = "train --backend flex --data digits --batch-size 50 --epochs 1 -q";
+    program.ok(&format!(
+        "{small} --limit 300 --out runs/p --set data.validation=50 \
+         --set train.patience=18446744073709551615"
+    ));
+    let evaluated = program.ok("evaluate --backend flex --limit 1152921504606846976 --json").json();
+    assert_eq!(evaluated["images"], 10_000);
+    program.fails(
+        2,
+        "interpolate --backend flex --from 4294967296 --to 4294967297",
+        &["4294967296"],
+    );
+}
+
+#[test]
 fn likelihoods_and_data_that_do_not_go_together_are_refused() {
     let program = program();
     let vectors = "train --backend flex --data curves";
@@ -206,6 +239,17 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     wide.metadata.insert("input".into(), "[1, 4096, 4096]".into());
     wide.write(&path).unwrap();
     program.fails(2, "sample --backend flex --run bad.vae", &["another architecture"]);
+    // Moments of another shape than their parameter, and moments of some parameters only.
+    let name = "optimizer.encoder.layers.0.bias.momentum.moment_1";
+    let mut turned = file.clone();
+    turned.tensors.get_mut(name).unwrap().shape = vec![20, 20];
+    turned.write(&program.path("runs/small/checkpoints/last.vae")).unwrap();
+    let resume = "train --resume --out runs/small --backend flex --epochs 2";
+    program.fails(2, resume, &["damaged", "encoder.layers.0.bias"]);
+    let mut some = file.clone();
+    some.tensors.retain(|name, _| !name.starts_with("optimizer.encoder"));
+    some.write(&program.path("runs/small/checkpoints/last.vae")).unwrap();
+    program.fails(2, resume, &["damaged", "encoder.layers.0"]);
     // A newer format. The text is changed in place; the version is asked before the hash.
     let text = String::from_utf8_lossy(&good[8..8 + header]).into_owned();
     let at = 8 + text.find("\"version\":\"1\"").unwrap() + "\"version\":\"".len();
@@ -232,8 +276,10 @@ fn resuming_with_a_changed_configuration_is_refused() {
         program.fails(2, &format!("{resume} {flags}"), &["cannot resume", word]);
     }
     program.fails(2, "train --out runs/small --data digits", &["--resume", "another --out"]);
+    program.ok(&format!("{resume} --epochs 3 -q"));
+    program.fails(2, &format!("{resume} --epochs 1"), &["may only grow"]);
     // What may change, may.
-    program.ok(&format!("{resume} --epochs 2 --set train.log_every=1 -q"));
+    program.ok(&format!("{resume} --epochs 4 --set train.log_every=1 -q"));
 }
 
 #[test]

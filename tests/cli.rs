@@ -172,6 +172,39 @@ fn binary_data_has_an_importance_sampled_likelihood() {
 }
 
 #[test]
+fn black_and_white_pixels_are_binary_whatever_they_are_called() {
+    let program = program();
+    let mut bytes = 0x803u32.to_be_bytes().to_vec();
+    [120u32, 4, 4].iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+    bytes.extend((0..120 * 16).map(|i| if (i / 16 + i) % 3 == 0 { 255 } else { 0 }));
+    std::fs::write(program.path("x.idx"), bytes).unwrap();
+    program.ok("train mnist-mlp --backend flex --data x.idx --batch-size 20 --epochs 1 -q");
+    let result = program.ok("evaluate --backend flex --samples 5 --json").json();
+    assert_eq!(result["likelihood"], true);
+    assert!(result["nll"].is_f64());
+}
+
+#[test]
+fn the_splits_of_a_run_are_those_it_was_trained_with() {
+    let program = program();
+    program.ok("train --backend flex --data digits --limit 500 --batch-size 50 --epochs 1 \
+         --set data.validation=80 -q");
+    let images = |split: &str| {
+        let result = program.ok(&format!("evaluate --backend flex --split {split} --json")).json();
+        result["images"].as_u64().unwrap()
+    };
+    assert_eq!((images("train"), images("validation"), images("test")), (420, 80, 10_000));
+}
+
+#[test]
+fn more_epochs_take_the_place_of_an_old_number_of_steps() {
+    let program = program();
+    program.ok("train --backend flex --data digits --limit 500 --batch-size 50 --max-steps 3 -q");
+    let resumed = program.ok("train --resume --backend flex --epochs 2 --json -q").json();
+    assert_eq!(resumed["step"], 20);
+}
+
+#[test]
 fn an_autoencoder_has_no_kl_and_its_samples_come_with_a_warning() {
     let program = program();
     program.ok("train autoencoder --backend flex --data digits --limit 1000 --epochs 2 -q");
@@ -245,6 +278,12 @@ fn bench_measures_and_doctor_examines() {
     let flex = &doctor["backends"][0];
     assert_eq!(flex["name"], "flex");
     assert_eq!(flex["available"], true);
+    for backend in doctor["backends"].as_array().unwrap() {
+        if backend["available"] == true {
+            assert!(backend["loss_difference"].as_f64().unwrap() < 1e-4, "{backend}");
+            assert!(backend["gradient_difference"].as_f64().unwrap() < 1e-3, "{backend}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! one trained on MNIST reads them.
 
 #![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use vae_data::rng::Stream;
 use vae_data::source::Options;
 use vae_data::{Examples, ImageBatcher, Part, Pixels, Source, Transform};
-use vae_tests::data_dir;
+use vae_tests::{data_dir, say};
 
 /// conv 16, conv 32, dense 128; ReLU and 2x2 pooling after each convolution.
 #[derive(Module, Debug)]
@@ -105,10 +105,10 @@ fn what_is_learned_on_the_digits_holds_on_mnist_and_the_reverse() {
         |source: Source, part| source.resolve(&options).unwrap().load(part, &options).unwrap();
     let on_mnist =
         accuracy(&train(load(Source::Digits, Part::Train)), load(Source::Mnist, Part::Test));
-    eprintln!("trained on digits, reads {on_mnist:.2} % of MNIST's test images");
+    say(&format!("trained on digits, reads {on_mnist:.2} % of MNIST's test images"));
     let on_digits =
         accuracy(&train(load(Source::Mnist, Part::Train)), load(Source::Digits, Part::Test));
-    eprintln!("trained on MNIST, reads {on_digits:.2} % of the digits' test images");
+    say(&format!("trained on MNIST, reads {on_digits:.2} % of the digits' test images"));
     assert!(on_mnist >= 85.0, "{on_mnist}");
     assert!(on_digits >= 85.0, "{on_digits}");
 }

@@ -13,7 +13,7 @@ fn program() -> Program {
     Program::new(env!("CARGO_BIN_EXE_vae-cli-tested"))
 }
 
-const LONG: &str = "train --backend flex --data digits --limit 2000 --batch-size 20 --epochs 100000 \
+const LONG: &str = "train --backend flex --data digits --limit 20 --batch-size 20 --epochs 100000 \
      --out runs/long --set train.sheet_every=0";
 
 /// Starts a training that would go on for hours and waits until its first checkpoint is there.
@@ -75,17 +75,20 @@ fn ctrl_c_writes_a_checkpoint_and_the_run_goes_on_from_there() {
 #[test]
 fn a_killed_training_leaves_a_checkpoint_that_loads() {
     let program = program();
-    // Checkpoints come every few milliseconds here, so some kills fall into the writing of one.
-    for wait in [0, 10, 35, 80, 150, 230] {
+    // An epoch is one step here, so most of the time a checkpoint is being written.
+    let mut furthest = 0;
+    for wait in [0, 100, 230, 310, 420, 530] {
         let _ = std::fs::remove_dir_all(program.path("runs"));
         let mut child = start(&program);
         sleep(Duration::from_millis(wait));
         child.kill().unwrap();
         child.wait().unwrap();
         let reached = step(&program);
+        furthest = furthest.max(reached);
         let more = reached + 1;
         program.ok(&format!("train --resume --out runs/long --backend flex --max-steps {more} -q"));
     }
+    assert!(furthest > 3, "the training was never killed while it wrote checkpoints");
 }
 
 #[test]
@@ -121,6 +124,26 @@ fn without_room_for_a_checkpoint_the_old_one_stays() {
     let after = std::fs::read(program.path("runs/small/checkpoints/last.vae")).unwrap();
     assert!(before == after);
     assert!(!program.path("runs/small/checkpoints/last.vae.tmp").exists());
+}
+
+#[test]
+fn without_room_for_the_log_a_run_can_still_be_resumed() {
+    let program = program();
+    program.small_run();
+    for file in ["config.toml", "metrics.jsonl"] {
+        let before = std::fs::read(program.path("runs/small").join(file)).unwrap();
+        let mut shell = Command::new("sh");
+        program.isolate(&mut shell);
+        shell.arg("-c").arg(format!(
+            "trap '' XFSZ; ulimit -f 0; exec {} train --resume --out runs/small --backend flex \
+             --epochs 2",
+            program.binary.display()
+        ));
+        assert_eq!(outcome(shell).code, 1);
+        let after = std::fs::read(program.path("runs/small").join(file)).unwrap();
+        assert!(before == after, "{file}");
+    }
+    program.ok("train --resume --out runs/small --backend flex --epochs 2 -q");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What the tests share: backends to run on, the program to run, data to run it on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -41,10 +42,16 @@ pub fn on(name: &str, check: impl FnOnce(&Backend)) {
     match Backend::open(name) {
         Ok(backend) => check(&backend),
         Err(why) if name == "wgpu" && std::env::var_os("VAE_REQUIRE_WGPU").is_none() => {
-            eprintln!("skipped on wgpu: {why}");
+            say(&format!("skipped on wgpu: {why}"));
         }
         Err(why) => panic!("{name}: {why}"),
     }
+}
+
+/// A line on stderr that is seen even where the test passes: the test harness catches only what macros
+/// print.
+pub fn say(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// The reference that the other backends are compared with.
@@ -89,7 +96,7 @@ pub fn data_dir() -> Option<PathBuf> {
     let found = folder.map(|f| if f.is_relative() { here.join(f) } else { f });
     let found = found.filter(|f| f.join("mnist").is_dir());
     if found.is_none() {
-        eprintln!("skipped: no real MNIST; put it under DIR/mnist and set VAE_DATA_DIR=DIR");
+        say("skipped: no real MNIST; put it under DIR/mnist and set VAE_DATA_DIR=DIR");
     }
     found
 }
@@ -147,6 +154,8 @@ impl Program {
             .env("HOME", self.folder.path())
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env_remove("VAE_DATA_DIR")
+            // Where there is a network, tests stay away from it.
+            .env("ALL_PROXY", "http://127.0.0.1:9")
             .stdin(std::process::Stdio::null());
     }
 

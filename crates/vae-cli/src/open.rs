@@ -8,6 +8,7 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use vae_data::source::{Options, Progress, Resolved};
 use vae_data::{Examples, Source, Values};
+use vae_train::data::TrainingData;
 use vae_train::{Backend, Checkpoint, Generator, Run, Which};
 
 use crate::args::{BackendArgs, CheckpointArg, ModelArgs, ReadArgs};
@@ -144,7 +145,23 @@ pub fn generator(
     Ok((generator, checkpoint))
 }
 
-/// The examples that a reader's flags name: by default those of the model's own data.
+/// The data that a model was trained on, cut as it was then: what was held out is held out again.
+pub fn own_data(
+    data_dir: Option<PathBuf>,
+    checkpoint: &Checkpoint,
+    printer: &Printer,
+) -> Result<TrainingData> {
+    let mut config = checkpoint.config.clone();
+    config.data.source.clone_from(&checkpoint.data.source);
+    let data = with_options(data_dir, Some(&config.data), printer, |options| {
+        Ok(vae_train::data::load(&config, options)?)
+    })?;
+    fits(&data.train, checkpoint, &data.resolved.name)?;
+    Ok(data)
+}
+
+/// The examples that a reader's flags name: by default those of the model's own data, of which training
+/// and validation examples are those of the run.
 pub fn examples(
     args: &ReadArgs,
     checkpoint: &Checkpoint,
@@ -152,7 +169,17 @@ pub fn examples(
 ) -> Result<(Resolved, Examples)> {
     let spec = args.data.as_ref().unwrap_or(&checkpoint.data.source);
     let config = &checkpoint.config.data;
-    let (resolved, mut examples) =
+    let of_the_run = match args.split.as_str() {
+        "train" => args.data.is_none(),
+        "validation" => args.data.is_none() && config.validation > 0,
+        _ => false,
+    };
+    let (resolved, mut examples) = if of_the_run {
+        let data = own_data(args.data_dir.data_dir.clone(), checkpoint, printer)?;
+        let part = if args.split == "train" { Some(data.train) } else { data.validation };
+        let part = part.ok_or_else(|| request("the run held no examples out"))?;
+        (data.resolved, Arc::unwrap_or_clone(part))
+    } else {
         with_options(args.data_dir.data_dir.clone(), Some(config), printer, |options| {
             let resolved = spec.parse::<Source>()?.resolve(options)?;
             let examples = match args.split.as_str() {
@@ -160,7 +187,8 @@ pub fn examples(
                 part => resolved.load(part.parse()?, options)?,
             };
             Ok((resolved, examples))
-        })?;
+        })?
+    };
     fits(&examples, checkpoint, &resolved.name)?;
     if let Some(limit) = args.limit {
         examples.truncate(limit);

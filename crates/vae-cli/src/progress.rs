@@ -86,7 +86,10 @@ impl Observer for Console {
             Event::Checkpoint { path } => {
                 self.printer.detail(&format!("checkpoint: {}", path.display()));
             }
-            Event::Warning(message) => self.say(&format!("warning: {message}")),
+            Event::Warning(message) => match &self.bar {
+                Some(bar) => bar.println(format!("warning: {message}")),
+                None => self.printer.warn(message),
+            },
         }
         Ok(())
     }
@@ -155,16 +158,17 @@ impl Observer for Sheets {
 /// A sheet of all `examples`, a row of originals above a row of their reconstructions, and so on.
 pub fn reconstructions(generator: &Generator, examples: &Examples, draw: bool) -> Sheet {
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
+    let originals = generator.originals(examples, &indices);
+    let made = generator.reconstruct(examples, &indices, draw);
     let mut sheet = Sheet::new(generator.vae.input(), RECONSTRUCTIONS.min(examples.len()));
-    for row in indices.chunks(RECONSTRUCTIONS) {
-        let originals = generator.originals(examples, row);
-        let made = generator.reconstruct(examples, row, draw);
-        sheet.cover(&originals);
-        sheet.cover(&made);
-        sheet.extend(&originals);
-        sheet.fill_row();
-        sheet.extend(&made);
-        sheet.fill_row();
+    sheet.cover(&originals);
+    sheet.cover(&made);
+    let row = RECONSTRUCTIONS * generator.vae.numbers();
+    for (originals, made) in originals.chunks(row).zip(made.chunks(row)) {
+        for half in [originals, made] {
+            sheet.extend(half);
+            sheet.fill_row();
+        }
     }
     sheet
 }

@@ -113,6 +113,14 @@ impl Examples {
         hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Whether these are images of nothing but black and white.
+    pub fn is_binary(&self) -> bool {
+        match &self.values {
+            Values::Bytes(v) => v.iter().all(|byte| matches!(byte, 0 | 255)),
+            Values::Floats(_) => false,
+        }
+    }
+
     /// The index of the example that is nearest to `row` (values as stored: bytes, or the vector's own
     /// numbers) by Euclidean distance; the first of equals. `None` if there is no example.
     pub fn nearest(&self, row: &[f32]) -> Option<usize> {
@@ -174,14 +182,14 @@ impl Examples {
     pub fn truncate(&mut self, n: usize) {
         let width = self.shape.len();
         match &mut self.values {
-            Values::Bytes(v) => v.truncate(n * width),
-            Values::Floats(v) => v.truncate(n * width),
+            Values::Bytes(v) => v.truncate(n.saturating_mul(width)),
+            Values::Floats(v) => v.truncate(n.saturating_mul(width)),
         }
         if let Some(labels) = &mut self.labels {
             labels.truncate(n);
         }
         if let Some(factors) = &mut self.factors {
-            factors.values.truncate(n * factors.names.len());
+            factors.values.truncate(n.saturating_mul(factors.names.len()));
         }
     }
 }

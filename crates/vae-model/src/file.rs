@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Section;
 use crate::error::FileError;
 use crate::init::{Stored, build_stored};
-use crate::vae::{Vae, VaeConfig};
+use crate::vae::{MAX_NUMBERS, Vae, VaeConfig};
 
 /// The version that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -167,7 +167,7 @@ impl ModelFile {
         let input: Vec<usize> = serde_json::from_str(text("input")?)
             .map_err(|e| format!("`input` in its metadata is no shape: {e}"))?;
         let numbers = input.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
-        if !numbers.is_some_and(|n| (1..=1 << 24).contains(&n)) {
+        if !numbers.is_some_and(|n| (1..=MAX_NUMBERS).contains(&n)) {
             return Err(format!("examples of shape {input:?} are not possible"));
         }
         let config = Section::document(text("config")?)

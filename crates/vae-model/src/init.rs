@@ -1,7 +1,7 @@
 //! Where a module under construction gets its weights: drawn, keyed by parameter path (the same on
 //! every backend and in any order of building), or stored, from a file.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use burn::module::Param;
@@ -22,6 +22,8 @@ pub struct Stored {
 /// What weights come from.
 #[derive(Clone, Copy)]
 enum Weights<'a> {
+    /// None: they are only counted.
+    Counted(&'a Cell<u128>),
     Drawn(&'a dyn Noise),
     Stored(&'a RefCell<Store>),
 }
@@ -77,6 +79,11 @@ impl<'a> Init<'a> {
                 let scale = |u: &f32| (2.0 * bound * (f64::from(*u) - 0.5)) as f32;
                 TensorData::new(uniform.iter().map(scale).collect::<Vec<_>>(), shape)
             }
+            Weights::Counted(count) => {
+                let n = shape.iter().map(|d| *d as u128).product::<u128>();
+                count.set(count.get() + n);
+                TensorData::new(vec![0.0f32], [1; D])
+            }
             Weights::Stored(store) => store.borrow_mut().take(&path, shape),
         };
         Param::from_tensor(Tensor::from_data(data, self.device))
@@ -94,6 +101,13 @@ impl Store {
         self.problem.get_or_insert(problem);
         TensorData::new(vec![0.0f32], [1; D])
     }
+}
+
+/// How many weights the module that `build` builds has. None of them is made.
+pub fn count_weights<M>(device: &Device, build: impl FnOnce(&Init<'_>) -> M) -> u128 {
+    let count = Cell::new(0);
+    build(&Init { weights: Weights::Counted(&count), device, path: String::new() });
+    count.get()
 }
 
 /// Builds a module from stored parameters, which must be exactly those that it has.

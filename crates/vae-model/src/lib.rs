@@ -30,4 +30,4 @@ pub use error::{ConfigError, FileError};
 pub use file::{ModelFile, load};
 pub use noise::Noise;
 pub use objective::{Loss, ObjectiveConfig};
-pub use vae::{Vae, VaeConfig};
+pub use vae::{MAX_NUMBERS, MAX_WEIGHTS, Vae, VaeConfig};

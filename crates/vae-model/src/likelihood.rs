@@ -103,13 +103,8 @@ impl LikelihoodConfig {
         }
     }
 
-    /// Whether it is a likelihood for x of zeros and ones only.
+    /// Whether it is a likelihood for x of zeros and ones only (and a loss for x between them).
     pub fn needs_binary(&self) -> bool {
-        matches!(self, Self::Bernoulli(_))
-    }
-
-    /// Whether x outside [0, 1] makes no sense under it.
-    pub fn needs_unit_interval(&self) -> bool {
         matches!(self, Self::Bernoulli(_))
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::Section;
 use crate::error::ConfigError;
-use crate::init::Init;
+use crate::init::{Init, count_weights};
 use crate::likelihood::{Decoding, LikelihoodConfig};
 use crate::network::{Decoder, Encoder, NetworkConfig};
 use crate::noise::Noise;
@@ -70,7 +70,13 @@ impl VaeConfig {
         }
         self.encoder.validate("model.encoder")?;
         self.decoder.validate("model.decoder")?;
+        self.decoder.validate_decoder("model.decoder")?;
         self.likelihood.validate("model.likelihood")
+    }
+
+    /// How many weights the model for examples of shape `input` has; `device` may be any.
+    pub fn weights(&self, input: &[usize], device: &Device) -> u128 {
+        count_weights(device, |init| self.build(input, init))
     }
 
     /// The model for examples of shape `input` (`[c, h, w]` or `[d]`) with initial weights from `noise`,
@@ -94,6 +100,11 @@ impl VaeConfig {
         }
     }
 }
+
+/// The most numbers that one example may have.
+pub const MAX_NUMBERS: usize = 1 << 24;
+/// The most weights that a model may have; training needs room for four times as many.
+pub const MAX_WEIGHTS: u128 = 1 << 28;
 
 /// A variational autoencoder (or, with a point posterior, an autoencoder).
 #[derive(Module, Debug)]

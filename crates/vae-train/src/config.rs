@@ -242,7 +242,11 @@ impl TrainConfig {
             message: e.message().to_owned(),
             span: e.span(),
         })?;
-        for (i, (o, value)) in overrides.iter().zip(&values).enumerate() {
+        // Kinds first: another kind clears the settings of the old one, not those that come with it.
+        let mut order: Vec<usize> = (0..overrides.len()).collect();
+        order.sort_by_key(|i| !overrides[*i].key.ends_with(".kind"));
+        for i in order {
+            let (o, value) = (&overrides[i], &values[i]);
             let at = text.len() + 1 + i;
             let parsed = DeTable::parse(value).ok().and_then(|t| {
                 let table = t.into_inner();
@@ -388,8 +392,8 @@ fn put<'a>(
         };
     }
     // Another kind has other settings: those of the old one make no sense for it.
-    let is_new_kind = leaf == "kind"
-        && table.get(leaf).map(Spanned::get_ref).and_then(DeValue::as_str) != value.as_str();
+    let old_kind = table.get(leaf).map(Spanned::get_ref).and_then(DeValue::as_str);
+    let is_new_kind = leaf == "kind" && old_kind.is_some_and(|old| Some(old) != value.as_str());
     if is_new_kind {
         table.clear();
     }
@@ -507,6 +511,12 @@ mod tests {
         let text = "[train.optimizer]\nkind = \"adam\"\nbeta1 = 0.5\n";
         let c = config(text, &["train.optimizer.kind=sgd"]);
         assert_eq!(c.train.optimizer, OptimizerConfig::Sgd(Default::default()));
+        // In whatever order: what is set beside the kind stays.
+        let sets = ["train.optimizer.learning_rate=0.05", "train.optimizer.kind=sgd"];
+        assert_eq!(config(text, &sets).train.optimizer.learning_rate(), 0.05);
+        // And a kind that the text leaves to its default is no other kind.
+        let c = config("[model.encoder]\nhidden = [77]\n", &["model.encoder.kind=mlp"]);
+        assert_eq!(c.model.encoder.summary(), "mlp 77");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use vae_data::rng::Stream;
 use vae_data::source::{Options, Resolved};
 use vae_data::{Examples, Part, Source, Transform, hold_out};
 
+use vae_model::MAX_NUMBERS;
+
 use crate::config::{DataConfig, TrainConfig};
 use crate::error::TrainError;
 
@@ -63,6 +65,13 @@ pub fn load(config: &TrainConfig, options: &Options) -> Result<TrainingData, Tra
             (train, Some(Arc::new(validation)))
         }
     };
+    if train.shape.len() > MAX_NUMBERS {
+        return Err(TrainError::Request(format!(
+            "{}: an example of shape {} has more than {MAX_NUMBERS} numbers; for pictures set \
+             data.size = [height, width]",
+            resolved.name, train.shape
+        )));
+    }
     if train.is_empty() {
         return Err(TrainError::Request(format!("{}: no training examples", resolved.name)));
     }

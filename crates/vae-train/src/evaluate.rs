@@ -41,10 +41,8 @@ pub struct Evaluation {
     /// squared error without its constant.
     pub likelihood: bool,
     /// -log p(x), importance-sampled.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub nll: Option<f64>,
     /// Standard error of `nll` over the images.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub nll_stderr: Option<f64>,
 }
 
@@ -122,17 +120,18 @@ impl Judge {
             kl: get("kl"),
             active_units: moments.variances().filter(|v| *v > ACTIVE).count(),
             latent: vae.config().latent,
-            likelihood: is_likelihood(vae, &self.transform),
+            likelihood: is_likelihood(vae, &self.transform, &self.examples),
             nll: (!nll.is_empty()).then_some(mean),
             nll_stderr: (nll.len() > 1).then_some((variance / n).sqrt()),
         }
     }
 }
 
-/// Whether log p(x|z) of this model on data of this transform is a log-likelihood.
-pub fn is_likelihood(vae: &Vae, transform: &Transform) -> bool {
+/// Whether log p(x|z) of this model is a log-likelihood on these examples, seen through this transform.
+pub fn is_likelihood(vae: &Vae, transform: &Transform, examples: &Examples) -> bool {
     let likelihood = &vae.config().likelihood;
-    likelihood.is_normalized() && (transform.is_binary() || !likelihood.needs_binary())
+    let is_binary = || transform.is_binary() || examples.is_binary();
+    likelihood.is_normalized() && (!likelihood.needs_binary() || is_binary())
 }
 
 /// -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws and images.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use vae_model::ConfigError;
 use vae_model::choice;
 use vae_model::init::Stored;
-use vae_model::parameters::Path;
+use vae_model::parameters::{Path, parameters};
 
 use crate::adam::HostAdam;
 
@@ -142,6 +142,10 @@ impl OptimizerConfig {
             }
             Self::Sgd(c) => &[("weight_decay", c.weight_decay)],
         };
+        if let Self::Sgd(SgdSettings { nesterov: true, momentum: 0.0, .. }) = self {
+            let why = "Nesterov's form is one of momentum: set momentum too";
+            return Err(ConfigError::new(format!("{key}.nesterov"), why));
+        }
         if let Some((name, v)) = not_negative.iter().find(|(_, v)| !(v.is_finite() && *v >= 0.0)) {
             let why = format!("must be 0 or a positive number, not {v}");
             return Err(ConfigError::new(format!("{key}.{name}"), why));
@@ -254,12 +258,48 @@ impl Optimizer {
     }
 
     /// Puts a stored state back, onto `device`.
-    pub fn restore<M: Module>(&mut self, state: OptimizerState, module: &M, device: &Device) {
+    ///
+    /// # Errors
+    /// If it is not the state of these parameters: of another shape, of some only, or of others.
+    pub fn restore<M: Module>(
+        &mut self,
+        state: OptimizerState,
+        module: &M,
+        device: &Device,
+    ) -> Result<(), String> {
+        state.check(module)?;
         match self {
             Self::Adam(o) => o.restore(state, module, device),
             Self::AdamW(o) => o.restore(state, module, device),
             Self::Sgd(o) => o.restore(state, module, device),
             Self::HostAdam(o) => o.restore(state, module, device),
+        }
+        Ok(())
+    }
+}
+
+impl OptimizerState {
+    /// Checks that every tensor has the shape of the parameter that it belongs to, and that all
+    /// parameters have one or none has.
+    fn check<M: Module>(&self, module: &M) -> Result<(), String> {
+        let mut left: Vec<&String> = self.tensors.keys().collect();
+        for (path, parameter) in parameters(module) {
+            let prefix = format!("{path}.");
+            let of_this = self.tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
+            if !self.tensors.is_empty() && of_this.clone().next().is_none() {
+                return Err(format!("the optimizer has nothing for `{path}`"));
+            }
+            if let Some((name, found)) = of_this.clone().find(|(_, t)| t.shape != parameter.shape) {
+                return Err(format!(
+                    "the optimizer's `{name}` is {:?} where the parameter is {:?}",
+                    found.shape, parameter.shape
+                ));
+            }
+            left.retain(|name| !name.starts_with(&prefix));
+        }
+        match left.first() {
+            Some(name) => Err(format!("the optimizer's `{name}` belongs to no parameter")),
+            None => Ok(()),
         }
     }
 }

@@ -134,7 +134,7 @@ impl Run {
     /// # Errors
     /// If the system refuses.
     pub fn write_config(&self, text: &str) -> Result<(), TrainError> {
-        fs::write(self.config(), text).map_err(|e| TrainError::io(&self.config(), e))
+        replace(&self.config(), text)
     }
 
     /// The newest averages in the log for `split`: of a whole epoch, or where no epoch has ended yet of
@@ -165,6 +165,17 @@ impl Run {
     }
 }
 
+/// Writes a text file: whole, or not at all and the old one stays.
+fn replace(path: &Path, text: &str) -> Result<(), TrainError> {
+    let temporary = path.with_extension("tmp");
+    let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // It is useless now; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(|e| TrainError::io(path, e))
+}
+
 /// The observer that writes `metrics.jsonl`: lines of `split` train or validation, averaged over the
 /// `steps` since the last line or over an `epoch`.
 pub struct MetricsLog {
@@ -193,7 +204,7 @@ impl MetricsLog {
                 }
             }
         }
-        fs::write(&path, kept).map_err(io)?;
+        replace(&path, &kept)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
         Ok(Self { path, file })
     }

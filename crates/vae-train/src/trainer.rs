@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use vae_data::ImageBatcher;
 use vae_data::rng::Stream;
-use vae_model::{ConfigError, Vae};
+use vae_model::{ConfigError, MAX_WEIGHTS, Vae};
 
 use crate::backend::Backend;
 use crate::checkpoint::{Checkpoint, Progress, RunRecord};
@@ -70,7 +70,16 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         let noise = KeyedNoise::new(config.train.seed, Phase::Init);
         let device = backend.device.clone().autodiff();
-        let vae = config.model.init(&data.train.shape.dims(), &noise, &device);
+        let input = data.train.shape.dims();
+        let weights = config.model.weights(&input, &device);
+        if weights > MAX_WEIGHTS {
+            return Err(TrainError::Request(format!(
+                "this model for examples of shape {input:?} has {weights} weights, more than \
+                 {MAX_WEIGHTS}: make model.encoder.hidden, model.decoder.hidden or the examples \
+                 smaller"
+            )));
+        }
+        let vae = config.model.init(&input, &noise, &device);
         let optimizer = config.train.optimizer.init(backend.is_cpu());
         Self::assemble(config, data, backend, vae.train(), optimizer, Progress::default())
     }
@@ -102,9 +111,20 @@ impl Trainer {
             )));
         }
         let mut optimizer = config.train.optimizer.init(backend.is_cpu());
-        optimizer.restore(checkpoint.optimizer, &checkpoint.vae, &backend.device);
+        optimizer
+            .restore(checkpoint.optimizer, &checkpoint.vae, &backend.device)
+            .map_err(|why| TrainError::Request(format!("the checkpoint is damaged: {why}")))?;
         let vae = checkpoint.vae.train();
-        Self::assemble(config, data, backend, vae, optimizer, checkpoint.progress)
+        let resumed = Self::assemble(config, data, backend, vae, optimizer, checkpoint.progress)?;
+        if resumed.total_steps() < resumed.progress.step {
+            return Err(TrainError::Request(format!(
+                "the run has done {} steps already, and epochs and max_steps ask for {} in all: \
+                 they are totals, and may only grow",
+                resumed.progress.step,
+                resumed.total_steps()
+            )));
+        }
+        Ok(resumed)
     }
 
     fn assemble(
@@ -119,7 +139,7 @@ impl Trainer {
         let invalid = |key: &str, why: String| refused(ConfigError::new(key, why));
         let (low, high) = config.model.likelihood.range();
         let (lowest, highest) = data.transform.range();
-        if config.model.likelihood.needs_unit_interval() && (lowest < low || highest > high) {
+        if config.model.likelihood.needs_binary() && (lowest < low || highest > high) {
             let why = "a bernoulli likelihood needs x in [0, 1], and these are vectors of any \
                        number: use a gaussian likelihood";
             return Err(invalid("model.likelihood.kind", why.to_owned()));
@@ -324,6 +344,13 @@ impl Trainer {
         let vae = self.vae.valid();
         let validation = self.judge().map(|judge| judge.objective(&vae, &self.config.objective));
         let score = validation.as_ref().and_then(|metrics| metrics.first()).map(|(_, loss)| *loss);
+        if let Some((name, value)) = validation.iter().flatten().find(|(_, v)| !v.is_finite()) {
+            return Err(TrainError::NotANumber {
+                step: self.progress.step,
+                term: format!("validation {name}"),
+                value: *value,
+            });
+        }
         let better = score.is_some_and(|s| self.progress.best.is_none_or(|best| s < best));
         if better {
             self.progress.best = score;
@@ -358,7 +385,7 @@ impl Trainer {
     /// Whether the validation loss has not become better for too long.
     fn has_stalled(&self) -> bool {
         let patience = self.config.train.patience;
-        patience > 0 && self.progress.epoch >= self.progress.best_epoch + patience
+        patience > 0 && self.progress.epoch >= self.progress.best_epoch.saturating_add(patience)
     }
 
     fn checkpoint(

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
+use vae_data::Source;
 use vae_train::{Event, Generator, Judge, Observer, Override, Trainer, data, presets};
 
 use crate::args::BenchArgs;
@@ -21,7 +22,6 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
     // The first lap warms up caches, buffers and a GPU's kernels, and is not counted.
     let steps = lap_steps * (LAPS as u64 + 1);
     let mut overrides = vec![
-        Override::text("bench", "data.source", "digits"),
         Override::flag("bench", "train.log_every", lap_steps),
         Override::flag("bench", "train.max_steps", steps),
         Override::flag("bench", "train.epochs", 1_000_000),
@@ -32,18 +32,21 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
     for argument in &args.set {
         overrides.push(Override::set(argument)?);
     }
-    // A preset for data of another shape keeps its own.
-    let own = presets::resolve(&args.config, &[])?.data.source;
-    if own == "curves" {
-        overrides.retain(|o| o.key != "data.source");
+    let mut config = presets::resolve(&args.config, &overrides)?;
+    let source: Source = config.data.source.parse()?;
+    if matches!(
+        source,
+        Source::Auto | Source::Mnist | Source::FashionMnist | Source::BinarizedMnist
+    ) {
+        // Images of the same shape, which are always there.
+        config.data.source = Source::Digits.to_string();
     }
-    let config = presets::resolve(&args.config, &overrides)?;
     let backend = open::backend(&args.backend, printer)?;
     let data = open::with_options(None, Some(&config.data), printer, |options| {
         Ok(data::load(&config, options)?)
     })?;
     let mut trainer = Trainer::new(config.clone(), data.clone(), &backend)?;
-    let mut laps = Laps::default();
+    let mut laps = Laps::new(lap_steps, config.train.batch_size);
     trainer.train(None, vec![&mut laps], &AtomicBool::new(false))?;
     let training = laps.median();
 
@@ -94,26 +97,39 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
 }
 
 /// Speed of each lap but the first.
-#[derive(Default)]
 struct Laps {
+    steps: u64,
+    batch_size: usize,
+    last: Option<Instant>,
     speeds: Vec<f64>,
-    warm: bool,
 }
 
 impl Laps {
+    fn new(steps: u64, batch_size: usize) -> Self {
+        Self { steps, batch_size, last: None, speeds: Vec::new() }
+    }
+
     fn median(&mut self) -> f64 {
         self.speeds.sort_by(f64::total_cmp);
-        self.speeds.get(self.speeds.len() / 2).copied().unwrap_or(f64::NAN)
+        let middle = self.speeds.len() / 2;
+        match self.speeds.get(middle.wrapping_sub(1)..=middle) {
+            Some([a, b]) if self.speeds.len().is_multiple_of(2) => (a + b) / 2.0,
+            _ => self.speeds.get(middle).copied().unwrap_or(f64::NAN),
+        }
     }
 }
 
 impl Observer for Laps {
     fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
-        if let Event::Step { images_per_second, .. } = event {
-            if self.warm {
-                self.speeds.push(*images_per_second);
+        // The loss is looked at when an epoch ends too, in the middle of a lap.
+        if let Event::Step { step, .. } = event
+            && step.is_multiple_of(self.steps)
+        {
+            // The last batch of an epoch may be smaller, which the speed leaves out of account.
+            let images = self.steps as f64 * self.batch_size as f64;
+            if let Some(last) = self.last.replace(Instant::now()) {
+                self.speeds.push(images / last.elapsed().as_secs_f64());
             }
-            self.warm = true;
         }
         Ok(())
     }

@@ -17,13 +17,14 @@ use crate::printer::{Printer, count, table};
 pub fn run(args: &EvaluateArgs, printer: &Printer) -> Result<()> {
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
     let samples = args.samples.unwrap_or(0);
+    let (resolved, examples) = open::examples(&args.read, &checkpoint, printer)?;
     if samples > 0 {
         if matches!(generator.vae.config().posterior, PosteriorConfig::Point(_)) {
             return Err(request(
                 "--samples: a point posterior has no density to weight importance samples with",
             ));
         }
-        if !is_likelihood(&generator.vae, &generator.transform) {
+        if !is_likelihood(&generator.vae, &generator.transform, &examples) {
             return Err(request(
                 "--samples: there is no likelihood to estimate: the model was trained with a \
                  cross-entropy on grey pixels or a squared error without its constant. Train with \
@@ -32,7 +33,6 @@ pub fn run(args: &EvaluateArgs, printer: &Printer) -> Result<()> {
             ));
         }
     }
-    let (resolved, examples) = open::examples(&args.read, &checkpoint, printer)?;
     let judge = Judge {
         examples: Arc::new(examples),
         transform: generator.transform,
@@ -78,8 +78,9 @@ fn report(result: &Evaluation, data: &str, samples: usize) -> String {
             "latent dimensions whose posterior mean varies over the data by more than 0.01",
         ),
     ];
-    if let (Some(nll), Some(error)) = (result.nll, result.nll_stderr) {
-        let what = format!("+- {error:.3}, -log p(x) from {samples} importance samples");
+    if let Some(nll) = result.nll {
+        let error = result.nll_stderr.map(|e| format!("+- {e:.3}, ")).unwrap_or_default();
+        let what = format!("{error}-log p(x) from {samples} importance samples");
         rows.push(row("nll", nats(nll), &what));
     }
     format!("{}\n(nats per image)", table(&rows))

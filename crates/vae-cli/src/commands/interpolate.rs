@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Form, write, written};
+use super::{Form, bounded, write, written};
 use crate::args::InterpolateArgs;
 use crate::failure::request;
 use crate::open;
@@ -13,15 +13,16 @@ pub fn run(args: &InterpolateArgs, printer: &Printer) -> Result<()> {
     Form::of(&args.out)?;
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
     let latent = generator.vae.config().latent;
+    bounded(args.n.saturating_mul(args.steps), &generator.vae)?;
     let ends = if args.random {
         generator.prior(2 * args.n)
     } else {
         let (_, examples) = open::examples(&args.read, &checkpoint, printer)?;
-        let indices = match (args.from, args.to) {
-            (Some(from), Some(to)) => vec![from as u32, to as u32],
-            _ => (0..2 * args.n as u32).collect(),
+        let indices: Vec<usize> = match (args.from, args.to) {
+            (Some(from), Some(to)) => vec![from, to],
+            _ => (0..2 * args.n.min((examples.len() / 2).max(1))).collect(),
         };
-        if let Some(index) = indices.iter().find(|i| **i as usize >= examples.len()) {
+        if let Some(index) = indices.iter().find(|i| **i >= examples.len()) {
             return Err(request(format!(
                 "there is no example {index}: the {} part has {} (0 to {})",
                 args.read.split,
@@ -29,6 +30,7 @@ pub fn run(args: &InterpolateArgs, printer: &Printer) -> Result<()> {
                 examples.len() - 1
             )));
         }
+        let indices: Vec<u32> = indices.into_iter().map(|i| i as u32).collect();
         generator.encode(&examples, &indices)
     };
     let mut values = Vec::new();

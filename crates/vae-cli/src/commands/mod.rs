@@ -72,6 +72,19 @@ fn write(out: &Path, dims: &[usize], values: &[f32], columns: Option<usize>) -> 
     }
 }
 
+/// Refuses to make more numbers than can be held.
+fn bounded(n: usize, vae: &vae_model::Vae) -> Result<()> {
+    const MOST: usize = 1 << 29;
+    if n.saturating_mul(vae.numbers()) > MOST {
+        return Err(request(format!(
+            "{n} examples of {} numbers each are more than can be held at once: ask for at most {}",
+            vae.numbers(),
+            MOST / vae.numbers()
+        )));
+    }
+    Ok(())
+}
+
 /// Says where the result is.
 fn written(printer: &Printer, out: &Path, n: usize) -> Result<()> {
     let path = out.display().to_string();

@@ -1,11 +1,11 @@
 //! `sample`: draws from a model.
 
 use anyhow::Result;
-use vae_data::{Examples, Part, Source, Values};
+use vae_data::{Examples, Values};
 use vae_model::posterior::PosteriorConfig;
-use vae_train::{Checkpoint, Generator};
+use vae_train::Generator;
 
-use super::{Form, write, written};
+use super::{Form, bounded, write, written};
 use crate::args::SampleArgs;
 use crate::failure::request;
 use crate::open;
@@ -24,10 +24,12 @@ pub fn run(args: &SampleArgs, printer: &Printer) -> Result<()> {
              was never made to match",
         );
     }
+    bounded(args.n, &generator.vae)?;
     let samples = generator.sample(args.n, args.draw);
     let dims = generator.vae.input().to_vec();
     if args.nearest {
-        let train = training_examples(args, &checkpoint, printer)?;
+        let data_dir = args.data_dir.data_dir.clone();
+        let train = open::own_data(data_dir, &checkpoint, printer)?.train;
         let pairs = beside_nearest(&generator, &train, &samples);
         // An even number of columns keeps pairs together.
         let columns = 2 * (args.n as f64 / 2.0).sqrt().ceil() as usize;
@@ -36,24 +38,6 @@ pub fn run(args: &SampleArgs, printer: &Printer) -> Result<()> {
         write(&args.out, &dims, &samples, None)?;
     }
     written(printer, &args.out, args.n)
-}
-
-fn training_examples(
-    args: &SampleArgs,
-    checkpoint: &Checkpoint,
-    printer: &Printer,
-) -> Result<Examples> {
-    let config = &checkpoint.config.data;
-    let source = &checkpoint.data.source;
-    let mut train =
-        open::with_options(args.data_dir.data_dir.clone(), Some(config), printer, |options| {
-            Ok(source.parse::<Source>()?.resolve(options)?.load(Part::Train, options)?)
-        })?;
-    open::fits(&train, checkpoint, source)?;
-    if let Some(limit) = config.limit {
-        train.truncate(limit);
-    }
-    Ok(train)
 }
 
 /// Each sample followed by the training example that is nearest to it.

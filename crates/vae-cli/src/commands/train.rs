@@ -21,34 +21,24 @@ use crate::progress::{Console, RECONSTRUCTIONS, Sheets};
 /// Trains.
 pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
     let overrides = overrides(args)?;
-    let (run, mut config) = plan(args, &overrides)?;
+    let run = which_run(args)?;
     let folder = run.folder().to_owned();
     if run.exists() && !args.resume {
         // The lock tells a training under way from one that is done.
         run.lock()?;
-        return Err(request(format!(
-            "{}: there is a run already; go on with it by --resume, or choose another --out",
-            folder.display()
-        )));
+        return Err(is_there(&run));
     }
 
     let backend = Backend::open(&args.backend.backend)?;
     // A run that goes on is locked before it is read; the folder of a new one is not even made before
     // its data is at hand.
-    let (mut lock, checkpoint) = match args.resume {
-        true => {
-            let lock = run.lock()?;
-            let last = Checkpoint::read(&run.checkpoint(Which::Last), &backend.device)?;
-            (Some(lock), Some(last))
-        }
-        false => (None, None),
+    let (mut lock, mut config, checkpoint) = if args.resume {
+        let lock = run.lock()?;
+        let last = Checkpoint::read(&run.checkpoint(Which::Last), &backend.device)?;
+        (Some(lock), config_to_resume(args, &last, &overrides)?, Some(last))
+    } else {
+        (None, presets::resolve(config_name(args), &overrides)?, None)
     };
-    if let Some(checkpoint) = &checkpoint
-        && config.data.source == Source::Auto.to_string()
-    {
-        // What `auto` stood for then, it stands for now.
-        config.data.source.clone_from(&checkpoint.config.data.source);
-    }
     let data_dir = args.data_dir.data_dir.clone();
     let (data, shown) = open::with_options(data_dir, Some(&config.data), printer, |options| {
         let data = data::load(&config, options)?;
@@ -61,22 +51,30 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
     printer.say(&format!("data: {source}; {} training examples", count(data.record.examples)));
     printer.say(&format!("backend: {} on {}", backend.name, backend.note));
 
-    run.create()?;
-    if lock.is_none() {
-        lock = Some(run.lock()?);
-    }
     let mut trainer = match checkpoint {
         Some(checkpoint) => Trainer::resume(checkpoint, config.clone(), data.clone(), &backend)?,
         None => Trainer::new(config.clone(), data.clone(), &backend)?,
     };
+    run.create()?;
+    if lock.is_none() {
+        lock = Some(run.lock()?);
+        // Somebody else may have been here while the data was read.
+        if run.exists() {
+            return Err(is_there(&run));
+        }
+    }
     run.write_config(&trainer.config().to_toml())?;
     let (step, total) = (trainer.progress().step, trainer.total_steps());
     printer.say(&format!(
-        "run: {}, {} of {} steps{}",
+        "run: {}, {} of {} steps done{}",
         folder.display(),
         count(step as usize),
         count(total as usize),
-        if step > 0 { " done, going on" } else { " done" }
+        match step {
+            0 => "",
+            step if step < total => ", going on",
+            _ => ": nothing is left to do; ask for more --epochs",
+        }
     ));
 
     let stop = stop_on_signal();
@@ -116,35 +114,55 @@ fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     Ok(all)
 }
 
-/// Which run, with which configuration.
-fn plan(args: &TrainArgs, overrides: &[Override]) -> Result<(Run, TrainConfig)> {
-    if args.resume {
-        let run = match &args.out {
-            Some(folder) => Run::new(folder.clone()),
-            None => open::newest_run()?,
-        };
-        if !run.checkpoint(Which::Last).is_file() {
-            return Err(request(format!(
-                "{}: nothing to resume, it holds no checkpoint; leave --resume out to train anew",
-                run.folder().display()
-            )));
-        }
-        let config = match &args.config {
-            Some(name) => presets::resolve(name, overrides)?,
-            None => presets::resolve_file(&run.config(), overrides)?,
-        };
-        return Ok((run, config));
-    }
-    let name = args.config.as_deref().unwrap_or(presets::DEFAULT);
-    let config = presets::resolve(name, overrides)?;
+fn is_there(run: &Run) -> anyhow::Error {
+    request(format!(
+        "{}: there is a run already; go on with it by --resume, or choose another --out",
+        run.folder().display()
+    ))
+}
+
+fn config_name(args: &TrainArgs) -> &str {
+    args.config.as_deref().unwrap_or(presets::DEFAULT)
+}
+
+fn which_run(args: &TrainArgs) -> Result<Run> {
     let run = match &args.out {
         Some(folder) => Run::new(folder.clone()),
+        None if args.resume => open::newest_run()?,
         None => {
-            let stem = Path::new(name).file_stem().map_or(name.into(), |s| s.to_string_lossy());
-            Run::free(Path::new(RUNS), &stem)
+            let name = Path::new(config_name(args)).file_stem().unwrap_or_default();
+            Run::free(Path::new(RUNS), &name.to_string_lossy())
         }
     };
-    Ok((run, config))
+    if args.resume && !run.checkpoint(Which::Last).is_file() {
+        return Err(request(format!(
+            "{}: nothing to resume, it holds no checkpoint; leave --resume out to train anew",
+            run.folder().display()
+        )));
+    }
+    Ok(run)
+}
+
+/// The configuration of a run that goes on: its own, or the one that is named, under what flags say.
+fn config_to_resume(
+    args: &TrainArgs,
+    last: &Checkpoint,
+    overrides: &[Override],
+) -> Result<TrainConfig> {
+    let Some(name) = &args.config else {
+        let mut own = last.config.clone();
+        if args.epochs.is_some() {
+            // A number of epochs stands in place of an old number of steps.
+            own.train.max_steps = None;
+        }
+        return Ok(TrainConfig::from_toml("the run's configuration", &own.to_toml(), overrides)?);
+    };
+    let mut config = presets::resolve(name, overrides)?;
+    if config.data.source == Source::Auto.to_string() {
+        // What `auto` stood for then, it stands for now.
+        config.data.source.clone_from(&last.config.data.source);
+    }
+    Ok(config)
 }
 
 fn sheets(

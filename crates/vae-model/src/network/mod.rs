@@ -47,6 +47,17 @@ impl NetworkConfig {
         }
     }
 
+    /// Checks that the settings found at `key` say nothing that only an encoder has.
+    pub fn validate_decoder(&self, key: &str) -> Result<(), ConfigError> {
+        match self {
+            Self::Mlp(mlp) if mlp.head_depth != 1 => {
+                let why = "a decoder has no heads: set it on model.encoder";
+                Err(ConfigError::new(format!("{key}.head_depth"), why))
+            }
+            Self::Mlp(_) => Ok(()),
+        }
+    }
+
     /// The decoder that undoes this encoder layer by layer, for a configuration that names none.
     pub fn mirrored(&self) -> Self {
         match self {

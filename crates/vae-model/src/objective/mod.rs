@@ -62,12 +62,6 @@ impl ObjectiveConfig {
         }
     }
 
-    /// Whether the loss averages decodings, so that its reconstruction belongs to no bound.
-    pub fn is_bound(&self) -> bool {
-        match self {
-            Self::Elbo(c) => c.average_decodings == 1,
-        }
-    }
     /// Whether the loss of a batch is no average over its images alone, so that a batch cannot be split
     /// and its shares averaged.
     pub fn couples_images(&self) -> bool {
