@@ -147,6 +147,15 @@ fn without_room_for_the_log_a_run_can_still_be_resumed() {
 }
 
 #[test]
+fn a_run_that_died_before_its_first_checkpoint_is_in_nobodys_way() {
+    let program = program();
+    std::fs::create_dir_all(program.path("runs/small/checkpoints")).unwrap();
+    std::fs::write(program.path("runs/small/config.toml"), "[mod").unwrap();
+    program.small_run();
+    program.ok("info runs/small");
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_a_failure() {
     let program = program();
     std::fs::write(program.path("file"), "in the way").unwrap();

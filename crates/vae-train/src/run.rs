@@ -90,9 +90,10 @@ impl Run {
         if best.is_file() { best } else { self.checkpoint(Which::Last) }
     }
 
-    /// Whether a training has been here.
+    /// Whether a training has been here: it writes its first checkpoint before its first step, and what
+    /// has none has nothing to lose.
     pub fn exists(&self) -> bool {
-        self.config().exists() || self.checkpoint(Which::Last).exists()
+        self.checkpoint(Which::Last).exists()
     }
 
     /// Makes the folders.
