@@ -4,7 +4,8 @@ use std::path::Path;
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs").canonicalize()?;
+    let package = env::var("CARGO_MANIFEST_DIR")?;
+    let folder = Path::new(&package).join("../../configs").canonicalize()?;
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
