@@ -250,6 +250,13 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     some.tensors.retain(|name, _| !name.starts_with("optimizer.encoder"));
     some.write(&program.path("runs/small/checkpoints/last.vae")).unwrap();
     program.fails(2, resume, &["damaged", "encoder.layers.0"]);
+    // A place in the data that does not exist.
+    let mut beyond = file.clone();
+    let progress = beyond.metadata["progress"].replace("\"batch\":0", "\"batch\":99");
+    assert_ne!(progress, beyond.metadata["progress"]);
+    beyond.metadata.insert("progress".into(), progress);
+    beyond.write(&program.path("runs/small/checkpoints/last.vae")).unwrap();
+    program.fails(2, resume, &["damaged", "batch 99"]);
     // A newer format. The text is changed in place; the version is asked before the hash.
     let text = String::from_utf8_lossy(&good[8..8 + header]).into_owned();
     let at = 8 + text.find("\"version\":\"1\"").unwrap() + "\"version\":\"".len();

@@ -116,6 +116,16 @@ impl Trainer {
             .map_err(|why| TrainError::Request(format!("the checkpoint is damaged: {why}")))?;
         let vae = checkpoint.vae.train();
         let resumed = Self::assemble(config, data, backend, vae, optimizer, checkpoint.progress)?;
+        // The loop counts on this: a batch beyond the epoch would leave it without anything to do.
+        let Progress { step, epoch, batch, .. } = resumed.progress;
+        let steps = resumed.steps_per_epoch();
+        let expected = epoch.checked_mul(steps).and_then(|done| done.checked_add(batch));
+        if batch >= steps || expected != Some(step) {
+            return Err(TrainError::Request(format!(
+                "the checkpoint is damaged: step {step} is not batch {batch} of epoch {epoch} with \
+                 {steps} steps an epoch"
+            )));
+        }
         if resumed.total_steps() < resumed.progress.step {
             return Err(TrainError::Request(format!(
                 "the run has done {} steps already, and epochs and max_steps ask for {} in all: \
