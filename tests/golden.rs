@@ -1,195 +1,36 @@
 //! Golden numbers: every formula of a model, its gradients and the optimizers against PyTorch in double
 //! precision. The numbers stand in `golden/*.json`; `golden/make.py` says how they are made.
 //!
-//! The files hold results only. Weights, data and noise come from [`uniform`], which make.py has too.
+//! The files hold results only. Weights, data and noise come from `uniform`, which make.py has too.
 
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::collections::BTreeMap;
+#[path = "golden/common.rs"]
+#[allow(dead_code, reason = "each of the tests of golden numbers uses a part")]
+mod common;
+
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
-use serde_json::Value;
+use common::{
+    BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,
+    assert_close_by_path, assert_loss, by_path, cases, centred, choice, count, data, device, host,
+    model, number, numbers, tensor, text, uniform,
+};
 use vae_data::{Examples, Pixels, Shape, Transform, Values};
 use vae_model::bound::log_weights;
-use vae_model::config::{Choice, Section};
 use vae_model::divergence::kl_per_dimension;
 use vae_model::likelihood::{Decoding, LikelihoodConfig};
 use vae_model::network::Activation;
 use vae_model::objective::ElboConfig;
-use vae_model::parameters::{Path, parameters};
+use vae_model::parameters::parameters;
 use vae_model::posterior::{Encoding, Gaussian};
-use vae_model::prior::PriorConfig;
-use vae_model::{Noise, ObjectiveConfig, Vae, VaeConfig};
+use vae_model::prior::{Density, Standard};
+use vae_model::{Batch, Learnable, ObjectiveConfig, Player};
 use vae_train::optimizer::{OptimizerConfig, clip_global_norm};
-use vae_train::{Backend, Judge, KeyedNoise, Phase};
-
-const INPUT: [usize; 3] = [1, 3, 4];
-const NUMBERS: usize = 12;
-const BATCH: usize = 5;
-const LATENT: usize = 3;
-
-// ------------------------------------------------------------ the formula that both sides have
-
-/// `n` numbers in [0, 1) of what is called `name`.
-fn uniform(name: &str, n: usize) -> Vec<f32> {
-    let places = name.bytes().enumerate();
-    let sum: usize = places.map(|(place, byte)| (place + 1) * usize::from(byte)).sum();
-    let offset = sum as f64 * 0.1234567;
-    (1..=n).map(|i| (0.6180339887498949 * (i * i) as f64 + offset).fract() as f32).collect()
-}
-
-/// `n` numbers in +-`width` / 2.
-fn centred(name: &str, n: usize, width: f64) -> Vec<f32> {
-    uniform(name, n).iter().map(|u| (width * (f64::from(*u) - 0.5)) as f32).collect()
-}
-
-/// x `[batch, numbers]` of a kind.
-fn data(kind: &str, name: &str, device: &Device) -> Tensor<2> {
-    let x = uniform(name, BATCH * NUMBERS).into_iter().map(|u| match kind {
-        "grey" => u,
-        "binary" => f32::from(u >= 0.5),
-        "signed" => (2.0 * f64::from(u) - 1.0) as f32,
-        other => panic!("no kind of data {other}"),
-    });
-    tensor(x.collect(), [BATCH, NUMBERS], device)
-}
-
-/// Weights by their path, and draws from the posterior (of one step, where there are many).
-#[derive(Default)]
-struct Formula {
-    step: Option<usize>,
-}
-
-impl Noise for Formula {
-    fn normal(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
-        assert_eq!(purpose, "posterior", "nothing else is drawn here");
-        let name = self.step.map_or(purpose.to_owned(), |step| format!("{purpose}/{step}"));
-        centred(&name, shape.iter().product(), 3.6)
-    }
-
-    fn uniform(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
-        uniform(purpose, shape.iter().product())
-    }
-
-    fn permutation(&self, purpose: &str, _n: usize) -> Vec<u32> {
-        panic!("{purpose}: no order is drawn here")
-    }
-}
-
-// ------------------------------------------------------------ reading and comparing
-
-fn device() -> Device {
-    Backend::open("flex").unwrap().device
-}
-
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-fn cases(file: &str, at_least: usize) -> Vec<Value> {
-    let file: Value = serde_json::from_str(file).unwrap();
-    let cases = file["cases"].as_array().unwrap().clone();
-    assert!(cases.len() >= at_least, "{} cases are too few", cases.len());
-    cases
-}
-
-fn text<'a>(case: &'a Value, key: &str) -> &'a str {
-    case[key].as_str().unwrap_or_else(|| panic!("no text `{key}`"))
-}
-
-fn number(case: &Value, key: &str) -> f64 {
-    case[key].as_f64().unwrap_or_else(|| panic!("no number `{key}`"))
-}
-
-fn count(case: &Value, key: &str) -> usize {
-    case[key].as_u64().unwrap_or_else(|| panic!("no count `{key}`")) as usize
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().expect("a list").iter().map(|v| v.as_f64().unwrap()).collect()
-}
-
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
-}
-
-/// How far two numbers may be apart: `relative` of the golden one, or `floor`.
-#[derive(Clone, Copy)]
-struct Tolerance {
-    relative: f64,
-    floor: f64,
-}
-
-/// For values and gradients: single precision over sums of a few dozen numbers.
-const SINGLE: Tolerance = Tolerance { relative: 2e-5, floor: 2e-6 };
-
-fn assert_close(what: &str, got: &[f64], golden: &[f64], tolerance: Tolerance) {
-    assert!(!golden.is_empty(), "{what}: nothing to compare with");
-    assert_eq!(got.len(), golden.len(), "{what}: how many numbers");
-    for (i, (got, golden)) in got.iter().zip(golden).enumerate() {
-        let allowed = tolerance.floor + tolerance.relative * golden.abs();
-        let apart = (got - golden).abs();
-        assert!(apart <= allowed, "{what}[{i}]: {got} is not {golden} (apart {apart:e})");
-    }
-}
-
-fn choice<C: Choice>(text: &str, key: &str) -> C {
-    Section::document(text).unwrap().choice(key).unwrap()
-}
-
-/// The model of a case with the formula's weights.
-fn model(case: &Value, device: &Device) -> Vae {
-    let mut document = Section::document(text(case, "model")).unwrap();
-    let config = VaeConfig::read(document.section("model").unwrap()).unwrap();
-    config.init(&INPUT, &Formula::default(), device)
-}
-
-/// Gradients by parameter path; zeros for a parameter that has none.
-fn by_path(vae: &Vae, grads: GradientsParams) -> BTreeMap<String, Vec<f64>> {
-    struct Collect {
-        path: Path,
-        grads: GradientsParams,
-        found: BTreeMap<String, Vec<f64>>,
-    }
-    impl ModuleVisitor for Collect {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.path.enter(name, container_type);
-        }
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.exit();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let numbers = match self.grads.get::<D>(param.id) {
-                Some(grad) => host(grad),
-                None => vec![0.0; param.val().dims().iter().product()],
-            };
-            self.found.insert(self.path.to_string(), numbers);
-        }
-    }
-    let mut collect = Collect { path: Path::default(), grads, found: BTreeMap::new() };
-    vae.visit(&mut collect);
-    collect.found
-}
-
-fn assert_close_by_path(
-    what: &str,
-    got: &BTreeMap<String, Vec<f64>>,
-    golden: &Value,
-    tolerance: Tolerance,
-) {
-    let golden = golden.as_object().unwrap();
-    let names: Vec<&String> = got.keys().collect();
-    assert_eq!(names, golden.keys().collect::<Vec<_>>(), "{what}: names of parameters");
-    for (path, golden) in golden {
-        assert_close(&format!("{what}: {path}"), &got[path], &numbers(golden), tolerance);
-    }
-}
-
-// ------------------------------------------------------------ the tests
+use vae_train::{Judge, KeyedNoise, Phase};
 
 #[test]
 fn activations_and_their_slopes_are_right_near_zero_and_far_from_it() {
@@ -218,7 +59,7 @@ fn the_gaussian_posterior_has_the_kl_draws_and_densities_of_its_definition() {
             tensor(centred(name, BATCH * LATENT, width), [BATCH, LATENT], &device)
         };
         let q = Encoding::Gaussian(Gaussian { mean: part("mean"), log_var: part("log_var") });
-        let prior = PriorConfig::default().init(LATENT);
+        let prior = Density::Standard(Standard::new(LATENT));
         let kl = kl_per_dimension(&q, &prior).unwrap();
         assert_eq!(kl.dims(), [BATCH, LATENT]);
         assert_close("kl", &host(kl), &numbers(&case["kl"]), SINGLE);
@@ -247,8 +88,8 @@ fn log_likelihoods_and_their_slopes_are_those_of_every_likelihood_and_output() {
         let rows = k * BATCH;
         let output = centred("output", rows * NUMBERS, number(&case, "width"));
         let output = tensor(output, [rows, NUMBERS], &autodiff).require_grad();
-        let x = data(text(&case, "x"), "x", &autodiff);
-        let decoding = Decoding::new(output.clone(), likelihood.clone());
+        let x = data(text(&case, "x"), "x", NUMBERS, &autodiff);
+        let decoding = Decoding::new(output.clone(), likelihood.clone(), None);
 
         let log_prob = decoding.log_prob(x.clone());
         assert_eq!(log_prob.dims(), [k, BATCH]);
@@ -260,7 +101,7 @@ fn log_likelihoods_and_their_slopes_are_those_of_every_likelihood_and_output() {
         assert_close(&format!("mean, {name}"), &mean, &numbers(&case["mean"]), SINGLE);
 
         // One draw a point takes another road to the same number.
-        let first = Decoding::new(output.narrow(0, 0, BATCH), likelihood);
+        let first = Decoding::new(output.narrow(0, 0, BATCH), likelihood, None);
         let one = host(first.log_prob(x.clone()).inner());
         assert_close(&format!("one draw, {name}"), &one, &golden[..BATCH], SINGLE);
 
@@ -277,24 +118,16 @@ fn the_loss_its_terms_and_all_gradients_are_those_of_the_definition() {
     let device = device();
     for case in cases(include_str!("golden/loss.json"), 13) {
         let name = text(&case, "name");
-        let vae = model(&case, &device.clone().autodiff()).train();
+        let learnable = Learnable::from(model(&case, &device.clone().autodiff()).train());
         let objective: ObjectiveConfig = choice(text(&case, "objective"), "objective");
-        objective.validate("objective", vae.config()).unwrap();
-        let x = data(text(&case, "x"), "x", &device);
-        let loss = objective.loss(&vae, x, &Formula::default(), number(&case, "epoch"));
-
-        let terms = case["terms"].as_array().unwrap();
-        let golden_names = terms.iter().map(|term| term[0].as_str().unwrap());
-        let golden_names: Vec<&str> = std::iter::once("loss").chain(golden_names).collect();
-        assert_eq!(loss.names(), golden_names, "{name}: names of the terms");
-        let golden = terms.iter().map(|term| term[1].as_f64().unwrap());
-        let golden: Vec<f64> = std::iter::once(number(&case, "loss")).chain(golden).collect();
-        assert_close(name, &host(loss.values()), &golden, SINGLE);
-
-        let grads = GradientsParams::from_grads(loss.total.backward(), &vae);
-        // Numbers of opposite sign are summed over batch and pixels, hence more room than for values.
-        let near = Tolerance { relative: 1e-4, floor: 1e-6 };
-        assert_close_by_path(name, &by_path(&vae, grads), &case["gradients"], near);
+        objective.validate("objective", learnable.vae.config()).unwrap();
+        let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
+        let epoch = number(&case, "epoch");
+        let loss = objective.loss(Player::Model, &learnable, &batch, &Formula::default(), epoch);
+        assert_loss(name, &loss, &case);
+        let vae = &learnable.vae;
+        let grads = GradientsParams::from_grads(loss.total.backward(), vae);
+        assert_close_by_path(name, &by_path(vae, grads), &case["gradients"], WHOLE);
     }
 }
 
@@ -312,9 +145,9 @@ fn importance_weights_and_the_nll_from_them_are_those_of_the_definition() {
     for case in cases(include_str!("golden/weights.json"), 3) {
         let (name, k) = (text(&case, "name"), count(&case, "k"));
         let vae = model(&case, &device);
-        let x = data(text(&case, "x"), "x", &device);
-        let q = vae.encode(x.clone());
-        let log_w = log_weights(&vae, x, &q, &Formula::default(), k).unwrap();
+        let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
+        let q = vae.encode(batch.x.clone(), None);
+        let log_w = log_weights(&vae, &batch, &q, &Formula::default(), k).unwrap();
         assert_eq!(log_w.dims(), [k, BATCH]);
         let log_w = host(log_w);
         assert_close(name, &log_w, &numbers(&case["log_weights"]), SINGLE);
@@ -351,9 +184,9 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
     let judged = judge.evaluate(&vae, DRAWS, &|_| {});
 
     let noise = KeyedNoise::new(SEED, Phase::Evaluate);
-    let x = tensor(bits, [IMAGES, NUMBERS], &device);
-    let q = vae.encode(x.clone());
-    let log_w = host(log_weights(&vae, x.clone(), &q, &noise, DRAWS).unwrap());
+    let batch = Batch::new(tensor(bits, [IMAGES, NUMBERS], &device));
+    let q = vae.encode(batch.x.clone(), None);
+    let log_w = host(log_weights(&vae, &batch, &q, &noise, DRAWS).unwrap());
     let each = nll(&log_w, IMAGES);
     let n = IMAGES as f64;
     let mean = each.iter().sum::<f64>() / n;
@@ -365,7 +198,7 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
     assert_close("nll_stderr", &[judged.nll_stderr.unwrap()], &[stderr], near_root);
 
     let plain = ObjectiveConfig::Elbo(ElboConfig::default());
-    let loss = plain.loss(&vae, x, &noise, 0.0);
+    let loss = plain.loss(Player::Model, &vae.into(), &batch, &noise, 0.0);
     let terms = [judged.neg_elbo.unwrap(), judged.reconstruction, judged.kl.unwrap()];
     let golden = host(loss.values());
     assert_eq!(loss.names(), ["loss", "reconstruction", "kl", "neg_elbo"]);
@@ -385,27 +218,28 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
 fn five_steps_of_every_optimizer_end_where_pytorchs_do() {
     let device = device();
     let plain = ObjectiveConfig::Elbo(ElboConfig::default());
-    for case in cases(include_str!("golden/optimizer.json"), 11) {
+    for case in cases(include_str!("golden/optimizer.json"), 15) {
         let name = text(&case, "name");
-        let mut vae = model(&case, &device.clone().autodiff()).train();
+        let mut learnable = Learnable::from(model(&case, &device.clone().autodiff()).train());
         let config: OptimizerConfig = choice(text(&case, "optimizer"), "optimizer");
         config.validate("optimizer").unwrap();
         let mut optimizer = config.init(true);
         let clip = number(&case, "clip_norm");
         let golden_losses = numbers(&case["losses"]);
         for (step, golden) in golden_losses.iter().enumerate() {
-            let x = data("binary", &format!("x/{step}"), &device);
-            let loss = plain.loss(&vae, x, &Formula { step: Some(step) }, 0.0);
+            let batch = Batch::new(data("binary", &format!("x/{step}"), NUMBERS, &device));
+            let noise = Formula { step: Some(step) };
+            let loss = plain.loss(Player::Model, &learnable, &batch, &noise, 0.0);
             let total = host(loss.total.clone().inner());
             assert_close(&format!("{name}: loss {step}"), &total, &[*golden], SINGLE);
-            let mut grads = GradientsParams::from_grads(loss.total.backward(), &vae);
+            let mut grads = GradientsParams::from_grads(loss.total.backward(), &learnable.vae);
             if clip > 0.0 {
-                grads = clip_global_norm(&vae, vec![grads], clip);
+                grads = clip_global_norm(&learnable.vae, vec![grads], clip);
             }
             let rate = config.learning_rate() / (1.0 + 0.3 * step as f64);
-            vae = optimizer.step(rate, vae, vec![grads]);
+            learnable.vae = optimizer.step(rate, learnable.vae, vec![grads]);
         }
-        let after = parameters(&vae.valid());
+        let after = parameters(&learnable.vae.valid());
         let after = after
             .into_iter()
             .map(|(path, t)| (path, t.values.into_iter().map(f64::from).collect()))

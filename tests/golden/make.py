@@ -52,13 +52,13 @@ def normal(name, n):
     return centred(name, n, 3.6)
 
 
-def data(kind, name, n=BATCH * NUMBERS):
-    u = np.float64(uniform(name, n))
+def data(kind, name, numbers=NUMBERS):
+    u = np.float64(uniform(name, BATCH * numbers))
     return {
         "grey": u,
         "binary": np.float64(u >= 0.5),
         "signed": np.float64(np.float32(2.0 * u - 1.0)),
-    }[kind].reshape(-1, NUMBERS)
+    }[kind].reshape(BATCH, numbers)
 
 
 def linear(path, inputs, outputs):
@@ -294,9 +294,9 @@ def as_torch(tensors, requires_grad=False):
     return {path: torch.tensor(t, requires_grad=requires_grad) for path, t in tensors.items()}
 
 
-def write(name, cases):
+def write(name, cases, program="tests/golden/make.py"):
     made_by = {
-        "program": "tests/golden/make.py",
+        "program": program,
         "python": platform.python_version(),
         "torch": torch.__version__.split("+")[0],
         "numpy": np.__version__,
@@ -514,6 +514,13 @@ OPTIMIZERS = [
      'kind = "sgd"\nlearning_rate = 0.02\nmomentum = 0.8\nnesterov = true\nweight_decay = 0.1', 0.0),
     ("sgd, clipped", 'kind = "sgd"\nlearning_rate = 0.05', "CLIP"),
     ("adam, clipped, weight decay", 'kind = "adam"\nlearning_rate = 0.01\nweight_decay = 0.1', "CLIP"),
+    # Its first step is ten times the learning rate long.
+    ("rmsprop", 'kind = "rmsprop"\nlearning_rate = 0.001', 0.0),
+    ("rmsprop, momentum", 'kind = "rmsprop"\nlearning_rate = 0.001\nmomentum = 0.5', 0.0),
+    ("rmsprop, weight decay", 'kind = "rmsprop"\nlearning_rate = 0.001\nweight_decay = 0.01', 0.0),
+    ("rmsprop, all settings",
+     'kind = "rmsprop"\nlearning_rate = 0.004\nalpha = 0.9\nepsilon = 0.01\nmomentum = 0.5\nweight_decay = 0.01',
+     0.0),
 ]
 
 
@@ -524,6 +531,11 @@ def make_optimizer(settings, leaves):
             return torch.optim.SGD(
                 leaves, lr=lr, momentum=settings.get("momentum", 0.0),
                 nesterov=settings.get("nesterov", False), weight_decay=decay or 0.0,
+            )
+        case "rmsprop":
+            return torch.optim.RMSprop(
+                leaves, lr=lr, alpha=settings.get("alpha", 0.99), eps=settings.get("epsilon", 1e-8),
+                momentum=settings.get("momentum", 0.0), weight_decay=decay or 0.0, centered=False,
             )
         case kind:
             betas = (settings.get("beta1", 0.9), settings.get("beta2", 0.999))

@@ -97,6 +97,17 @@ pub enum CheckpointArg {
     Last,
 }
 
+/// Where z is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PriorArg {
+    /// The model's own p(z).
+    Model,
+    /// The mixture that was fitted on the codes of the training data after training.
+    Fitted,
+    /// N(0, I), whatever the model was trained with.
+    Standard,
+}
+
 /// Which data a reader takes.
 #[derive(Args, Clone, Debug)]
 pub struct ReadArgs {
@@ -164,9 +175,16 @@ pub struct SampleArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub model: ModelArgs,
-    /// How many.
-    #[arg(long, default_value_t = 64, value_name = "N", value_parser = count)]
-    pub n: usize,
+    /// How many; left out, 64, or 8 of each class of a conditional model.
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub n: Option<usize>,
+    /// The class of all samples, for a model with model.condition = "label"; left out, a row of each.
+    #[arg(long, value_name = "CLASS")]
+    pub label: Option<u32>,
+    /// Where z is drawn from; left out, the prior that was fitted after training if there is one, else the
+    /// model's own.
+    #[arg(long, value_name = "WHICH")]
+    pub prior: Option<PriorArg>,
     /// Seed of the draws.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -287,6 +305,9 @@ pub struct DecodeArgs {
     /// Draw from p(x|z) instead of taking its mean.
     #[arg(long)]
     pub draw: bool,
+    /// The class of all codes, for a model with model.condition = "label".
+    #[arg(long, value_name = "CLASS")]
+    pub label: Option<u32>,
 }
 
 /// `info`.

@@ -141,6 +141,7 @@ pub fn generator(
         transform: Arc::new(checkpoint.transform.clone()),
         device: backend.device,
         seed,
+        prior: checkpoint.prior_source(),
     };
     Ok((generator, checkpoint))
 }
@@ -206,6 +207,17 @@ pub fn examples(
     Ok((resolved, examples))
 }
 
+/// Refuses what reads the encoder of a model whose objective trained none.
+pub fn needs_encoder(checkpoint: &Checkpoint) -> Result<()> {
+    if checkpoint.config.objective.trains_encoder() {
+        return Ok(());
+    }
+    Err(request(
+        "this model has no trained encoder: its objective, a critic on x, trained the decoder alone. \
+         Sample from it, or train with objective.over = \"xz\" to have an encoder too",
+    ))
+}
+
 /// Checks that a model can take `examples`.
 pub fn fits(examples: &Examples, checkpoint: &Checkpoint, name: &str) -> Result<()> {
     let dims = examples.shape.dims();
@@ -215,6 +227,25 @@ pub fn fits(examples: &Examples, checkpoint: &Checkpoint, name: &str) -> Result<
              data with --data",
             checkpoint.vae.input()
         )));
+    }
+    if checkpoint.vae.classes() > 0 {
+        let classes = checkpoint.vae.classes();
+        match examples.labels.as_ref().map(|labels| labels.iter().max()) {
+            None => {
+                return Err(request(format!(
+                    "{name} has no labels, and the model is conditional on them: name labelled data \
+                     with --data"
+                )));
+            }
+            Some(Some(largest)) if *largest as usize >= classes => {
+                return Err(request(format!(
+                    "{name} has a class {largest}, the model knows 0 to {}: name other data with \
+                     --data",
+                    classes - 1
+                )));
+            }
+            Some(_) => {}
+        }
     }
     let bytes = matches!(examples.values, Values::Bytes(_));
     let pixels = matches!(checkpoint.transform, vae_data::Transform::Pixels(_));

@@ -1,12 +1,11 @@
 //! Observers of a training: the progress bar or the line an epoch, and the sheets.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use vae_data::{Examples, Transform};
+use vae_data::Examples;
 use vae_model::Vae;
-use vae_train::{Event, Generator, Metrics, Observer};
+use vae_train::{Event, Generator, Metrics, Observer, PriorSource};
 
 use crate::picture::Sheet;
 use crate::printer::{Printer, count};
@@ -102,43 +101,62 @@ pub struct Sheets {
     /// Images to reconstruct.
     examples: Examples,
     generator: Generator,
+    /// Whether there is an encoder to reconstruct with.
+    reconstruct: bool,
     last_drawn: Option<u64>,
 }
 
 /// Samples on a sheet.
-const SAMPLES: usize = 64;
+pub const SAMPLES: usize = 64;
+/// Samples of each class on a sheet of a conditional model.
+pub const SAMPLES_OF_EACH: usize = 8;
 /// Columns of a sheet of reconstructions.
 pub const RECONSTRUCTIONS: usize = 16;
 
 impl Sheets {
-    /// Sheets in `folder` every so many epochs (0 for never), of reconstructions of `examples`.
+    /// Sheets in `folder` every so many epochs (0 for never), made by `generator`, of samples and, if it
+    /// has an encoder to `reconstruct` with, of reconstructions of `examples`.
     pub fn new(
         folder: PathBuf,
         every: u64,
         examples: Examples,
-        transform: Arc<Transform>,
-        vae: Vae,
-        device: burn::tensor::Device,
-        seed: u64,
+        generator: Generator,
+        reconstruct: bool,
     ) -> Self {
-        let generator = Generator { vae, transform, device, seed };
-        Self { folder, every, examples, generator, last_drawn: None }
+        Self { folder, every, examples, generator, reconstruct, last_drawn: None }
     }
 
-    /// Draws the sheets of `vae` after `epoch` epochs, unless they are drawn already.
-    pub fn draw(&mut self, epoch: u64, vae: &Vae) -> Result<(), String> {
+    /// Draws the sheets of a model after `epoch` epochs with the prior that was fitted for it at the end,
+    /// unless they are drawn already.
+    pub fn finish(&mut self, epoch: u64, vae: &Vae, prior: PriorSource) -> Result<(), String> {
+        if prior != self.generator.prior {
+            self.generator.prior = prior;
+            self.last_drawn = None;
+        }
+        self.draw(epoch, vae)
+    }
+
+    fn draw(&mut self, epoch: u64, vae: &Vae) -> Result<(), String> {
         if self.every == 0 || self.last_drawn == Some(epoch) {
             return Ok(());
         }
         self.generator.vae = vae.clone();
-        let samples = self.generator.sample(SAMPLES, false);
-        let mut sheet = Sheet::square(vae.input(), SAMPLES);
-        sheet.cover(&samples);
-        sheet.extend(&samples);
+        let sheet = if vae.classes() > 0 {
+            let n = SAMPLES_OF_EACH * vae.classes();
+            class_sheet(&self.generator, &self.generator.sample(n, None, false))
+        } else {
+            let samples = self.generator.sample(SAMPLES, None, false);
+            let mut sheet = Sheet::square(vae.input(), SAMPLES);
+            sheet.cover(&samples);
+            sheet.extend(&samples);
+            sheet
+        };
         let path = |what: &str| self.folder.join(format!("epoch-{epoch:04}-{what}.png"));
         sheet.write(&path("samples")).map_err(|e| format!("{e:#}"))?;
-        let sheet = reconstructions(&self.generator, &self.examples, false);
-        sheet.write(&path("reconstructions")).map_err(|e| format!("{e:#}"))?;
+        if self.reconstruct {
+            let sheet = reconstructions(&self.generator, &self.examples, false);
+            sheet.write(&path("reconstructions")).map_err(|e| format!("{e:#}"))?;
+        }
         self.last_drawn = Some(epoch);
         Ok(())
     }
@@ -153,6 +171,23 @@ impl Observer for Sheets {
             _ => Ok(()),
         }
     }
+}
+
+/// A sheet of samples of all classes in turn, as [`Generator::sample`] gives them: a row for each class.
+pub fn class_sheet(generator: &Generator, samples: &[f32]) -> Sheet {
+    let (numbers, classes) = (generator.vae.numbers(), generator.vae.classes());
+    let n = samples.len() / numbers;
+    let mut sheet = Sheet::new(generator.vae.input(), n.div_ceil(classes));
+    sheet.cover(samples);
+    let mut row = 0;
+    for (i, sample) in samples.chunks(numbers).enumerate() {
+        if i * classes / n != row {
+            row = i * classes / n;
+            sheet.fill_row();
+        }
+        sheet.extend(sample);
+    }
+    sheet
 }
 
 /// A sheet of all `examples`, a row of originals above a row of their reconstructions, and so on.

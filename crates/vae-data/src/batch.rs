@@ -42,10 +42,15 @@ impl ImageBatcher {
     /// The batches of `order` in turn, `size` examples each and the rest in the last. A thread gathers
     /// two batches ahead; it ends with the iterator.
     pub fn batches(self, order: Vec<u32>, size: usize, device: &Device) -> Batches {
+        self.given(order.chunks(size.max(1)).map(<[u32]>::to_vec).collect(), device)
+    }
+
+    /// Batches of given examples, in turn, as [`Self::batches`].
+    pub fn given(self, batches: Vec<Vec<u32>>, device: &Device) -> Batches {
         let (sender, ready) = sync_channel(2);
         thread::spawn(move || {
-            for indices in order.chunks(size.max(1)) {
-                let gathered = (self.gather(indices), indices.to_vec());
+            for indices in batches {
+                let gathered = (self.gather(&indices), indices);
                 if sender.send(gathered).is_err() {
                     return; // Nobody wants the rest.
                 }

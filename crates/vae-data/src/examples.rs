@@ -102,6 +102,13 @@ impl Examples {
         self.len() == 0
     }
 
+    /// How many classes the labels tell apart: those that have a name, or one more than the largest
+    /// label; 0 without labels.
+    pub fn class_count(&self) -> usize {
+        let largest = self.labels.as_ref().and_then(|labels| labels.iter().max());
+        largest.map_or(0, |largest| (*largest as usize + 1).max(self.classes.len()))
+    }
+
     /// A short hash of shape and values, which tells other data from the same.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();

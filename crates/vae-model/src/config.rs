@@ -120,12 +120,17 @@ impl<'a> Section<'a> {
         key: &str,
         otherwise: impl FnOnce() -> C,
     ) -> Result<C, ConfigError> {
-        let Some(mut section) = self.section(key)? else { return Ok(otherwise()) };
+        Ok(self.optional_choice(key)?.unwrap_or_else(otherwise))
+    }
+
+    /// The choice made in the table called `key`, if there is such a table.
+    pub fn optional_choice<C: Choice>(&mut self, key: &str) -> Result<Option<C>, ConfigError> {
+        let Some(mut section) = self.section(key)? else { return Ok(None) };
         let at = section.table.get_ref().get("kind").map(Spanned::span);
         let kind =
             section.value::<String>("kind")?.unwrap_or_else(|| C::default().kind().to_owned());
         match C::read(&kind, section.table) {
-            Some(read) => read.map_err(|e| located(&section.path, e)),
+            Some(read) => read.map(Some).map_err(|e| located(&section.path, e)),
             None => Err(ConfigError {
                 key: format!("{}.kind", section.path),
                 message: format!("unknown kind `{kind}`, expected one of {}", names(C::KINDS)),

@@ -1,8 +1,8 @@
 //! Model files (`.vae`): the one place of this crate that touches a file.
 //!
 //! A model file is a safetensors file, which any tool of the field opens. Its metadata holds
-//! `format` = `vae`, `version`, `input` (the shape of one example), `config` (TOML; its `[model]` table
-//! describes the model) and `sha256`, the hash of the whole file with the digits of that hash as zeros.
+//! `format` = `vae`, `version`, `input` (the shape of one example), `classes` (how many labels tell apart; left
+//! out for none), `config` (TOML; its `[model]` table describes the model) and `sha256`, the hash of the whole file with the digits of that hash as zeros.
 //! Parameters are called `model.<path>`; other sections (an optimizer's state, say) have other first
 //! names and other keys in the metadata, and a reader of models passes over them.
 
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Section;
 use crate::error::FileError;
 use crate::init::{Stored, build_stored};
-use crate::vae::{MAX_NUMBERS, Vae, VaeConfig};
+use crate::vae::{Domain, MAX_CLASSES, MAX_NUMBERS, Vae, VaeConfig};
 
 /// The version that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -170,11 +170,20 @@ impl ModelFile {
         if !numbers.is_some_and(|n| (1..=MAX_NUMBERS).contains(&n)) {
             return Err(format!("examples of shape {input:?} are not possible"));
         }
+        let classes = match self.metadata.get("classes") {
+            None => 0,
+            Some(text) => text.parse().map_err(|_| "`classes` in its metadata is no number")?,
+        };
+        if classes > MAX_CLASSES {
+            return Err(format!("{classes} classes are more than {MAX_CLASSES}"));
+        }
+        let domain = Domain { input, classes };
         let config = Section::document(text("config")?)
             .and_then(|mut document| VaeConfig::read(document.section("model")?))
             .and_then(|config| config.validate().map(|()| config))
+            .and_then(|config| config.validate_domain(&domain).map(|()| config))
             .map_err(|e| format!("its configuration: {e}"))?;
-        build_stored(self.section("model"), device, |init| config.build(&input, init))
+        build_stored(self.section("model"), device, |init| config.build(&domain, init))
             .map_err(|why| format!("of another architecture than its configuration says: {why}"))
     }
 }

@@ -65,20 +65,59 @@ impl<'a> Init<'a> {
         }
     }
 
+    /// A linear layer that starts with all zeros: what it feeds starts as if it were not there.
+    pub fn linear_zero(&self, inputs: usize, outputs: usize) -> Linear {
+        Linear {
+            weight: self.constant("weight", [inputs, outputs], 0.0),
+            bias: Some(self.constant("bias", [outputs], 0.0)),
+        }
+    }
+
     /// The parameter `name` of this module; drawn, it is uniform in +-`bound`.
-    fn uniform<const D: usize>(
+    pub fn uniform<const D: usize>(
         &self,
         name: &str,
         shape: [usize; D],
         bound: f64,
     ) -> Param<Tensor<D>> {
+        self.uniform_about(name, shape, 0.0, bound)
+    }
+
+    /// The parameter `name` of this module; drawn, it is uniform in `centre` +- `bound`.
+    pub fn uniform_about<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        centre: f64,
+        bound: f64,
+    ) -> Param<Tensor<D>> {
+        self.parameter(name, shape, |noise, path| {
+            let uniform = noise.uniform(path, [1, 1, shape.iter().product()]);
+            let scale = |u: &f32| (centre + 2.0 * bound * (f64::from(*u) - 0.5)) as f32;
+            uniform.iter().map(scale).collect()
+        })
+    }
+
+    /// The parameter `name` of this module; every number of it starts as `value`.
+    pub fn constant<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        value: f64,
+    ) -> Param<Tensor<D>> {
+        self.parameter(name, shape, |_, _| vec![value as f32; shape.iter().product()])
+    }
+
+    /// The parameter `name` of this module; `start` gives what it is before it is learned.
+    fn parameter<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        start: impl FnOnce(&dyn Noise, &str) -> Vec<f32>,
+    ) -> Param<Tensor<D>> {
         let path = self.at(name).path;
         let data = match self.weights {
-            Weights::Drawn(noise) => {
-                let uniform = noise.uniform(&path, [1, 1, shape.iter().product()]);
-                let scale = |u: &f32| (2.0 * bound * (f64::from(*u) - 0.5)) as f32;
-                TensorData::new(uniform.iter().map(scale).collect::<Vec<_>>(), shape)
-            }
+            Weights::Drawn(noise) => TensorData::new(start(noise, &path), shape),
             Weights::Counted(count) => {
                 let n = shape.iter().map(|d| *d as u128).product::<u128>();
                 count.set(count.get() + n);

@@ -6,13 +6,18 @@ use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vae_data::Transform;
+use vae_model::critic::Critic;
+use vae_model::init::build_stored;
 use vae_model::parameters::parameters;
 use vae_model::{FileError, ModelFile, Vae};
 
 use crate::config::TrainConfig;
 use crate::data::DataRecord;
 use crate::error::TrainError;
+use crate::events::Metrics;
+use crate::generate::PriorSource;
 use crate::optimizer::OptimizerState;
+use crate::sampler::Sampler;
 
 /// How far a training has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,14 +28,33 @@ pub struct Progress {
     pub epoch: u64,
     /// Batches done of the epoch under way.
     pub batch: u64,
-    /// Sums over the images of the epoch under way: loss and terms, by name.
-    pub sums: Vec<(String, f64)>,
-    /// Images in those sums.
-    pub images: u64,
+    /// The model's loss and terms in the epoch under way.
+    #[serde(flatten)]
+    pub model: Sums,
+    /// The critic's.
+    #[serde(default)]
+    pub critic: Sums,
     /// The best validation loss so far.
     pub best: Option<f64>,
     /// The epoch that it was reached in.
     pub best_epoch: u64,
+}
+
+/// Sums over the images of an epoch under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Loss and terms, by name.
+    pub sums: Vec<(String, f64)>,
+    /// Images in those sums.
+    pub images: u64,
+}
+
+impl Sums {
+    /// Averages over the images so far.
+    pub fn averages(self) -> Metrics {
+        let images = self.images.max(1) as f64;
+        self.sums.into_iter().map(|(name, sum)| (name, sum / images)).collect()
+    }
 }
 
 /// What a run was made with, for the record.
@@ -53,6 +77,10 @@ pub struct RunRecord {
 pub struct Checkpoint {
     /// The model.
     pub vae: Vae,
+    /// The critic, where the objective has one.
+    pub critic: Option<Critic>,
+    /// The prior fitted when training ended, for a model that was trained without one.
+    pub sampler: Option<Sampler>,
     /// The configuration that it was trained with.
     pub config: TrainConfig,
     /// How stored values become x.
@@ -65,16 +93,24 @@ pub struct Checkpoint {
     pub run: RunRecord,
     /// State of the optimizer.
     pub optimizer: OptimizerState,
+    /// State of the critic's optimizer.
+    pub critic_optimizer: OptimizerState,
 }
 
 impl Checkpoint {
+    /// Where readers draw z from: the prior fitted after training, or the model's own.
+    pub fn prior_source(&self) -> PriorSource {
+        self.sampler.clone().map_or(PriorSource::Model, PriorSource::Fitted)
+    }
+
     /// Writes the file: whole or not at all.
     ///
     /// # Errors
     /// If a parameter is no number (the file is left as it was), or the system refuses.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
         let model = parameters(&self.vae);
-        for (name, stored) in &model {
+        let critic = parameters(&self.critic);
+        for (name, stored) in model.iter().chain(&critic) {
             if let Some(value) = stored.values.iter().find(|v| !v.is_finite()) {
                 return Err(TrainError::NotANumber {
                     step: self.progress.step,
@@ -86,14 +122,21 @@ impl Checkpoint {
         let mut file = ModelFile::default();
         file.add_section("model", model);
         file.add_section("optimizer", self.optimizer.tensors.clone());
+        file.add_section("critic", critic);
+        if let Some(sampler) = &self.sampler {
+            file.add_section("sampler", sampler.to_tensors());
+        }
+        file.add_section("critic_optimizer", self.critic_optimizer.tensors.clone());
         let metadata = [
             ("config", self.config.to_toml()),
             ("input", json(&self.vae.input())?),
+            ("classes", self.vae.domain().classes.to_string()),
             ("transform", json(&self.transform)?),
             ("data", json(&self.data)?),
             ("progress", json(&self.progress)?),
             ("run", json(&self.run)?),
             ("optimizer", json(&self.optimizer.counters)?),
+            ("critic_optimizer", json(&self.critic_optimizer.counters)?),
         ];
         file.metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
         file.write(path).map_err(|error| match error {
@@ -126,7 +169,24 @@ impl Checkpoint {
         {
             return Err(malformed("`transform` does not fit the model".into()).into());
         }
+        let critic = config.objective.critic(&config.model, vae.domain());
+        let critic = critic.map(|(critic, scored)| {
+            build_stored(file.section("critic"), device, |init| critic.init(init, scored))
+        });
+        let critic = critic.transpose().map_err(|why| malformed(format!("its critic: {why}")))?;
+        let sampler = Sampler::from_tensors(file.section("sampler"), config.model.latent);
+        let sampler = sampler.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
+        let counters = match file.metadata.get("critic_optimizer") {
+            Some(text) => parse("critic_optimizer", text).map_err(malformed)?,
+            None => Default::default(),
+        };
         Ok(Self {
+            critic,
+            sampler,
+            critic_optimizer: OptimizerState {
+                tensors: file.section("critic_optimizer"),
+                counters,
+            },
             config,
             transform,
             data: parse("data", text("data")?).map_err(malformed)?,

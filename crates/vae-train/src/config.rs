@@ -35,6 +35,11 @@ pub struct DataConfig {
     pub pixels: Pixels,
     /// How the numbers of vectors become x.
     pub scale: Scale,
+    /// Standard deviation of normal noise on what the encoder sees in training, in the units of x; what
+    /// is explained stays clean (denoising; Vincent et al. 2008, Im et al. 2017).
+    pub noise: f64,
+    /// Share of the numbers of x that the encoder sees as 0 in training; what is explained stays whole.
+    pub mask: f64,
     /// How many training examples are held out to validate on; 0 for none.
     pub validation: usize,
     /// Only the first so many training examples.
@@ -54,6 +59,8 @@ impl Default for DataConfig {
             source: "auto".to_owned(),
             pixels: Pixels::Grey,
             scale: Scale::None,
+            noise: 0.0,
+            mask: 0.0,
             validation: 0,
             limit: None,
             size: None,
@@ -89,6 +96,9 @@ pub struct LoopConfig {
     pub sheet_every: u64,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
+    /// The optimizer of the critic, where the objective has one; left out, one like the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub critic_optimizer: Option<OptimizerConfig>,
     /// How the learning rate changes.
     pub schedule: ScheduleConfig,
 }
@@ -107,6 +117,7 @@ impl Default for LoopConfig {
             checkpoint_every: 1,
             sheet_every: 1,
             optimizer: OptimizerConfig::default(),
+            critic_optimizer: None,
             schedule: ScheduleConfig::default(),
         }
     }
@@ -131,6 +142,7 @@ impl LoopConfig {
             checkpoint_every: s.value("checkpoint_every")?.unwrap_or(default.checkpoint_every),
             sheet_every: s.value("sheet_every")?.unwrap_or(default.sheet_every),
             optimizer: s.choice("optimizer")?,
+            critic_optimizer: s.optional_choice("critic_optimizer")?,
             schedule: s.choice("schedule")?,
         };
         s.finish()?;
@@ -167,7 +179,19 @@ impl LoopConfig {
             return Err(ConfigError::new("train.clip_norm", why));
         }
         self.optimizer.validate("train.optimizer")?;
-        self.schedule.validate("train.schedule", self.optimizer.learning_rate())
+        self.schedule.validate("train.schedule", self.optimizer.learning_rate())?;
+        match &self.critic_optimizer {
+            Some(optimizer) => {
+                optimizer.validate("train.critic_optimizer")?;
+                self.schedule.validate("train.schedule", optimizer.learning_rate())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The optimizer of the critic.
+    pub fn critic_optimizer(&self) -> &OptimizerConfig {
+        self.critic_optimizer.as_ref().unwrap_or(&self.optimizer)
     }
 }
 
@@ -290,6 +314,30 @@ impl TrainConfig {
         if self.data.size.is_some_and(|(h, w)| !(1..=1024).contains(&h) || !(1..=1024).contains(&w))
         {
             return Err(ConfigError::new("data.size", "height and width must be 1 to 1024"));
+        }
+        if !(self.data.noise.is_finite() && self.data.noise >= 0.0) {
+            let why = format!("must be 0 or a positive number, not {}", self.data.noise);
+            return Err(ConfigError::new("data.noise", why));
+        }
+        if !(0.0..1.0).contains(&self.data.mask) {
+            let why = format!("must be at least 0 and below 1, not {}", self.data.mask);
+            return Err(ConfigError::new("data.mask", why));
+        }
+        if self.train.critic_optimizer.is_some() && self.objective.critic_steps() == 0 {
+            let why = "this objective has no critic: leave critic_optimizer out, or use \
+                       objective.kind = \"adversarial\"";
+            return Err(ConfigError::new("train.critic_optimizer", why));
+        }
+        let two_tone = matches!(self.data.pixels, Pixels::Binary | Pixels::Stochastic);
+        if two_tone && self.objective.compares_images() {
+            let why = "a critic on x would tell the decoder's grey means from black and white by \
+                       that alone: use pixels = \"grey\"";
+            return Err(ConfigError::new("data.pixels", why));
+        }
+        if two_tone && self.model.likelihood.needs_grey() {
+            let why = "this likelihood is one of pixels of many levels, and these are black or \
+                       white: use pixels = \"grey\", or a bernoulli likelihood";
+            return Err(ConfigError::new("data.pixels", why));
         }
         if self.data.limit == Some(0) {
             return Err(ConfigError::new("data.limit", "must be at least 1"));

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use vae_data::rng::Stream;
 use vae_data::source::{Options, Resolved};
 use vae_data::{Examples, Part, Source, Transform, hold_out};
 
-use vae_model::MAX_NUMBERS;
+use vae_model::{Domain, MAX_NUMBERS};
 
 use crate::config::{DataConfig, TrainConfig};
 use crate::error::TrainError;
@@ -32,10 +33,33 @@ pub struct TrainingData {
     pub validation: Option<Arc<Examples>>,
     /// The road from values to x.
     pub transform: Arc<Transform>,
+    /// How many classes its labels tell apart, before any limit; 0 without labels.
+    pub classes: usize,
     /// Which data this is.
     pub record: DataRecord,
     /// Where it came from; more of it can be loaded from there.
     pub resolved: Resolved,
+}
+
+impl TrainingData {
+    /// What its examples are like.
+    pub fn domain(&self) -> Domain {
+        Domain { input: self.train.shape.dims(), classes: self.classes }
+    }
+}
+
+/// The classes of the examples at `indices` as one-hot rows `[batch, classes]` on `device`; a row of zeros
+/// where the class is not known.
+pub fn one_hot(examples: &Examples, indices: &[u32], classes: usize, device: &Device) -> Tensor<2> {
+    let mut rows = vec![0.0f32; indices.len() * classes];
+    if let Some(labels) = &examples.labels {
+        for (row, index) in rows.chunks_mut(classes.max(1)).zip(indices) {
+            if let Some(cell) = row.get_mut(labels[*index as usize] as usize) {
+                *cell = 1.0;
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(rows, [indices.len(), classes]), device)
 }
 
 /// Finds out which set the source of `config` is.
@@ -54,6 +78,7 @@ pub fn resolve(config: &DataConfig, options: &Options) -> Result<Resolved, Train
 pub fn load(config: &TrainConfig, options: &Options) -> Result<TrainingData, TrainError> {
     let resolved = resolve(&config.data, options)?;
     let mut train = resolved.load(Part::Train, options)?;
+    let classes = train.class_count();
     if let Some(limit) = config.data.limit {
         train.truncate(limit);
     }
@@ -94,6 +119,7 @@ pub fn load(config: &TrainConfig, options: &Options) -> Result<TrainingData, Tra
         train: Arc::new(train),
         validation,
         transform: Arc::new(transform),
+        classes,
         record,
         resolved,
     })

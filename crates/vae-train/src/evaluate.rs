@@ -9,8 +9,9 @@ use vae_data::{Examples, ImageBatcher, Transform};
 use vae_model::bound::log_weights;
 use vae_model::objective::ElboConfig;
 use vae_model::posterior::Encoding;
-use vae_model::{ObjectiveConfig, Vae};
+use vae_model::{Batch, Learnable, ObjectiveConfig, Player, Vae};
 
+use crate::data::one_hot;
 use crate::events::Metrics;
 use crate::noise::{KeyedNoise, Phase};
 
@@ -60,8 +61,8 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Calls `f` with x of each chunk and the noise for it.
-    fn each(&self, mut f: impl FnMut(Tensor<2>, KeyedNoise)) {
+    /// Calls `f` with each chunk, as a model of so many classes takes it, and the noise for it.
+    fn each(&self, classes: usize, mut f: impl FnMut(Batch, KeyedNoise)) {
         let draws = Stream::new(self.seed, "stochastic pixels, evaluation");
         let batcher = ImageBatcher::new(self.examples.clone(), self.transform.clone(), draws);
         let order = (0..self.examples.len() as u32).collect();
@@ -70,17 +71,20 @@ impl Judge {
             let mut noise = KeyedNoise::new(self.seed, Phase::Evaluate);
             noise.first_image = first;
             first += batch.indices.len() as u32;
-            f(batch.x, noise);
+            let condition = (classes > 0)
+                .then(|| one_hot(&self.examples, &batch.indices, classes, &self.device));
+            let data_set = self.examples.len();
+            f(Batch { x: batch.x, seen: None, condition, data_set }, noise);
         }
     }
 
-    /// The averages of an objective with all its weights at their full value.
-    pub fn objective(&self, vae: &Vae, objective: &ObjectiveConfig) -> Metrics {
+    /// The averages of the model's loss under an objective with all its weights at their full value.
+    pub fn objective(&self, learnable: &Learnable, objective: &ObjectiveConfig) -> Metrics {
         let mut names = Vec::new();
         let mut sums: Vec<f64> = Vec::new();
-        self.each(|x, noise| {
-            let [n, _] = x.dims();
-            let loss = objective.loss(vae, x, &noise, f64::INFINITY);
+        self.each(learnable.vae.classes(), |batch, noise| {
+            let n = batch.size();
+            let loss = objective.loss(Player::Model, learnable, &batch, &noise, f64::INFINITY);
             let values = loss.values().into_data();
             names = loss.names();
             sums.resize(names.len(), 0.0);
@@ -98,16 +102,16 @@ impl Judge {
     /// `report` is told how many images are done.
     pub fn evaluate(&self, vae: &Vae, samples: usize, report: &dyn Fn(usize)) -> Evaluation {
         let plain = ObjectiveConfig::Elbo(ElboConfig::default());
-        let metrics = self.objective(vae, &plain);
+        let metrics = self.objective(&vae.clone().into(), &plain);
         let get = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
 
         let mut moments = Moments::default();
         let mut nll: Vec<f64> = Vec::new();
-        self.each(|x, noise| {
-            let q = vae.encode(x.clone());
+        self.each(vae.classes(), |batch, noise| {
+            let q = vae.encode_batch(&batch);
             moments.add(q.mean());
             if samples > 0 {
-                nll.extend(importance_nll(vae, x, &q, noise, samples, report, nll.len()));
+                nll.extend(importance_nll(vae, &batch, &q, noise, samples, report, nll.len()));
             }
         });
         let n = nll.len() as f64;
@@ -137,20 +141,20 @@ pub fn is_likelihood(vae: &Vae, transform: &Transform, examples: &Examples) -> b
 /// -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws and images.
 fn importance_nll(
     vae: &Vae,
-    x: Tensor<2>,
+    batch: &Batch,
     q: &Encoding,
     noise: KeyedNoise,
     samples: usize,
     report: &dyn Fn(usize),
     done: usize,
 ) -> Vec<f64> {
-    let [batch, _] = x.dims();
+    let size = batch.size();
     // Few images and many draws at a time: then each decoded row meets an x that is at hand.
-    let images = batch.min((ROWS / samples).max(8));
-    let mut nll = Vec::with_capacity(batch);
-    for first in (0..batch).step_by(images) {
-        let n = images.min(batch - first);
-        let part = x.clone().narrow(0, first, n);
+    let images = size.min((ROWS / samples).max(8));
+    let mut nll = Vec::with_capacity(size);
+    for first in (0..size).step_by(images) {
+        let n = images.min(size - first);
+        let part = batch.part(first..first + n);
         let q = q.rows(first, n);
         let mut sums = vec![LogSum::default(); n];
         let draws = (ROWS / n).max(1);
@@ -159,7 +163,7 @@ fn importance_nll(
             let mut noise = noise;
             noise.first_image += first as u32;
             noise.first_draw = first_draw as u32;
-            let Some(log_w) = log_weights(vae, part.clone(), &q, &noise, k) else {
+            let Some(log_w) = log_weights(vae, &part, &q, &noise, k) else {
                 return Vec::new();
             };
             for (i, value) in log_w.into_data().iter::<f64>().enumerate() {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::rng::Stream;
 use vae_data::{Examples, Transform};
-use vae_model::Vae;
 use vae_model::likelihood::Decoding;
+use vae_model::{Noise, Vae};
 
+use crate::data::one_hot;
 use crate::noise::{KeyedNoise, Phase};
+use crate::sampler::Sampler;
 
 /// Rows that are computed at once.
 const CHUNK: usize = 1_000;
@@ -25,9 +27,37 @@ pub struct Generator {
     pub device: Device,
     /// Seed of everything drawn.
     pub seed: u64,
+    /// Where z is drawn from.
+    pub prior: PriorSource,
+}
+
+/// What z is drawn from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum PriorSource {
+    /// The model's own p(z).
+    #[default]
+    Model,
+    /// N(0, I), whatever the model was trained with.
+    Standard,
+    /// A mixture that was fitted after training.
+    Fitted(Sampler),
 }
 
 impl Generator {
+    /// One-hot rows of classes, where the model is a conditional one; classes go round if they are fewer
+    /// than the rows.
+    fn condition(&self, labels: Option<&[u32]>, first: usize, rows: usize) -> Option<Tensor<2>> {
+        let classes = self.vae.classes();
+        let labels = labels.filter(|labels| classes > 0 && !labels.is_empty())?;
+        let mut one_hot = vec![0.0f32; rows * classes];
+        for (i, row) in one_hot.chunks_mut(classes).enumerate() {
+            if let Some(cell) = row.get_mut(labels[(first + i) % labels.len()] as usize) {
+                *cell = 1.0;
+            }
+        }
+        Some(Tensor::from_data(TensorData::new(one_hot, [rows, classes]), &self.device))
+    }
+
     fn noise(&self, first_image: usize) -> KeyedNoise {
         let mut noise = KeyedNoise::new(self.seed, Phase::Generate);
         noise.first_image = first_image as u32;
@@ -43,23 +73,36 @@ impl Generator {
     }
 
     /// z of `n` draws from the prior, row by row.
-    pub fn prior(&self, n: usize) -> Vec<f32> {
-        let z = self.vae.prior().sample(&self.noise(0), n, &self.device);
-        z.into_data().iter::<f32>().collect()
+    pub fn draw_prior(&self, n: usize) -> Vec<f32> {
+        match &self.prior {
+            PriorSource::Model => {
+                let z = self.vae.prior(&self.device).sample(&self.noise(0), n, &self.device);
+                z.into_data().iter::<f32>().collect()
+            }
+            PriorSource::Standard => {
+                self.noise(0).normal("prior", [1, n, self.vae.config().latent])
+            }
+            PriorSource::Fitted(sampler) => sampler.sample(&self.noise(0), n),
+        }
     }
 
-    /// `n` samples: z from the prior, then p(x|z).
-    pub fn sample(&self, n: usize, draw: bool) -> Vec<f32> {
-        self.decode(&self.prior(n), draw)
+    /// `n` samples: z from the prior, then p(x|z). A conditional model is given a class for each row, or
+    /// none and then takes all in turn, as many rows of each.
+    pub fn sample(&self, n: usize, labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
+        let classes = self.vae.classes().max(1);
+        let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n.max(1)) as u32).collect();
+        self.decode(&self.draw_prior(n), Some(labels.unwrap_or(&in_turn)), draw)
     }
 
-    /// p(x|z) for rows of z, `latent` numbers each.
-    pub fn decode(&self, z: &[f32], draw: bool) -> Vec<f32> {
+    /// p(x|z) for rows of z, `latent` numbers each, with their classes for a conditional model.
+    pub fn decode(&self, z: &[f32], labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
         let latent = self.vae.config().latent;
         let mut values = Vec::with_capacity(z.len() / latent * self.vae.numbers());
         for (i, rows) in z.chunks(CHUNK * latent).enumerate() {
-            let data = TensorData::new(rows.to_vec(), [rows.len() / latent, latent]);
-            let p = self.vae.decode(Tensor::from_data(data, &self.device));
+            let n = rows.len() / latent;
+            let data = TensorData::new(rows.to_vec(), [n, latent]);
+            let condition = self.condition(labels, i * CHUNK, n);
+            let p = self.vae.decode(Tensor::from_data(data, &self.device), condition.as_ref());
             values.extend(self.values(&p, draw, i * CHUNK));
         }
         values
@@ -69,7 +112,9 @@ impl Generator {
     pub fn encode(&self, examples: &Examples, indices: &[u32]) -> Vec<f32> {
         let mut z = Vec::with_capacity(indices.len() * self.vae.config().latent);
         for part in indices.chunks(CHUNK) {
-            let q = self.vae.encode(self.x(examples, part));
+            let classes = self.vae.classes();
+            let condition = (classes > 0).then(|| one_hot(examples, part, classes, &self.device));
+            let q = self.vae.encode(self.x(examples, part), condition.as_ref());
             z.extend(q.mean().into_data().iter::<f32>());
         }
         z
@@ -77,7 +122,8 @@ impl Generator {
 
     /// Each example at `indices` encoded and decoded again: the mean of q(z|x), then p(x|z).
     pub fn reconstruct(&self, examples: &Examples, indices: &[u32], draw: bool) -> Vec<f32> {
-        self.decode(&self.encode(examples, indices), draw)
+        let labels = labels_of(examples, indices);
+        self.decode(&self.encode(examples, indices), labels.as_deref(), draw)
     }
 
     /// The examples at `indices` as the model sees them, in the data's own range (binary pixels are
@@ -103,11 +149,18 @@ impl Generator {
     /// The way is a great circle (Shoemake 1985; White 2016): most of the prior's mass lies near a
     /// sphere, and the straight line between two points of it leads through where no data is. Between
     /// points that are nearly parallel it is the straight line.
-    pub fn interpolate(&self, a: &[f32], b: &[f32], steps: usize) -> Vec<f32> {
+    /// A conditional model keeps one class on the way.
+    pub fn interpolate(&self, a: &[f32], b: &[f32], steps: usize, label: Option<u32>) -> Vec<f32> {
         let path: Vec<f32> =
             (0..steps).flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32)).collect();
-        self.decode(&path, false)
+        self.decode(&path, label.as_ref().map(std::slice::from_ref), false)
     }
+}
+
+/// The classes of the examples at `indices`, where they are known.
+pub fn labels_of(examples: &Examples, indices: &[u32]) -> Option<Vec<u32>> {
+    let labels = examples.labels.as_ref()?;
+    Some(indices.iter().map(|i| labels[*i as usize]).collect())
 }
 
 /// Spherical interpolation of direction, linear interpolation of length.

@@ -21,6 +21,7 @@ pub mod parity;
 pub mod presets;
 mod replicas;
 mod run;
+mod sampler;
 pub mod schedule;
 mod trainer;
 
@@ -30,10 +31,11 @@ pub use config::{Override, TrainConfig};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Judge, is_likelihood};
 pub use events::{Event, Metrics, Observer};
-pub use generate::Generator;
+pub use generate::{Generator, PriorSource, labels_of};
 pub use noise::{KeyedNoise, Phase};
 pub use replicas::{Replicas, Share};
 pub use run::{MetricsLog, Run, RunLock, Which};
+pub use sampler::Sampler;
 pub use trainer::{Ending, Trainer};
 
 /// The examples of the README, compiled and run with the tests.

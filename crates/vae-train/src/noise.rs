@@ -14,6 +14,8 @@ pub enum Phase {
     Evaluate,
     /// Samples, reconstructions and whatever else is made for the eye.
     Generate,
+    /// Training steps of a critic.
+    Critic,
 }
 
 /// Random numbers addressed by (seed, phase, step, purpose, draw, image, dimension).

@@ -11,8 +11,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
-    Adam, AdamConfig, AdamW, AdamWConfig, GradientsParams, Optimizer as Rule, RecordState, Sgd,
-    SgdConfig, StateSink, StateSource,
+    Adam, AdamConfig, AdamW, AdamWConfig, GradientsParams, Optimizer as Rule, RecordState, RmsProp,
+    RmsPropConfig, Sgd, SgdConfig, StateSink, StateSource,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_pack::Scalar;
@@ -32,6 +32,8 @@ choice! {
         "adam" => Adam(AdamSettings),
         /// Loshchilov and Hutter 2019.
         "adamw" => AdamW(AdamWSettings),
+        /// Tieleman and Hinton 2012.
+        "rmsprop" => RmsProp(RmsPropSettings),
         /// Stochastic gradient descent, with momentum if wished.
         "sgd" => Sgd(SgdSettings),
     }
@@ -87,6 +89,28 @@ impl Default for AdamWSettings {
     }
 }
 
+/// Settings of RMSProp.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RmsPropSettings {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Decay of the second moment.
+    pub alpha: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Share of the last step that is kept; 0 for none.
+    pub momentum: f32,
+    /// Squared-norm penalty added to the gradient.
+    pub weight_decay: f32,
+}
+
+impl Default for RmsPropSettings {
+    fn default() -> Self {
+        Self { learning_rate: 1e-2, alpha: 0.99, epsilon: 1e-8, momentum: 0.0, weight_decay: 0.0 }
+    }
+}
+
 /// Settings of stochastic gradient descent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -113,6 +137,7 @@ impl OptimizerConfig {
         match self {
             Self::Adam(c) => c.learning_rate,
             Self::AdamW(c) => c.learning_rate,
+            Self::RmsProp(c) => c.learning_rate,
             Self::Sgd(c) => c.learning_rate,
         }
     }
@@ -129,6 +154,9 @@ impl OptimizerConfig {
             | Self::AdamW(AdamWSettings { beta1, beta2, .. }) => {
                 &[("beta1", f64::from(*beta1)), ("beta2", f64::from(*beta2))]
             }
+            Self::RmsProp(c) => {
+                &[("alpha", f64::from(c.alpha)), ("momentum", f64::from(c.momentum))]
+            }
             Self::Sgd(c) => &[("momentum", c.momentum)],
         };
         if let Some((name, value)) = fractions.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
@@ -140,6 +168,7 @@ impl OptimizerConfig {
             | Self::AdamW(AdamWSettings { epsilon, weight_decay, .. }) => {
                 &[("epsilon", *epsilon), ("weight_decay", *weight_decay)]
             }
+            Self::RmsProp(c) => &[("epsilon", c.epsilon), ("weight_decay", c.weight_decay)],
             Self::Sgd(c) => &[("weight_decay", c.weight_decay)],
         };
         if let Self::Sgd(SgdSettings { nesterov: true, momentum: 0.0, .. }) = self {
@@ -196,6 +225,15 @@ impl OptimizerConfig {
                     .build(),
                 on_host,
             )),
+            Self::RmsProp(c) => Optimizer::RmsProp(Stateful::new(
+                RmsPropConfig::new()
+                    .with_alpha(c.alpha)
+                    .with_momentum(c.momentum)
+                    .with_epsilon(c.epsilon)
+                    .with_weight_decay(decay(c.weight_decay))
+                    .build(),
+                on_host,
+            )),
             Self::Sgd(c) => {
                 let momentum = (c.momentum > 0.0).then_some(MomentumConfig {
                     momentum: c.momentum,
@@ -220,6 +258,8 @@ pub enum Optimizer {
     Adam(Stateful<Adam>),
     /// See [`OptimizerConfig::AdamW`].
     AdamW(Stateful<AdamW>),
+    /// See [`OptimizerConfig::RmsProp`].
+    RmsProp(Stateful<RmsProp>),
     /// See [`OptimizerConfig::Sgd`].
     Sgd(Stateful<Sgd>),
     /// Adam and AdamW on the host.
@@ -242,6 +282,7 @@ impl Optimizer {
         match self {
             Self::Adam(o) => o.step(lr, module, grads),
             Self::AdamW(o) => o.step(lr, module, grads),
+            Self::RmsProp(o) => o.step(lr, module, grads),
             Self::Sgd(o) => o.step(lr, module, grads),
             Self::HostAdam(o) => o.step(lr, module, grads),
         }
@@ -252,6 +293,7 @@ impl Optimizer {
         match self {
             Self::Adam(o) => o.state(module),
             Self::AdamW(o) => o.state(module),
+            Self::RmsProp(o) => o.state(module),
             Self::Sgd(o) => o.state(module),
             Self::HostAdam(o) => o.state(module),
         }
@@ -260,7 +302,7 @@ impl Optimizer {
     /// Puts a stored state back, onto `device`.
     ///
     /// # Errors
-    /// If it is not the state of these parameters: of another shape, of some only, or of others.
+    /// If it is not the state of these parameters: of another shape, or of others.
     pub fn restore<M: Module>(
         &mut self,
         state: OptimizerState,
@@ -271,6 +313,7 @@ impl Optimizer {
         match self {
             Self::Adam(o) => o.restore(state, module, device),
             Self::AdamW(o) => o.restore(state, module, device),
+            Self::RmsProp(o) => o.restore(state, module, device),
             Self::Sgd(o) => o.restore(state, module, device),
             Self::HostAdam(o) => o.restore(state, module, device),
         }
@@ -279,16 +322,13 @@ impl Optimizer {
 }
 
 impl OptimizerState {
-    /// Checks that every tensor has the shape of the parameter that it belongs to, and that all
-    /// parameters have one or none has.
+    /// Checks that every tensor has the shape of the parameter that it belongs to. (A parameter that no
+    /// gradient has reached has no state.)
     fn check<M: Module>(&self, module: &M) -> Result<(), String> {
         let mut left: Vec<&String> = self.tensors.keys().collect();
         for (path, parameter) in parameters(module) {
             let prefix = format!("{path}.");
             let of_this = self.tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
-            if !self.tensors.is_empty() && of_this.clone().next().is_none() {
-                return Err(format!("the optimizer has nothing for `{path}`"));
-            }
             if let Some((name, found)) = of_this.clone().find(|(_, t)| t.shape != parameter.shape) {
                 return Err(format!(
                     "the optimizer's `{name}` is {:?} where the parameter is {:?}",

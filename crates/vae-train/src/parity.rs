@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use vae_model::{ObjectiveConfig, VaeConfig};
+use vae_model::{Batch, Domain, Learnable, ObjectiveConfig, Player, VaeConfig};
 
 use crate::backend::Backend;
 use crate::noise::{KeyedNoise, Phase};
@@ -57,17 +57,19 @@ pub fn loss_and_gradients(model: &VaeConfig, backend: &Backend) -> (f64, Vec<Vec
             }
         }
     }
-    let input = [1, 28, 28];
+    let domain = Domain::new(&[1, 28, 28]);
     let batch = 32;
     let noise = KeyedNoise::new(0, Phase::Init);
-    let vae = model.init(&input, &noise, &backend.device.clone().autodiff()).train();
+    let vae = model.init(&domain, &noise, &backend.device.clone().autodiff()).train();
     let x = TensorData::new(noise.uniform("parity", [1, batch, 784]), [batch, 784]);
     let x = Tensor::<2>::from_data(x, &backend.device);
     let noise = KeyedNoise::new(0, Phase::Train);
-    let loss = ObjectiveConfig::default().loss(&vae, x, &noise, 0.0);
+    let learnable = Learnable::from(vae);
+    let plain = ObjectiveConfig::default();
+    let loss = plain.loss(Player::Model, &learnable, &Batch::new(x), &noise, 0.0);
     let total = loss.total.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN);
-    let mut grads = GradientsParams::from_grads(loss.total.backward(), &vae);
+    let mut grads = GradientsParams::from_grads(loss.total.backward(), &learnable);
     let mut collect = Collect { grads: &mut grads, found: Vec::new() };
-    vae.visit(&mut collect);
+    learnable.visit(&mut collect);
     (total, collect.found)
 }

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use vae_model::{ConfigError, ObjectiveConfig, Vae};
+use vae_model::{Batch, ConfigError, Learnable, ObjectiveConfig, Player};
 
 use crate::backend::Backend;
 use crate::config::TrainConfig;
@@ -81,38 +81,43 @@ impl Replicas {
         self.devices.len()
     }
 
-    /// The gradients of an objective on x `[batch, numbers]`, `epoch` passes over the data after the
-    /// start, a share at a time. Nothing is read back from the devices.
+    /// The gradients of a player's loss on a batch, `epoch` passes over the data after the start, a share
+    /// at a time. Nothing is read back from the devices.
     pub fn gradients(
         &self,
-        vae: &Vae,
-        x: Tensor<2>,
+        player: Player,
+        learnable: &Learnable,
+        batch: &Batch,
         objective: &ObjectiveConfig,
         noise: KeyedNoise,
         epoch: f64,
     ) -> Vec<Share> {
-        let [batch, _] = x.dims();
-        let share = |vae: &Vae, x: Tensor<2>, first: usize| {
-            let [size, _] = x.dims();
-            let loss = objective.loss(vae, x, &noise.from_image(first), epoch);
+        let whole = batch.size();
+        let share = |learnable: &Learnable, batch: &Batch, first: usize| {
+            let size = batch.size();
+            let loss = objective.loss(player, learnable, batch, &noise.from_image(first), epoch);
             let (names, values) = (loss.names(), loss.values());
-            let gradients = loss.total.mul_scalar(size as f64 / batch as f64).backward();
-            Share { size, gradients: GradientsParams::from_grads(gradients, vae), names, values }
+            let gradients = loss.total.mul_scalar(size as f64 / whole as f64).backward();
+            let gradients = match player {
+                Player::Model => GradientsParams::from_grads(gradients, &learnable.vae),
+                Player::Critic => GradientsParams::from_grads(gradients, &learnable.critic),
+            };
+            Share { size, gradients, names, values }
         };
         if self.threads.is_empty() {
-            return vec![share(vae, x, 0)];
+            return vec![share(learnable, batch, 0)];
         }
         let home = &self.devices[0];
-        let parts = split(batch, self.count());
+        let parts = split(whole, self.count());
         on_each(&self.threads[..parts.len()], &|i| {
             let (device, part) = (&self.devices[i], &parts[i]);
             // A fork has leaves of its own. Clones share theirs, which would join the graphs of all
             // replicas into one, and only one replica at a time could work on it.
-            let vae = vae.clone().fork(&device.clone().autodiff());
-            let x = x.clone().narrow(0, part.start, part.len()).to_device(device);
-            let share = share(&vae, x, part.start);
+            let learnable = learnable.clone().fork(&device.clone().autodiff());
+            let batch = batch.part(part.clone()).to_device(device);
+            let share = share(&learnable, &batch, part.start);
             Share {
-                gradients: share.gradients.to_device(home, &vae),
+                gradients: share.gradients.to_device(home, &learnable),
                 values: share.values.to_device(home),
                 ..share
             }
@@ -142,8 +147,8 @@ fn on_each<T: Send>(threads: &[ThreadPool], work: &(impl Fn(usize) -> T + Sync))
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::TensorData;
-    use vae_model::VaeConfig;
     use vae_model::parameters::parameters;
+    use vae_model::{Domain, Vae, VaeConfig};
 
     use super::*;
     use crate::noise::Phase;
@@ -160,7 +165,7 @@ mod tests {
     fn vae() -> Vae {
         let config = VaeConfig { latent: 3, ..VaeConfig::default() };
         let noise = KeyedNoise::new(1, Phase::Init);
-        config.init(&[NUMBERS], &noise, &Device::flex().autodiff()).train()
+        config.init(&Domain::new(&[NUMBERS]), &noise, &Device::flex().autodiff()).train()
     }
 
     /// Sizes of the shares, loss and terms over the batch, and the parameters and optimizer state after
@@ -172,10 +177,12 @@ mod tests {
         let (mut vae, mut sizes, mut values) = (vae(), Vec::new(), Vec::new());
         for step in 0..5 {
             let noise = KeyedNoise::new(2, Phase::Train).at_step(step);
-            let shares = replicas.gradients(&vae, x(batch), &objective, noise, 0.0);
+            let (learnable, batch) = (vae.clone().into(), Batch::new(x(batch)));
+            let model = Player::Model;
+            let shares = replicas.gradients(model, &learnable, &batch, &objective, noise, 0.0);
             sizes = shares.iter().map(|share| share.size).collect();
             let weighted = shares.iter().flat_map(|share| {
-                let weight = share.size as f64 / batch as f64;
+                let weight = share.size as f64 / batch.size() as f64;
                 let values: Vec<f64> = share.values.to_data().iter::<f64>().collect();
                 values.into_iter().map(move |value| weight * value)
             });

@@ -5,22 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::ImageBatcher;
 use vae_data::rng::Stream;
-use vae_model::{ConfigError, MAX_WEIGHTS, Vae};
+use vae_model::{Batch, Condition, ConfigError, Learnable, MAX_WEIGHTS, Noise, Player, Vae};
 
 use crate::backend::Backend;
-use crate::checkpoint::{Checkpoint, Progress, RunRecord};
+use crate::checkpoint::{Checkpoint, Progress, RunRecord, Sums};
 use crate::config::TrainConfig;
-use crate::data::TrainingData;
+use crate::data::{TrainingData, one_hot};
 use crate::error::TrainError;
 use crate::evaluate::Judge;
 use crate::events::{Event, Metrics, Observer, Observers};
+use crate::generate::{Generator, PriorSource};
 use crate::noise::{KeyedNoise, Phase};
 use crate::optimizer::{Optimizer, clip_global_norm};
 use crate::replicas::{self, Replicas};
 use crate::run::{Run, Which};
+use crate::sampler::{MOST_POINTS, Sampler};
 use crate::schedule::Schedule;
 
 /// How a training ended.
@@ -39,16 +41,27 @@ pub struct Trainer {
     config: TrainConfig,
     data: TrainingData,
     device: Device,
-    vae: Vae,
+    learnable: Learnable,
     replicas: Replicas,
-    optimizer: Optimizer,
-    schedule: Schedule,
+    /// The model's optimizer and schedule.
+    model: Learning,
+    /// The critic's, which has nothing to do where there is none.
+    critic: Learning,
+    /// Fitted when training ends.
+    sampler: Option<Sampler>,
     progress: Progress,
     record: RunRecord,
+    clock: Clock,
+}
+
+/// How one player learns.
+struct Learning {
+    optimizer: Optimizer,
+    schedule: Schedule,
     /// Loss and terms of shares of batches that have not been looked at yet.
     pending: Vec<(Origin, Tensor<1>)>,
+    /// Their names.
     names: Vec<&'static str>,
-    clock: Clock,
 }
 
 /// Where a value of the loss comes from.
@@ -70,18 +83,25 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         let noise = KeyedNoise::new(config.train.seed, Phase::Init);
         let device = backend.device.clone().autodiff();
-        let input = data.train.shape.dims();
-        let weights = config.model.weights(&input, &device);
+        let domain = data.domain();
+        let refused = |error| TrainError::Config { place: "configuration".to_owned(), error };
+        config.model.validate_domain(&domain).map_err(refused)?;
+        let (model, objective) = (&config.model, &config.objective);
+        let weights = Learnable::weights(model, objective, &domain, &device);
         if weights > MAX_WEIGHTS {
             return Err(TrainError::Request(format!(
-                "this model for examples of shape {input:?} has {weights} weights, more than \
+                "this model for examples of shape {:?} has {weights} weights, more than \
                  {MAX_WEIGHTS}: make model.encoder.hidden, model.decoder.hidden or the examples \
-                 smaller"
+                 smaller",
+                domain.input
             )));
         }
-        let vae = config.model.init(&input, &noise, &device);
-        let optimizer = config.train.optimizer.init(backend.is_cpu());
-        Self::assemble(config, data, backend, vae.train(), optimizer, Progress::default())
+        let learnable = Learnable::init(model, objective, &domain, &noise, &device);
+        let optimizers = [
+            config.train.optimizer.init(backend.is_cpu()),
+            config.train.critic_optimizer().init(backend.is_cpu()),
+        ];
+        Self::assemble(config, data, backend, learnable.train(), optimizers, Progress::default())
     }
 
     /// Goes on with the training that `checkpoint` holds, under a configuration that may have grown.
@@ -110,12 +130,19 @@ impl Trainer {
                 data.record.fingerprint
             )));
         }
+        let damaged = |why| TrainError::Request(format!("the checkpoint is damaged: {why}"));
         let mut optimizer = config.train.optimizer.init(backend.is_cpu());
         optimizer
             .restore(checkpoint.optimizer, &checkpoint.vae, &backend.device)
-            .map_err(|why| TrainError::Request(format!("the checkpoint is damaged: {why}")))?;
-        let vae = checkpoint.vae.train();
-        let resumed = Self::assemble(config, data, backend, vae, optimizer, checkpoint.progress)?;
+            .map_err(damaged)?;
+        let mut critic_optimizer = config.train.critic_optimizer().init(backend.is_cpu());
+        critic_optimizer
+            .restore(checkpoint.critic_optimizer, &checkpoint.critic, &backend.device)
+            .map_err(damaged)?;
+        let learnable = Learnable { vae: checkpoint.vae, critic: checkpoint.critic }.train();
+        let optimizers = [optimizer, critic_optimizer];
+        let progress = checkpoint.progress;
+        let resumed = Self::assemble(config, data, backend, learnable, optimizers, progress)?;
         // The loop counts on this: a batch beyond the epoch would leave it without anything to do.
         let Progress { step, epoch, batch, .. } = resumed.progress;
         let steps = resumed.steps_per_epoch();
@@ -141,8 +168,8 @@ impl Trainer {
         mut config: TrainConfig,
         data: TrainingData,
         backend: &Backend,
-        vae: Vae,
-        optimizer: Optimizer,
+        learnable: Learnable,
+        [optimizer, critic_optimizer]: [Optimizer; 2],
         progress: Progress,
     ) -> Result<Self, TrainError> {
         let refused = |error| TrainError::Config { place: "configuration".to_owned(), error };
@@ -154,13 +181,29 @@ impl Trainer {
                        number: use a gaussian likelihood";
             return Err(invalid("model.likelihood.kind", why.to_owned()));
         }
-        let rate = config.train.optimizer.learning_rate();
+        if config.model.likelihood.needs_grey() && (lowest < low || highest > high) {
+            let why = "this likelihood is one of pixels, and these are vectors of any number: use a \
+                       gaussian or laplace likelihood";
+            return Err(invalid("model.likelihood.kind", why.to_owned()));
+        }
+        if config.model.likelihood.needs_grey() && data.train.is_binary() {
+            let why = "this likelihood is one of pixels of many levels, and these images are black \
+                       and white: use a bernoulli likelihood";
+            return Err(invalid("model.likelihood.kind", why.to_owned()));
+        }
         let steps = data.train.len().div_ceil(config.train.batch_size);
-        let schedule = config
-            .train
-            .schedule
-            .init(rate, steps)
-            .map_err(|why| invalid("train.schedule", why))?;
+        let learning = |optimizer, rate| {
+            let schedule = config.train.schedule.init(rate, steps);
+            let schedule = schedule.map_err(|why| invalid("train.schedule", why))?;
+            Ok::<_, TrainError>(Learning {
+                optimizer,
+                schedule,
+                pending: Vec::new(),
+                names: Vec::new(),
+            })
+        };
+        let model = learning(optimizer, config.train.optimizer.learning_rate())?;
+        let critic = learning(critic_optimizer, config.train.critic_optimizer().learning_rate())?;
         let count = replicas::count(&config, backend).map_err(refused)?;
         config.train.replicas = count;
         let record = RunRecord {
@@ -174,21 +217,25 @@ impl Trainer {
             config,
             data,
             device: backend.device.clone(),
-            vae,
+            learnable,
             replicas: Replicas::new(vec![backend.device.clone(); count])?,
-            optimizer,
-            schedule,
+            model,
+            critic,
+            sampler: None,
             progress,
             record,
-            pending: Vec::new(),
-            names: Vec::new(),
             clock: Clock::default(),
         })
     }
 
     /// The model as it is now, without autodiff.
     pub fn vae(&self) -> Vae {
-        self.vae.valid()
+        self.learnable.vae.valid()
+    }
+
+    /// The model and its critic as they are now, without autodiff.
+    pub fn learnable(&self) -> Learnable {
+        self.learnable.valid()
     }
 
     /// The configuration, with what it left open resolved.
@@ -230,12 +277,13 @@ impl Trainer {
         let total = self.total_steps();
         while self.progress.step < total {
             if self.has_stalled() {
+                self.fit_sampler(&mut observers);
                 self.checkpoint(run, Which::Last, &mut observers)?;
                 return Ok(Ending::Early);
             }
             self.clock.start();
-            for batch in self.epoch_batches() {
-                self.step(batch.x);
+            let mut batches = self.epoch_batches();
+            while self.step(&mut batches) {
                 if self.progress.step.is_multiple_of(self.config.train.log_every) {
                     self.look(&mut observers)?;
                 }
@@ -253,90 +301,153 @@ impl Trainer {
                 return Ok(Ending::Stopped);
             }
         }
+        self.fit_sampler(&mut observers);
         self.checkpoint(run, Which::Last, &mut observers)?;
         Ok(Ending::Finished)
     }
 
-    /// What is left of the epoch under way, in an order that the seed and the epoch decide.
+    /// Fits the prior of a model that was trained without one, on the codes of its training data.
+    fn fit_sampler(&mut self, observers: &mut Observers<'_>) {
+        if self.config.objective.trains_prior(&self.config.model) {
+            return;
+        }
+        let generator = Generator {
+            vae: self.vae(),
+            transform: Arc::clone(&self.data.transform),
+            device: self.device.clone(),
+            seed: self.config.train.seed,
+            prior: PriorSource::Model,
+        };
+        let n = self.data.train.len().min(MOST_POINTS) as u32;
+        let codes = generator.encode(&self.data.train, &(0..n).collect::<Vec<_>>());
+        match Sampler::fit(&codes, self.config.model.latent, self.config.train.seed) {
+            Ok(sampler) => self.sampler = Some(sampler),
+            Err(why) => observers.tell(&Event::Warning(&why)),
+        }
+    }
+
+    /// The prior that was fitted when training ended, if one was.
+    pub fn sampler(&self) -> Option<&Sampler> {
+        self.sampler.as_ref()
+    }
+
+    /// What is left of the epoch under way, in an order that the seed and the epoch decide: for each step
+    /// the critic's batches, then the model's. Each of the critic's goes through the data in an order of
+    /// its own.
     fn epoch_batches(&self) -> vae_data::Batches {
         let epoch = self.progress.epoch;
         let seed = self.config.train.seed;
         let stream = |purpose| Stream::new(seed, purpose).derive(epoch);
         let size = self.config.train.batch_size;
-        let mut order = stream("order of an epoch").permutation(self.data.train.len());
-        order.drain(..(self.progress.batch as usize * size).min(order.len()));
+        let examples = self.data.train.len();
+        let orders: Vec<Vec<u32>> = (0..self.config.objective.critic_steps() as u64)
+            .map(|i| stream("order of an epoch, critic").derive(i))
+            .chain([stream("order of an epoch")])
+            .map(|stream| stream.permutation(examples))
+            .collect();
+        let starts = (0..examples).step_by(size).skip(self.progress.batch as usize);
+        let batches = starts.flat_map(|start| {
+            let end = (start + size).min(examples);
+            orders.iter().map(move |order| order[start..end].to_vec())
+        });
         let draws = stream("stochastic pixels");
         let (train, transform) = (self.data.train.clone(), self.data.transform.clone());
-        ImageBatcher::new(train, transform, draws).batches(order, size, &self.device)
+        ImageBatcher::new(train, transform, draws).given(batches.collect(), &self.device)
     }
 
-    /// One step on x `[batch, numbers]`. Nothing is read back from the device.
-    fn step(&mut self, x: Tensor<2>) {
-        let [size, _] = x.dims();
+    /// A batch as the model takes it: with its classes if it is a conditional one, and what is to be kept
+    /// from the encoder left out.
+    fn batch(&self, batch: vae_data::Batch, noise: &KeyedNoise) -> Batch {
+        let (data, x) = (&self.config.data, batch.x);
+        let condition = (self.config.model.condition == Condition::Label)
+            .then(|| one_hot(&self.data.train, &batch.indices, self.data.classes, &self.device));
+        let [images, numbers] = x.dims();
+        let shape = [1, images, numbers];
+        let tensor = |values: Vec<f32>| {
+            Tensor::<2>::from_data(TensorData::new(values, [images, numbers]), &self.device)
+        };
+        let mut seen = None;
+        if data.noise > 0.0 {
+            let noise = tensor(noise.normal("data noise", shape)).mul_scalar(data.noise);
+            seen = Some(x.clone() + noise);
+        }
+        if data.mask > 0.0 {
+            let kept = tensor(noise.uniform("data mask", shape)).greater_equal_elem(data.mask);
+            seen = Some(seen.unwrap_or_else(|| x.clone()) * kept.float());
+        }
+        Batch { x, seen, condition, data_set: self.data.train.len() }
+    }
+
+    /// One step: the critic's turns, then the model's. Nothing is read back from the device. Gives whether
+    /// there were batches left to take.
+    fn step(&mut self, batches: &mut vae_data::Batches) -> bool {
         let step = self.progress.step;
+        let turns = self.config.objective.critic_steps() as u64;
+        for turn in 0..turns {
+            let Some(batch) = batches.next() else { return false };
+            let noise = KeyedNoise::new(self.config.train.seed, Phase::Critic);
+            self.turn(Player::Critic, batch, noise.at_step(step * turns + turn));
+        }
+        let Some(batch) = batches.next() else { return false };
+        let images = batch.indices.len();
         let noise = KeyedNoise::new(self.config.train.seed, Phase::Train).at_step(step);
+        self.turn(Player::Model, batch, noise);
+        self.progress.step += 1;
+        self.progress.batch += 1;
+        self.clock.count(images);
+        true
+    }
+
+    /// One step of one player on a batch.
+    fn turn(&mut self, player: Player, batch: vae_data::Batch, noise: KeyedNoise) {
+        let batch = self.batch(batch, &noise);
+        let step = self.progress.step;
         let epoch = step as f64 / self.steps_per_epoch() as f64;
-        let objective = &self.config.objective;
-        let shares = self.replicas.gradients(&self.vae, x, objective, noise, epoch);
+        let (learnable, objective) = (&self.learnable, &self.config.objective);
+        let shares = self.replicas.gradients(player, learnable, &batch, objective, noise, epoch);
+        let learning = match player {
+            Player::Model => &mut self.model,
+            Player::Critic => &mut self.critic,
+        };
         let mut grads = Vec::with_capacity(shares.len());
         for share in shares {
-            self.names = share.names;
-            self.pending.push((Origin { step, images: share.size }, share.values));
+            learning.names = share.names;
+            learning.pending.push((Origin { step, images: share.size }, share.values));
             grads.push(share.gradients);
         }
         if self.config.train.clip_norm > 0.0 {
-            grads = vec![clip_global_norm(&self.vae, grads, self.config.train.clip_norm)];
+            grads = vec![clip_global_norm(&self.learnable, grads, self.config.train.clip_norm)];
         }
-        let rate = self.schedule.rate(step);
-        self.vae = self.optimizer.step(rate, self.vae.clone(), grads);
-        self.progress.step += 1;
-        self.progress.batch += 1;
-        self.clock.count(size);
+        let rate = learning.schedule.rate(step);
+        match player {
+            Player::Model => {
+                let vae = self.learnable.vae.clone();
+                self.learnable.vae = learning.optimizer.step(rate, vae, grads);
+            }
+            Player::Critic => {
+                let critic = self.learnable.critic.take();
+                let critic = learning.optimizer.step(rate, critic, grads);
+                self.learnable.critic = critic.map(|critic| objective.constrain(critic));
+            }
+        }
     }
 
     /// Reads back what the steps since the last look gave, and checks that all of it are numbers.
     fn look(&mut self, observers: &mut Observers<'_>) -> Result<(), TrainError> {
-        if self.pending.is_empty() {
+        if self.model.pending.is_empty() {
             return Ok(());
         }
-        let (origins, tensors): (Vec<Origin>, Vec<Tensor<1>>) = self.pending.drain(..).unzip();
-        let values: Vec<f64> = Tensor::cat(tensors, 0).into_data().iter::<f64>().collect();
-        let width = self.names.len();
-        let mut sums = vec![0.0; width];
-        for (row, origin) in values.chunks(width).zip(&origins) {
-            for (j, value) in row.iter().enumerate() {
-                if !value.is_finite() {
-                    return Err(TrainError::NotANumber {
-                        step: origin.step + 1,
-                        // The total is broken by one of its terms: name that one.
-                        term: self.broken_term(row).unwrap_or(self.names[j]).to_owned(),
-                        value: *value,
-                    });
-                }
-                sums[j] += value * origin.images as f64;
-            }
+        let mut values = self.model.look(&mut self.progress.model)?;
+        if !self.critic.pending.is_empty() {
+            values.extend(of_critic(self.critic.look(&mut self.progress.critic)?));
         }
-        let images: usize = origins.iter().map(|origin| origin.images).sum();
-        if self.progress.sums.len() != width {
-            self.progress.sums = self.names.iter().map(|n| ((*n).to_owned(), 0.0)).collect();
-        }
-        for ((_, total), sum) in self.progress.sums.iter_mut().zip(&sums) {
-            *total += sum;
-        }
-        self.progress.images += images as u64;
-        let averages = self.names.iter().zip(&sums);
         observers.tell(&Event::Step {
             step: self.progress.step,
             epoch: self.progress.epoch + 1,
-            values: &averages.map(|(n, s)| ((*n).to_owned(), s / images as f64)).collect(),
+            values: &values,
             images_per_second: self.clock.lap(),
         });
         Ok(())
-    }
-
-    fn broken_term(&self, row: &[f64]) -> Option<&'static str> {
-        let terms = self.names.iter().zip(row).skip(1);
-        terms.into_iter().find(|(_, value)| !value.is_finite()).map(|(name, _)| *name)
     }
 
     fn end_epoch(
@@ -345,14 +456,13 @@ impl Trainer {
         observers: &mut Observers<'_>,
     ) -> Result<(), TrainError> {
         let images_per_second = self.clock.stop();
-        let images = self.progress.images.max(1) as f64;
-        let train: Metrics =
-            self.progress.sums.drain(..).map(|(name, sum)| (name, sum / images)).collect();
-        self.progress.images = 0;
+        let mut train = std::mem::take(&mut self.progress.model).averages();
+        train.extend(of_critic(std::mem::take(&mut self.progress.critic).averages()));
         self.progress.batch = 0;
         self.progress.epoch += 1;
-        let vae = self.vae.valid();
-        let validation = self.judge().map(|judge| judge.objective(&vae, &self.config.objective));
+        let learnable = self.learnable.valid();
+        let judge = self.judge();
+        let validation = judge.map(|judge| judge.objective(&learnable, &self.config.objective));
         let score = validation.as_ref().and_then(|metrics| metrics.first()).map(|(_, loss)| *loss);
         if let Some((name, value)) = validation.iter().flatten().find(|(_, v)| !v.is_finite()) {
             return Err(TrainError::NotANumber {
@@ -372,9 +482,10 @@ impl Trainer {
             train: &train,
             validation: validation.as_ref(),
             images_per_second,
-            vae: &vae,
+            vae: &learnable.vae,
         });
         if better {
+            self.fit_sampler(observers);
             self.checkpoint(run, Which::Best, observers)?;
         }
         if self.progress.epoch.is_multiple_of(self.config.train.checkpoint_every) {
@@ -414,15 +525,62 @@ impl Trainer {
     /// The whole training as it is now.
     pub fn snapshot(&self) -> Checkpoint {
         Checkpoint {
-            vae: self.vae.valid(),
+            vae: self.learnable.vae.valid(),
+            critic: self.learnable.critic.valid(),
+            sampler: self.sampler.clone(),
             config: self.config.clone(),
             transform: (*self.data.transform).clone(),
             data: self.data.record.clone(),
             progress: self.progress.clone(),
             run: self.record.clone(),
-            optimizer: self.optimizer.state(&self.vae),
+            optimizer: self.model.optimizer.state(&self.learnable.vae),
+            critic_optimizer: self.critic.optimizer.state(&self.learnable.critic),
         }
     }
+}
+
+impl Learning {
+    /// Reads back what is pending, adds it to the epoch's sums, and gives the averages.
+    fn look(&mut self, epoch: &mut Sums) -> Result<Metrics, TrainError> {
+        let (origins, tensors): (Vec<Origin>, Vec<Tensor<1>>) = self.pending.drain(..).unzip();
+        let values: Vec<f64> = Tensor::cat(tensors, 0).into_data().iter::<f64>().collect();
+        let width = self.names.len();
+        let mut sums = vec![0.0; width];
+        for (row, origin) in values.chunks(width).zip(&origins) {
+            for (j, value) in row.iter().enumerate() {
+                if !value.is_finite() {
+                    return Err(TrainError::NotANumber {
+                        step: origin.step + 1,
+                        // The total is broken by one of its terms: name that one.
+                        term: self.broken_term(row).unwrap_or(self.names[j]).to_owned(),
+                        value: *value,
+                    });
+                }
+                sums[j] += value * origin.images as f64;
+            }
+        }
+        let images: usize = origins.iter().map(|origin| origin.images).sum();
+        if epoch.sums.len() != width {
+            epoch.sums = self.names.iter().map(|n| ((*n).to_owned(), 0.0)).collect();
+        }
+        for ((_, total), sum) in epoch.sums.iter_mut().zip(&sums) {
+            *total += sum;
+        }
+        epoch.images += images as u64;
+        let averages = self.names.iter().zip(&sums);
+        Ok(averages.map(|(name, sum)| ((*name).to_owned(), sum / images as f64)).collect())
+    }
+
+    fn broken_term(&self, row: &[f64]) -> Option<&'static str> {
+        let terms = self.names.iter().zip(row).skip(1);
+        terms.into_iter().find(|(_, value)| !value.is_finite()).map(|(name, _)| *name)
+    }
+}
+
+/// The critic's averages beside the model's: its loss must not be taken for that one.
+fn of_critic(values: Metrics) -> impl Iterator<Item = (String, f64)> {
+    let renamed = |name: String| if name == "loss" { "critic_loss".to_owned() } else { name };
+    values.into_iter().map(move |(name, value)| (renamed(name), value))
 }
 
 /// Measures training speed; stands still between epochs.

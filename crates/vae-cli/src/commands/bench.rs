@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 use vae_data::Source;
-use vae_train::{Event, Generator, Judge, Observer, Override, Trainer, data, presets};
+use vae_train::{Event, Generator, Judge, Observer, Override, PriorSource, Trainer, data, presets};
 
 use crate::args::BenchArgs;
 use crate::open;
@@ -50,7 +50,7 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
     trainer.train(None, vec![&mut laps], &AtomicBool::new(false))?;
     let training = laps.median();
 
-    let vae = trainer.vae();
+    let learnable = trainer.learnable();
     let mut examples = (*data.train).clone();
     examples.truncate(10_000);
     let n = examples.len();
@@ -61,16 +61,17 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
         seed: 0,
     };
     let evaluation = rate(n, || {
-        judge.objective(&vae, &config.objective);
+        judge.objective(&learnable, &config.objective);
     });
     let generator = Generator {
-        vae,
+        vae: learnable.vae.clone(),
         transform: Arc::clone(&data.transform),
         device: backend.device.clone(),
         seed: 0,
+        prior: PriorSource::Model,
     };
     let sampling = rate(1_000, || {
-        generator.sample(1_000, false);
+        generator.sample(1_000, None, false);
     });
 
     let row = |name: &str, rate: f64| {

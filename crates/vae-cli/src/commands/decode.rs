@@ -14,6 +14,10 @@ pub fn run(args: &DecodeArgs, printer: &Printer) -> Result<()> {
     Form::of(&args.out)?;
     let codes = vae_data::source::read_array(&args.codes)?;
     let (generator, _) = open::generator(&args.model, args.seed, printer)?;
+    let label = super::label(args.label, &generator.vae)?;
+    if generator.vae.classes() > 0 && label.is_none() {
+        return Err(request("this model is conditional on labels: say which class with --label"));
+    }
     let latent = generator.vae.config().latent;
     let Values::Floats(z) = &codes.values else {
         return Err(request(format!(
@@ -28,6 +32,7 @@ pub fn run(args: &DecodeArgs, printer: &Printer) -> Result<()> {
             codes.shape.dims()
         )));
     }
-    write(&args.out, generator.vae.input(), &generator.decode(z, args.draw), None)?;
+    let decoded = generator.decode(z, label.as_ref().map(std::slice::from_ref), args.draw);
+    write(&args.out, generator.vae.input(), &decoded, None)?;
     written(printer, &args.out, codes.len())
 }

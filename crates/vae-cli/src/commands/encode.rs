@@ -11,6 +11,7 @@ use crate::{array, open};
 pub fn run(args: &EncodeArgs, printer: &Printer) -> Result<()> {
     Form::require_npy("--out", &args.out)?;
     let (generator, checkpoint) = open::generator(&args.model, 0, printer)?;
+    open::needs_encoder(&checkpoint)?;
     let (_, examples) = open::examples(&args.read, &checkpoint, printer)?;
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     let codes = generator.encode(&examples, &indices);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::Result;
 use indicatif::ProgressBar;
 use serde_json::json;
-use vae_model::posterior::PosteriorConfig;
 use vae_train::{Evaluation, Judge, is_likelihood};
 
 use crate::args::EvaluateArgs;
@@ -16,12 +15,13 @@ use crate::printer::{Printer, count, table};
 /// Evaluates.
 pub fn run(args: &EvaluateArgs, printer: &Printer) -> Result<()> {
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
+    open::needs_encoder(&checkpoint)?;
     let samples = args.samples.unwrap_or(0);
     let (resolved, examples) = open::examples(&args.read, &checkpoint, printer)?;
     if samples > 0 {
-        if matches!(generator.vae.config().posterior, PosteriorConfig::Point(_)) {
+        if !generator.vae.config().posterior.has_density() {
             return Err(request(
-                "--samples: a point posterior has no density to weight importance samples with",
+                "--samples: this posterior has no density to weight importance samples with",
             ));
         }
         if !is_likelihood(&generator.vae, &generator.transform, &examples) {

@@ -1,6 +1,7 @@
 //! `interpolate`: ways through the latent space.
 
 use anyhow::Result;
+use vae_train::labels_of;
 
 use super::{Form, bounded, write, written};
 use crate::args::InterpolateArgs;
@@ -14,9 +15,10 @@ pub fn run(args: &InterpolateArgs, printer: &Printer) -> Result<()> {
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
     let latent = generator.vae.config().latent;
     bounded(args.n.saturating_mul(args.steps), &generator.vae)?;
-    let ends = if args.random {
-        generator.prior(2 * args.n)
+    let (ends, labels) = if args.random {
+        (generator.draw_prior(2 * args.n), None)
     } else {
+        open::needs_encoder(&checkpoint)?;
         let (_, examples) = open::examples(&args.read, &checkpoint, printer)?;
         let indices: Vec<usize> = match (args.from, args.to) {
             (Some(from), Some(to)) => vec![from, to],
@@ -31,11 +33,16 @@ pub fn run(args: &InterpolateArgs, printer: &Printer) -> Result<()> {
             )));
         }
         let indices: Vec<u32> = indices.into_iter().map(|i| i as u32).collect();
-        generator.encode(&examples, &indices)
+        (generator.encode(&examples, &indices), labels_of(&examples, &indices))
     };
     let mut values = Vec::new();
-    for pair in ends.chunks(2 * latent) {
-        values.extend(generator.interpolate(&pair[..latent], &pair[latent..], args.steps));
+    for (i, pair) in ends.chunks(2 * latent).enumerate() {
+        let (from, to) = pair.split_at(latent);
+        // The class of a conditional model is that of the first end, or of random ends all in turn.
+        let classes = generator.vae.classes() as u32;
+        let in_turn = (classes > 0).then(|| i as u32 % classes.max(1));
+        let label = labels.as_ref().map(|labels| labels[2 * i]).or(in_turn);
+        values.extend(generator.interpolate(from, to, args.steps, label));
     }
     write(&args.out, generator.vae.input(), &values, Some(args.steps))?;
     written(printer, &args.out, values.len() / generator.vae.numbers())

@@ -85,6 +85,20 @@ fn bounded(n: usize, vae: &vae_model::Vae) -> Result<()> {
     Ok(())
 }
 
+/// Checks the class that a flag names against a model.
+fn label(label: Option<u32>, vae: &vae_model::Vae) -> Result<Option<u32>> {
+    let classes = vae.classes();
+    match label {
+        Some(_) if classes == 0 => Err(request(
+            "--label: this model knows no classes; train one with --set model.condition=label",
+        )),
+        Some(label) if label as usize >= classes => {
+            Err(request(format!("--label {label}: the model's classes are 0 to {}", classes - 1)))
+        }
+        label => Ok(label),
+    }
+}
+
 /// Says where the result is.
 fn written(printer: &Printer, out: &Path, n: usize) -> Result<()> {
     let path = out.display().to_string();

@@ -12,6 +12,7 @@ use crate::progress::{RECONSTRUCTIONS, reconstructions};
 pub fn run(args: &ReconstructArgs, printer: &Printer) -> Result<()> {
     let form = Form::of(&args.out)?;
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
+    open::needs_encoder(&checkpoint)?;
     let (_, mut examples) = open::examples(&args.read, &checkpoint, printer)?;
     let default = if form == Form::Png { 2 * RECONSTRUCTIONS } else { examples.len() };
     examples.truncate(args.n.unwrap_or(default).min(examples.len()));

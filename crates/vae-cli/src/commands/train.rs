@@ -8,8 +8,8 @@ use anyhow::Result;
 use serde_json::json;
 use vae_data::{Examples, Part, Source};
 use vae_train::{
-    Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, Which, data,
-    presets,
+    Backend, Checkpoint, Ending, Generator, MetricsLog, Override, PriorSource, Run, TrainConfig,
+    Trainer, Which, data, presets,
 };
 
 use crate::args::TrainArgs;
@@ -85,10 +85,11 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
     let ending = trainer.train(Some(&run), observers, &stop);
     console.finish();
     let ending = ending?;
-    if ending != Ending::Stopped
-        && let Err(why) = sheets.draw(trainer.progress().epoch, &trainer.vae())
-    {
-        printer.warn(&why);
+    if ending != Ending::Stopped {
+        let fitted = trainer.sampler().cloned().map_or(PriorSource::Model, PriorSource::Fitted);
+        if let Err(why) = sheets.finish(trainer.progress().epoch, &trainer.vae(), fitted) {
+            printer.warn(&why);
+        }
     }
     conclude(&run, &trainer, ending, printer)?;
     drop(lock);
@@ -173,15 +174,15 @@ fn sheets(
     trainer: &Trainer,
     backend: &Backend,
 ) -> Sheets {
-    Sheets::new(
-        run.samples(),
-        config.train.sheet_every,
-        shown,
-        Arc::clone(&data.transform),
-        trainer.vae(),
-        backend.device.clone(),
-        config.train.seed,
-    )
+    let generator = Generator {
+        vae: trainer.vae(),
+        transform: Arc::clone(&data.transform),
+        device: backend.device.clone(),
+        seed: config.train.seed,
+        prior: PriorSource::Model,
+    };
+    let reconstruct = config.objective.trains_encoder();
+    Sheets::new(run.samples(), config.train.sheet_every, shown, generator, reconstruct)
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
@@ -17,6 +18,8 @@ pub struct MlpConfig {
     pub hidden: Vec<usize>,
     /// What follows every hidden layer.
     pub activation: Activation,
+    /// Gated hidden layers (Dauphin et al. 2017): (W x + b) sigmoid(V x + c) in place of the activation.
+    pub gated: bool,
     /// Layers in each head of the posterior: 1 is a single linear layer, n has n - 1 hidden layers of
     /// the last trunk width before it. Decoders have no heads and want 1.
     pub head_depth: usize,
@@ -24,7 +27,7 @@ pub struct MlpConfig {
 
 impl Default for MlpConfig {
     fn default() -> Self {
-        Self { hidden: vec![400], activation: Activation::Relu, head_depth: 1 }
+        Self { hidden: vec![400], activation: Activation::Relu, gated: false, head_depth: 1 }
     }
 }
 
@@ -48,12 +51,28 @@ impl MlpConfig {
         }
         Ok(())
     }
+
+    /// The hidden layers behind `inputs` numbers.
+    pub(super) fn trunk(&self, init: &Init<'_>, inputs: usize) -> Mlp {
+        let mlp = Mlp::new(init, inputs, &self.hidden, self.activation);
+        if self.gated { mlp.gated(init, inputs, &self.hidden) } else { mlp }
+    }
+
+    /// What an encoder of `inputs` numbers offers to heads.
+    pub(super) fn features(&self, inputs: usize) -> Features {
+        Features {
+            width: self.hidden.last().copied().unwrap_or(inputs),
+            head_depth: self.head_depth,
+            activation: self.activation,
+        }
+    }
 }
 
-/// Linear layers, each followed by the activation.
+/// Linear layers, each followed by the activation or multiplied by its gate.
 #[derive(Module, Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,
+    gates: Vec<Linear>,
     #[module(skip)]
     activation: Activation,
 }
@@ -61,17 +80,28 @@ pub struct Mlp {
 impl Mlp {
     /// Layers of `inputs` -> `hidden[0]` -> ... .
     pub fn new(init: &Init<'_>, inputs: usize, hidden: &[usize], activation: Activation) -> Self {
-        let init = init.at("layers");
-        let widths: Vec<usize> = std::iter::once(inputs).chain(hidden.iter().copied()).collect();
-        let layers =
-            widths.windows(2).enumerate().map(|(i, w)| init.at(i).linear(w[0], w[1])).collect();
-        Self { layers, activation }
+        let layers = chain(&init.at("layers"), inputs, hidden);
+        Self { layers, gates: Vec::new(), activation }
+    }
+
+    /// The same with a gate for each layer in place of the activation.
+    fn gated(self, init: &Init<'_>, inputs: usize, hidden: &[usize]) -> Self {
+        Self { gates: chain(&init.at("gates"), inputs, hidden), ..self }
     }
 
     /// `[rows, inputs]` to `[rows, last hidden width]`; with no layer the identity.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.layers.iter().fold(x, |x, layer| self.activation.forward(layer.forward(x)))
+        self.layers.iter().enumerate().fold(x, |x, (i, layer)| match self.gates.get(i) {
+            Some(gate) => sigmoid(gate.forward(x.clone())) * layer.forward(x),
+            None => self.activation.forward(layer.forward(x)),
+        })
     }
+}
+
+/// Linear layers of `inputs` -> `widths[0]` -> ... .
+fn chain(init: &Init<'_>, inputs: usize, widths: &[usize]) -> Vec<Linear> {
+    let widths: Vec<usize> = std::iter::once(inputs).chain(widths.iter().copied()).collect();
+    widths.windows(2).enumerate().map(|(i, w)| init.at(i).linear(w[0], w[1])).collect()
 }
 
 /// A head: hidden layers of the trunk's width, then a plain linear layer.

@@ -1,11 +1,13 @@
-//! The evidence lower bound: reconstruction + beta * KL, with warm-up and free bits.
+//! The evidence lower bound: reconstruction + beta * KL, with warm-up, free bits, a capacity, and the
+//! penalties of regularized autoencoders.
 
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Loss;
-use crate::bound::monte_carlo_kl;
-use crate::divergence::kl_per_dimension;
+use super::{Loss, counts, not_negative};
+use crate::batch::Batch;
+use crate::bound::Terms;
 use crate::error::ConfigError;
 use crate::noise::Noise;
 use crate::posterior::PosteriorConfig;
@@ -22,99 +24,146 @@ pub struct ElboConfig {
     /// Nats that each latent dimension may use freely: its KL, averaged over the batch, counts at least
     /// this much (Kingma et al. 2016, appendix C8).
     pub free_bits: f64,
+    /// Nats that the KL, averaged over the batch, is drawn towards: the loss has beta |KL - capacity| in
+    /// place of beta KL (Burgess et al. 2018); 0 for the plain KL.
+    pub capacity: f64,
+    /// Epochs over which the capacity rises linearly from 0.
+    pub capacity_epochs: f64,
     /// Draws a point; their losses are averaged.
     pub samples: usize,
     /// Draws a point; their decodings are averaged before the loss (S-DEEP). Above 1 the loss bounds
     /// nothing and is never reported as `neg_elbo`.
     pub average_decodings: usize,
+    /// Weight of |z|^2 / 2 of a point posterior (RAE, Ghosh et al. 2020).
+    pub latent_penalty: f64,
+    /// Weight of the sum of the squares of the decoder's weights (RAE-L2, Ghosh et al. 2020).
+    pub decoder_penalty: f64,
 }
 
 impl Default for ElboConfig {
     fn default() -> Self {
-        Self { beta: 1.0, warmup_epochs: 0.0, free_bits: 0.0, samples: 1, average_decodings: 1 }
+        Self {
+            beta: 1.0,
+            warmup_epochs: 0.0,
+            free_bits: 0.0,
+            capacity: 0.0,
+            capacity_epochs: 0.0,
+            samples: 1,
+            average_decodings: 1,
+            latent_penalty: 0.0,
+            decoder_penalty: 0.0,
+        }
     }
 }
 
 impl ElboConfig {
     pub(super) fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
-        for (name, value) in [
-            ("beta", self.beta),
-            ("warmup_epochs", self.warmup_epochs),
-            ("free_bits", self.free_bits),
-        ] {
-            if !(value.is_finite() && value >= 0.0) {
-                return refuse(name, format!("must be 0 or a positive number, not {value}"));
-            }
-        }
-        for (name, value) in
-            [("samples", self.samples), ("average_decodings", self.average_decodings)]
-        {
-            if !(1..=10_000).contains(&value) {
-                return refuse(name, format!("must be 1 to 10000, not {value}"));
-            }
-        }
+        let refuse = |name: &str, why: &str| Err(ConfigError::new(format!("{key}.{name}"), why));
+        not_negative(
+            key,
+            &[
+                ("beta", self.beta),
+                ("warmup_epochs", self.warmup_epochs),
+                ("free_bits", self.free_bits),
+                ("capacity", self.capacity),
+                ("capacity_epochs", self.capacity_epochs),
+                ("latent_penalty", self.latent_penalty),
+                ("decoder_penalty", self.decoder_penalty),
+            ],
+        )?;
+        let samples = [("samples", self.samples), ("average_decodings", self.average_decodings)];
+        counts(key, 10_000, &samples)?;
         if self.samples > 1 && self.average_decodings > 1 {
             let why = "averages decodings where `samples` averages losses; set one of them to 1";
-            return refuse("average_decodings", why.to_owned());
+            return refuse("average_decodings", why);
         }
-        let point = matches!(model.posterior, PosteriorConfig::Point(_));
-        if point && self.samples.max(self.average_decodings) > 1 {
-            let why = "a point posterior has only one draw; set samples and average_decodings to 1";
-            return refuse("samples", why.to_owned());
+        if self.average_decodings > 1 && model.likelihood.has_pixel_spread() {
+            let why = "decodings with a spread of their own have no average that is of their kind: \
+                       set model.likelihood.spread to \"fixed\" or \"global\"";
+            return refuse("average_decodings", why);
         }
-        if point && self.beta != 0.0 {
+        if self.free_bits > 0.0 && self.capacity > 0.0 {
+            return refuse("capacity", "free_bits and capacity both change the KL: set one to 0");
+        }
+        let density = model.posterior.has_density();
+        if !density && self.samples.max(self.average_decodings) > 1 {
+            let why = "this posterior has only one draw; set samples and average_decodings to 1";
+            return refuse("samples", why);
+        }
+        if !density && self.beta != 0.0 {
             let why = "a point posterior has no KL; set objective.beta = 0 (an autoencoder)";
-            return refuse("beta", why.to_owned());
+            return refuse("beta", why);
+        }
+        if self.latent_penalty > 0.0 && !matches!(model.posterior, PosteriorConfig::Point(_)) {
+            let why = "it stands in place of the KL that a point posterior lacks: set \
+                       model.posterior.kind = \"point\", or use beta";
+            return refuse("latent_penalty", why);
         }
         Ok(())
     }
 
-    /// Free bits are a minimum of the KL averaged over the batch.
+    /// Free bits and a capacity change the KL averaged over the batch.
     pub(super) fn couples_images(&self) -> bool {
-        self.free_bits > 0.0
+        self.free_bits > 0.0 || self.capacity > 0.0
     }
 
     /// Weight of the KL `epoch` passes after the start.
     pub fn weight(&self, epoch: f64) -> f64 {
-        if self.warmup_epochs > 0.0 {
-            self.beta * (epoch / self.warmup_epochs).min(1.0)
-        } else {
-            self.beta
-        }
+        self.beta * rise(epoch, self.warmup_epochs)
     }
 
-    pub(super) fn loss(&self, vae: &Vae, x: Tensor<2>, noise: &dyn Noise, epoch: f64) -> Loss {
-        let q = vae.encode(x.clone());
+    pub(super) fn loss(&self, vae: &Vae, batch: &Batch, noise: &dyn Noise, epoch: f64) -> Loss {
         let k = self.samples.max(self.average_decodings);
-        let draw = q.draw(noise, k);
-        let p = vae.decode_draws(draw.z.clone());
-        let log_likelihood =
-            if self.average_decodings > 1 { p.log_prob_of_average(x, k) } else { p.log_prob(x) };
-        let reconstruction = log_likelihood.mean().neg();
-
-        let (kl, free) = match kl_per_dimension(&q, vae.prior()) {
-            Some(per_dimension) => {
-                let means = per_dimension.mean_dim(0);
-                let free =
-                    (self.free_bits > 0.0).then(|| means.clone().clamp_min(self.free_bits).sum());
-                (Some(means.sum()), free)
-            }
-            None => (monte_carlo_kl(&draw, vae.prior()).map(Tensor::mean), None),
-        };
-
-        let Some(kl) = kl else {
-            return Loss {
-                total: reconstruction.clone(),
-                terms: vec![("reconstruction", reconstruction)],
+        let averaged = self.average_decodings > 1;
+        let terms = Terms::new(vae, batch, noise, k, averaged);
+        let mut named = terms.named();
+        // The average of decodings bounds nothing.
+        named.retain(|(name, _)| !(averaged && *name == "neg_elbo"));
+        let mut total = terms.reconstruction;
+        if let Some(kl) = terms.kl {
+            let counted = match terms.kl_per_dimension {
+                Some(each) if self.free_bits > 0.0 => each.clamp_min(self.free_bits).sum(),
+                _ if self.capacity > 0.0 => {
+                    let capacity = self.capacity * rise(epoch, self.capacity_epochs);
+                    kl.sub_scalar(capacity).abs()
+                }
+                _ => kl,
             };
-        };
-        let weight = self.weight(epoch);
-        let total = reconstruction.clone() + free.unwrap_or_else(|| kl.clone()).mul_scalar(weight);
-        let mut terms = vec![("reconstruction", reconstruction.clone()), ("kl", kl.clone())];
-        if self.average_decodings == 1 {
-            terms.push(("neg_elbo", reconstruction.inner() + kl.inner()));
+            total = total + counted.mul_scalar(self.weight(epoch));
         }
-        Loss { total, terms }
+        if self.latent_penalty > 0.0 {
+            let squares = terms.draw.z.square().sum_dim(2).mean().mul_scalar(0.5);
+            named.push(("latent_penalty", squares.clone()));
+            total = total + squares.mul_scalar(self.latent_penalty);
+        }
+        if self.decoder_penalty > 0.0
+            && let Some(squares) = sum_of_squares(vae.decoder())
+        {
+            named.push(("decoder_penalty", squares.clone()));
+            total = total + squares.mul_scalar(self.decoder_penalty);
+        }
+        Loss { total, terms: named }
     }
+}
+
+/// How far a linear rise over so many epochs has come, 0 to 1.
+fn rise(epoch: f64, epochs: f64) -> f64 {
+    if epochs > 0.0 { (epoch / epochs).min(1.0) } else { 1.0 }
+}
+
+/// The sum of the squares of all parameters, `[1]`.
+fn sum_of_squares<M: Module>(module: &M) -> Option<Tensor<1>> {
+    struct Sum(Option<Tensor<1>>);
+    impl ModuleVisitor for Sum {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let squares = param.val().square().sum();
+            self.0 = Some(match self.0.take() {
+                Some(sum) => sum + squares,
+                None => squares,
+            });
+        }
+    }
+    let mut sum = Sum(None);
+    module.visit(&mut sum);
+    sum.0
 }

@@ -1,21 +1,40 @@
 //! Objectives: the axis of what is minimized. A new objective is a file here and a line in each match.
 
+mod adversarial;
 mod elbo;
+mod iwae;
+mod mmd;
+mod tc;
 
+pub use adversarial::{AdversarialConfig, CriticLoss, Over};
 pub use elbo::ElboConfig;
+pub use iwae::{Combination, Estimator, IwaeConfig};
+pub use mmd::MmdConfig;
+pub use tc::{TcConfig, TcEstimator, stratified};
 
 use burn::tensor::Tensor;
 
+use crate::batch::Batch;
 use crate::choice;
+use crate::critic::{Critic, CriticConfig};
 use crate::error::ConfigError;
+use crate::learnable::{Learnable, Player};
 use crate::noise::Noise;
-use crate::vae::{Vae, VaeConfig};
+use crate::vae::{Domain, VaeConfig};
 
 choice! {
     /// Which objective, with its settings.
     pub enum ObjectiveConfig {
         /// The evidence lower bound and its weighted relatives.
         "elbo" => Elbo(ElboConfig),
+        /// Importance-weighted bounds.
+        "iwae" => Iwae(IwaeConfig),
+        /// The bound with its KL taken apart: mutual information, total correlation, the rest.
+        "tc" => Tc(TcConfig),
+        /// The maximum mean discrepancy between q(z) and p(z) beside or in place of the KL.
+        "mmd" => Mmd(MmdConfig),
+        /// A critic on z, x or both beside or in place of the bound's terms.
+        "adversarial" => Adversarial(AdversarialConfig),
     }
 }
 
@@ -28,9 +47,10 @@ impl Default for ObjectiveConfig {
 /// What one evaluation of an objective gives.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// What is minimized: nats per image, averaged over the batch, `[1]`.
+    /// What is minimized: nats per image, averaged over the batch, `[1]`. (A Wasserstein critic's has the
+    /// unit of its score.)
     pub total: Tensor<1>,
-    /// Its parts and what else is worth a log, each `[1]`, in nats per image.
+    /// Its parts and what else is worth a log, each `[1]`, in nats per image where they have a unit.
     pub terms: Vec<(&'static str, Tensor<1>)>,
 }
 
@@ -52,13 +72,77 @@ impl ObjectiveConfig {
     pub fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
         match self {
             Self::Elbo(c) => c.validate(key, model),
+            Self::Iwae(c) => c.validate(key, model),
+            Self::Tc(c) => c.validate(key, model),
+            Self::Mmd(c) => c.validate(key, model),
+            Self::Adversarial(c) => c.validate(key, model),
         }
     }
 
-    /// The loss of `vae` on x `[batch, numbers]`, `epoch` passes over the data after the start.
-    pub fn loss(&self, vae: &Vae, x: Tensor<2>, noise: &dyn Noise, epoch: f64) -> Loss {
+    /// The loss of one player on a batch, `epoch` passes over the data after the start. Its gradient is
+    /// meant for that player's part alone.
+    pub fn loss(
+        &self,
+        player: Player,
+        learnable: &Learnable,
+        batch: &Batch,
+        noise: &dyn Noise,
+        epoch: f64,
+    ) -> Loss {
         match self {
-            Self::Elbo(c) => c.loss(vae, x, noise, epoch),
+            Self::Elbo(c) => c.loss(&learnable.vae, batch, noise, epoch),
+            Self::Iwae(c) => c.loss(&learnable.vae, batch, noise),
+            Self::Tc(c) => c.loss(player, learnable, batch, noise),
+            Self::Mmd(c) => c.loss(&learnable.vae, batch, noise),
+            Self::Adversarial(c) => c.loss(player, learnable, batch, noise),
+        }
+    }
+
+    /// The critic that it needs beside `model` on examples like `domain`, and the width of what that
+    /// critic scores.
+    pub fn critic(&self, model: &VaeConfig, domain: &Domain) -> Option<(&CriticConfig, usize)> {
+        match self {
+            Self::Elbo(_) | Self::Iwae(_) | Self::Mmd(_) => None,
+            Self::Tc(c) => c.critic().map(|critic| (critic, model.latent)),
+            Self::Adversarial(c) => Some((&c.critic, c.scored(model, domain))),
+        }
+    }
+
+    /// Critic steps before each step of the model; 0 without a critic.
+    pub fn critic_steps(&self) -> usize {
+        match self {
+            Self::Elbo(_) | Self::Iwae(_) | Self::Mmd(_) => 0,
+            Self::Tc(c) => usize::from(c.critic().is_some()),
+            Self::Adversarial(c) => c.critic_steps,
+        }
+    }
+
+    /// What a critic must be held to after each of its steps.
+    pub fn constrain(&self, critic: Critic) -> Critic {
+        match self {
+            Self::Adversarial(c) if c.loss == CriticLoss::WassersteinClip => critic.clipped(c.clip),
+            _ => critic,
+        }
+    }
+
+    /// Whether it trains the encoder; where not, q(z|x) means nothing.
+    pub fn trains_encoder(&self) -> bool {
+        match self {
+            Self::Adversarial(c) => c.needs_encoder(),
+            _ => true,
+        }
+    }
+
+    /// Whether its critic sees x, next to what the decoder makes.
+    pub fn compares_images(&self) -> bool {
+        matches!(self, Self::Adversarial(c) if c.over != Over::Z)
+    }
+
+    /// Whether it trains z to be drawn from the prior. Where not, a prior is fitted when training ends.
+    pub fn trains_prior(&self, model: &VaeConfig) -> bool {
+        match self {
+            Self::Elbo(_) | Self::Iwae(_) | Self::Tc(_) => model.posterior.has_density(),
+            Self::Mmd(_) | Self::Adversarial(_) => true,
         }
     }
 
@@ -67,6 +151,30 @@ impl ObjectiveConfig {
     pub fn couples_images(&self) -> bool {
         match self {
             Self::Elbo(c) => c.couples_images(),
+            Self::Iwae(_) | Self::Adversarial(_) => false,
+            Self::Tc(_) | Self::Mmd(_) => true,
+        }
+    }
+}
+
+/// Refuses a number that is below 0, or none.
+fn not_negative(key: &str, values: &[(&str, f64)]) -> Result<(), ConfigError> {
+    match values.iter().find(|(_, v)| !(v.is_finite() && *v >= 0.0)) {
+        None => Ok(()),
+        Some((name, value)) => {
+            let why = format!("must be 0 or a positive number, not {value}");
+            Err(ConfigError::new(format!("{key}.{name}"), why))
+        }
+    }
+}
+
+/// Refuses a count outside 1 to `most`.
+fn counts(key: &str, most: usize, values: &[(&str, usize)]) -> Result<(), ConfigError> {
+    match values.iter().find(|(_, v)| !(1..=most).contains(v)) {
+        None => Ok(()),
+        Some((name, value)) => {
+            let why = format!("must be 1 to {most}, not {value}");
+            Err(ConfigError::new(format!("{key}.{name}"), why))
         }
     }
 }

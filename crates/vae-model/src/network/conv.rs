@@ -1,0 +1,323 @@
+//! Convolutional networks for images: each stage of the encoder halves the picture by a strided
+//! convolution, each stage of the decoder doubles it by repeating pixels and convolves (Odena et al. 2016:
+//! no checkerboards), with residual blocks and group normalization if wished.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use serde::{Deserialize, Serialize};
+
+use super::{Activation, Features, Mlp};
+use crate::error::ConfigError;
+use crate::init::Init;
+
+/// Settings of a convolutional network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConvConfig {
+    /// Channels after each halving (encoder), or before each doubling (decoder).
+    pub channels: Vec<usize>,
+    /// Widths of the fully connected layers between the last picture and the latent.
+    pub hidden: Vec<usize>,
+    /// What follows every layer.
+    pub activation: Activation,
+    /// Residual blocks in each stage (He et al. 2016).
+    pub residual: usize,
+    /// Groups of group normalization (Wu and He 2018) after every convolution; 0 for none.
+    pub groups: usize,
+    /// Layers in each head of the posterior, as for `mlp`. Decoders have no heads and want 1.
+    pub head_depth: usize,
+}
+
+impl Default for ConvConfig {
+    fn default() -> Self {
+        Self {
+            channels: vec![32, 64],
+            hidden: vec![256],
+            activation: Activation::Relu,
+            residual: 0,
+            groups: 0,
+            head_depth: 1,
+        }
+    }
+}
+
+impl ConvConfig {
+    pub(super) fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
+        let widths = |widths: &[usize], most: usize| widths.iter().all(|w| (1..=most).contains(w));
+        if !(1..=8).contains(&self.channels.len()) || !widths(&self.channels, 1024) {
+            return refuse(
+                "channels",
+                format!("must be 1 to 8 numbers of 1 to 1024, not {:?}", self.channels),
+            );
+        }
+        if self.hidden.len() > 8 || !widths(&self.hidden, 1 << 14) {
+            return refuse(
+                "hidden",
+                format!("must be at most 8 numbers of 1 to 16384, not {:?}", self.hidden),
+            );
+        }
+        if self.residual > 16 {
+            return refuse("residual", format!("must be 0 to 16, not {}", self.residual));
+        }
+        if !(1..=8).contains(&self.head_depth) {
+            return refuse("head_depth", format!("must be 1 to 8, not {}", self.head_depth));
+        }
+        if self.groups > 0
+            && let Some(c) = self.channels.iter().find(|c| !c.is_multiple_of(self.groups))
+        {
+            return refuse("groups", format!("{c} channels are not {} equal groups", self.groups));
+        }
+        Ok(())
+    }
+
+    pub(super) fn validate_input(&self, key: &str, input: &[usize]) -> Result<(), ConfigError> {
+        let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
+        let &[_, height, width] = input else {
+            let why = format!("convolutions need images, not vectors of {input:?}: use an mlp");
+            return refuse("kind", why);
+        };
+        let halvings = self.channels.len();
+        if !height.is_multiple_of(1 << halvings) || !width.is_multiple_of(1 << halvings) {
+            let possible = height.trailing_zeros().min(width.trailing_zeros());
+            let instead = match possible {
+                0 => "set data.size = [height, width] to even numbers, or use an mlp".to_owned(),
+                n => format!(
+                    "use at most {n} channel counts, or for pictures of a folder set data.size"
+                ),
+            };
+            let why = format!("{height}x{width} cannot be halved {halvings} times: {instead}");
+            return refuse("channels", why);
+        }
+        Ok(())
+    }
+
+    /// Channels, height and width of the picture that all halvings leave, from the channel count there.
+    fn smallest(&self, input: &[usize], channels: Option<&usize>) -> [usize; 3] {
+        let side = |i: usize| input.get(i).map_or(1, |n| (n >> self.channels.len()).max(1));
+        [channels.copied().unwrap_or(1), side(1), side(2)]
+    }
+
+    pub(super) fn encoder(
+        &self,
+        init: &Init<'_>,
+        input: &[usize],
+        condition: usize,
+    ) -> (ConvEncoder, Features) {
+        let mut before = input.first().copied().unwrap_or(1) + condition;
+        let mut stages = Vec::new();
+        for (i, channels) in self.channels.iter().copied().enumerate() {
+            let init = init.at("stages").at(i);
+            stages.push(ConvStack::new(&init, before, channels, 2, self));
+            before = channels;
+        }
+        let flat: usize = self.smallest(input, self.channels.last()).iter().product();
+        let trunk = Mlp::new(&init.at("trunk"), flat, &self.hidden, self.activation);
+        let features = Features {
+            width: self.hidden.last().copied().unwrap_or(flat),
+            head_depth: self.head_depth,
+            activation: self.activation,
+        };
+        (ConvEncoder { stages, trunk, input: input.to_vec() }, features)
+    }
+
+    pub(super) fn decoder(
+        &self,
+        init: &Init<'_>,
+        latent: usize,
+        input: &[usize],
+        parameters: usize,
+    ) -> ConvDecoder {
+        let smallest = self.smallest(input, self.channels.first());
+        let mut widths = self.hidden.clone();
+        widths.push(smallest.iter().product());
+        let trunk = Mlp::new(&init.at("trunk"), latent, &widths, self.activation);
+        let mut stages = Vec::new();
+        for (i, before) in self.channels.iter().copied().enumerate() {
+            let after = self.channels.get(i + 1).copied().unwrap_or(before);
+            stages.push(ConvStack::new(&init.at("stages").at(i), before, after, 1, self));
+        }
+        let before = self.channels.last().copied().unwrap_or(1);
+        let outputs = input.first().copied().unwrap_or(1) * parameters;
+        let output = Conv::new(&init.at("output"), before, outputs, 1);
+        ConvDecoder { trunk, stages, output, smallest }
+    }
+}
+
+/// A 3x3 convolution that keeps the size of a picture, or with stride 2 halves it.
+#[derive(Module, Debug)]
+pub struct Conv {
+    /// `[after, before, 3, 3]`.
+    weight: Param<Tensor<4>>,
+    /// `[after]`.
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    stride: usize,
+}
+
+impl Conv {
+    /// Weights start as PyTorch's `nn.Conv2d`: uniform in +-1/sqrt(inputs).
+    fn new(init: &Init<'_>, before: usize, after: usize, stride: usize) -> Self {
+        let bound = 1.0 / ((before * 9) as f64).sqrt();
+        Self {
+            weight: init.uniform("weight", [after, before, 3, 3], bound),
+            bias: init.uniform("bias", [after], bound),
+            stride,
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let options = ConvOptions::new([self.stride; 2], [1, 1], [1, 1], 1);
+        conv2d(x, self.weight.val(), Some(self.bias.val()), options)
+    }
+}
+
+/// Group normalization: each group of channels of each picture to mean 0 and variance 1, then a learned
+/// scale and shift of each channel.
+#[derive(Module, Debug)]
+pub struct GroupNorm {
+    /// `[channels]`.
+    scale: Param<Tensor<1>>,
+    /// `[channels]`.
+    shift: Param<Tensor<1>>,
+    #[module(skip)]
+    groups: usize,
+}
+
+impl GroupNorm {
+    fn new(init: &Init<'_>, channels: usize, groups: usize) -> Self {
+        Self {
+            scale: init.constant("scale", [channels], 1.0),
+            shift: init.constant("shift", [channels], 0.0),
+            groups,
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let x = x.reshape([batch, self.groups, channels / self.groups * height * width]);
+        let x = x.clone() - x.mean_dim(2);
+        let variance = x.clone().square().mean_dim(2);
+        let x = x / variance.add_scalar(1e-5).sqrt();
+        let x = x.reshape([batch, channels, height, width]);
+        let of_channel = |p: &Param<Tensor<1>>| p.val().reshape([1, channels, 1, 1]);
+        x * of_channel(&self.scale) + of_channel(&self.shift)
+    }
+}
+
+/// A convolution with what follows it.
+#[derive(Module, Debug)]
+pub struct Layer {
+    conv: Conv,
+    norm: Option<GroupNorm>,
+}
+
+impl Layer {
+    fn new(init: &Init<'_>, before: usize, after: usize, stride: usize, groups: usize) -> Self {
+        Self {
+            conv: Conv::new(&init.at("conv"), before, after, stride),
+            norm: (groups > 0).then(|| GroupNorm::new(&init.at("norm"), after, groups)),
+        }
+    }
+
+    /// Convolution and normalization; the activation is left to the caller.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.conv.forward(x);
+        match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        }
+    }
+}
+
+/// One stage: a convolution from one channel count to the next, then residual blocks of two.
+#[derive(Module, Debug)]
+pub struct ConvStack {
+    first: Layer,
+    blocks: Vec<Vec<Layer>>,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl ConvStack {
+    fn new(init: &Init<'_>, before: usize, after: usize, stride: usize, c: &ConvConfig) -> Self {
+        let layer = |block: usize, i: usize| {
+            Layer::new(&init.at("blocks").at(block).at(i), after, after, 1, c.groups)
+        };
+        Self {
+            first: Layer::new(&init.at("first"), before, after, stride, c.groups),
+            blocks: (0..c.residual).map(|b| vec![layer(b, 0), layer(b, 1)]).collect(),
+            activation: c.activation,
+        }
+    }
+
+    /// `[batch, before, h, w]` to `[batch, after, h / stride, w / stride]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let act = |x| self.activation.forward(x);
+        let x = act(self.first.forward(x));
+        self.blocks.iter().fold(x, |x, block| {
+            let inner = block
+                .iter()
+                .enumerate()
+                .fold(x.clone(), |x, (i, layer)| layer.forward(if i == 0 { x } else { act(x) }));
+            act(x + inner)
+        })
+    }
+}
+
+/// The encoder: stages that halve, then fully connected layers.
+#[derive(Module, Debug)]
+pub struct ConvEncoder {
+    stages: Vec<ConvStack>,
+    trunk: Mlp,
+    #[module(skip)]
+    input: Vec<usize>,
+}
+
+impl ConvEncoder {
+    /// x `[batch, numbers]` and, as a plane each, the numbers of a condition `[batch, classes]`, to
+    /// `[batch, features]`.
+    pub(super) fn forward(&self, x: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
+        let [batch, numbers] = x.dims();
+        let (h, w) = (self.input[1], self.input[2]);
+        let mut x = x.reshape([batch, numbers / (h * w), h, w]);
+        if let Some(condition) = condition {
+            let [_, classes] = condition.dims();
+            let planes = condition.reshape([batch, classes, 1, 1]).expand([batch, classes, h, w]);
+            x = Tensor::cat(vec![x, planes], 1);
+        }
+        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x));
+        self.trunk.forward(x.flatten(1, 3))
+    }
+}
+
+/// The decoder: fully connected layers, then stages that double, then one more convolution.
+#[derive(Module, Debug)]
+pub struct ConvDecoder {
+    trunk: Mlp,
+    stages: Vec<ConvStack>,
+    output: Conv,
+    /// Channels, height and width before the first doubling.
+    #[module(skip)]
+    smallest: [usize; 3],
+}
+
+impl ConvDecoder {
+    /// z `[rows, latent]` to `[rows, parameters * numbers]`.
+    pub(super) fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+        let [rows, _] = z.dims();
+        let [channels, height, width] = self.smallest;
+        let x = self.trunk.forward(z).reshape([rows, channels, height, width]);
+        let x = self.stages.iter().fold(x, |x, stage| stage.forward(doubled(x)));
+        self.output.forward(x).flatten(1, 3)
+    }
+}
+
+/// Every pixel as a square of four: `[batch, c, h, w]` to `[batch, c, 2 h, 2 w]`.
+fn doubled(x: Tensor<4>) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    let x: Tensor<6> = x.reshape([batch, channels, height, 1, width, 1]);
+    x.repeat_dim(3, 2).repeat_dim(5, 2).reshape([batch, channels, 2 * height, 2 * width])
+}

@@ -1,0 +1,79 @@
+//! Inverse autoregressive flow (Kingma et al. 2016): steps after a Gaussian draw that bend q(z|x).
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorData, activation};
+
+use crate::init::Init;
+
+/// One step: z' = sigma z + (1 - sigma) m, sigma = sigmoid(s + 2), where m_d and s_d depend on the
+/// dimensions before d and on a context from the encoder (equations 13 and 14 there). A masked network of
+/// one hidden layer (Germain et al. 2015) gives m and s.
+#[derive(Module, Debug)]
+pub struct IafStep {
+    /// `[latent, hidden]`, masked.
+    inputs: Param<Tensor<2>>,
+    /// `[context, hidden]`.
+    context: Param<Tensor<2>>,
+    /// `[hidden]`.
+    bias: Param<Tensor<1>>,
+    /// `[hidden, latent]`, masked.
+    mean: Param<Tensor<2>>,
+    /// `[latent]`.
+    mean_bias: Param<Tensor<1>>,
+    /// `[hidden, latent]`, masked.
+    gate: Param<Tensor<2>>,
+    /// `[latent]`.
+    gate_bias: Param<Tensor<1>>,
+    #[module(skip)]
+    hidden: usize,
+    #[module(skip)]
+    latent: usize,
+}
+
+impl IafStep {
+    /// For `latent` dimensions with a context of so many numbers.
+    pub fn new(init: &Init<'_>, latent: usize, context: usize, hidden: usize) -> Self {
+        let bound = 1.0 / ((latent + context) as f64).sqrt();
+        // A tenth of the usual: the first draws are then nearly those of the Gaussian.
+        let small = 0.1 / (hidden as f64).sqrt();
+        Self {
+            inputs: init.uniform("inputs", [latent, hidden], bound),
+            context: init.uniform("context", [context, hidden], bound),
+            bias: init.uniform("bias", [hidden], bound),
+            mean: init.uniform("mean", [hidden, latent], small),
+            mean_bias: init.constant("mean_bias", [latent], 0.0),
+            gate: init.uniform("gate", [hidden, latent], small),
+            gate_bias: init.constant("gate_bias", [latent], 0.0),
+            hidden,
+            latent,
+        }
+    }
+
+    /// z' and log |det dz'/dz| of rows of z `[rows, latent]` with their contexts `[rows, context]`:
+    /// `[rows, latent]` and `[rows, 1]`.
+    pub fn forward(&self, z: Tensor<2>, context: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let (hidden, latent) = (self.hidden, self.latent);
+        // Hidden unit j sees the first degree(j) dimensions (and the context); dimension d sees the units
+        // that see none from d on.
+        let degree = |j: usize| j % latent;
+        let device = z.device().inner();
+        let mask = |rows: usize, columns: usize, on: &dyn Fn(usize, usize) -> bool| {
+            let at = |i: usize| f32::from(u8::from(on(i / columns, i % columns)));
+            let values: Vec<f32> = (0..rows * columns).map(at).collect();
+            Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &device)
+        };
+        let inward = mask(latent, hidden, &|d, j| d < degree(j));
+        let outward = mask(hidden, latent, &|j, d| degree(j) <= d);
+        let seen = z.clone().matmul(self.inputs.val() * inward)
+            + context.matmul(self.context.val())
+            + self.bias.val().unsqueeze::<2>();
+        let seen = activation::relu(seen);
+        let mean = seen.clone().matmul(self.mean.val() * outward.clone())
+            + self.mean_bias.val().unsqueeze::<2>();
+        let gate = seen.matmul(self.gate.val() * outward) + self.gate_bias.val().unsqueeze::<2>();
+        let gate = gate.add_scalar(2.0);
+        let log_det = activation::log_sigmoid(gate.clone()).sum_dim(1);
+        let sigma = activation::sigmoid(gate);
+        (mean.clone() + sigma * (z - mean), log_det)
+    }
+}

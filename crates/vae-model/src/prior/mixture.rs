@@ -1,0 +1,196 @@
+//! Mixtures of Gaussians with diagonal covariances (S-MIX): a fixed ring, or learned.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::init::Init;
+use crate::math::{log_2_pi, log_sum_exp};
+use crate::noise::{Noise, normal_tensor};
+
+/// Settings of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MixtureConfig {
+    /// How many Gaussians.
+    pub k: usize,
+    /// Where they come from.
+    pub components: Components,
+    /// Distance of the means from the origin: on a ring in the first two dimensions, or, learned, the
+    /// scale at which they start in all.
+    pub radius: f64,
+    /// Standard deviation of each Gaussian, along the ring's two dimensions (1 along the others) or,
+    /// learned, at the start.
+    pub sigma: f64,
+}
+
+/// Where the components of a mixture come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Components {
+    /// Fixed, of equal weight, evenly on a circle in the first two dimensions.
+    #[default]
+    Ring,
+    /// Weights, means and variances are parameters.
+    Learned,
+}
+
+impl Default for MixtureConfig {
+    fn default() -> Self {
+        Self { k: 10, components: Components::Ring, radius: 4.0, sigma: 0.5 }
+    }
+}
+
+impl MixtureConfig {
+    pub(super) fn validate(&self, key: &str, latent: usize) -> Result<(), ConfigError> {
+        let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
+        if !(1..=10_000).contains(&self.k) {
+            return refuse("k", format!("must be 1 to 10000, not {}", self.k));
+        }
+        if !(self.radius.is_finite() && self.radius >= 0.0) {
+            return refuse(
+                "radius",
+                format!("must be 0 or a positive number, not {}", self.radius),
+            );
+        }
+        if !(self.sigma.is_finite() && self.sigma > 0.0) {
+            return refuse("sigma", format!("must be a positive number, not {}", self.sigma));
+        }
+        if self.components == Components::Ring && latent < 2 {
+            let why = "a ring lies in two dimensions: set model.latent to 2 or more, or components \
+                       = \"learned\"";
+            return refuse("components", why.to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn init(&self, init: &Init<'_>, latent: usize) -> MixturePrior {
+        let learned = (self.components == Components::Learned).then(|| LearnedMixture {
+            logits: init.constant("logits", [self.k], 0.0),
+            // Uniform in this width has standard deviation `radius`.
+            mean: init.uniform("mean", [self.k, latent], self.radius * 3f64.sqrt()),
+            log_var: init.constant("log_var", [self.k, latent], 2.0 * self.sigma.ln()),
+        });
+        MixturePrior { learned, config: self.clone(), latent }
+    }
+}
+
+/// What is learned of a mixture, if anything.
+#[derive(Module, Debug)]
+pub struct MixturePrior {
+    learned: Option<LearnedMixture>,
+    #[module(skip)]
+    config: MixtureConfig,
+    #[module(skip)]
+    latent: usize,
+}
+
+/// The parameters of a learned mixture.
+#[derive(Module, Debug)]
+pub struct LearnedMixture {
+    /// Logarithms of the weights up to a constant, `[k]`.
+    logits: Param<Tensor<1>>,
+    /// `[k, latent]`.
+    mean: Param<Tensor<2>>,
+    /// `[k, latent]`.
+    log_var: Param<Tensor<2>>,
+}
+
+impl MixturePrior {
+    /// The mixture as it is now.
+    pub(crate) fn density(&self, device: &Device) -> Mixture {
+        match &self.learned {
+            Some(p) => Mixture {
+                log_weights: activation::log_softmax(p.logits.val(), 0),
+                mean: p.mean.val(),
+                log_var: p.log_var.val(),
+            },
+            None => self.ring(device),
+        }
+    }
+
+    fn ring(&self, device: &Device) -> Mixture {
+        let MixtureConfig { k, radius, sigma, .. } = self.config;
+        let mut mean = vec![0.0f32; k * self.latent];
+        let mut log_var = vec![0.0f32; k * self.latent];
+        for i in 0..k {
+            let angle = std::f64::consts::TAU * i as f64 / k as f64;
+            for (d, at) in [angle.cos(), angle.sin()].into_iter().enumerate() {
+                mean[i * self.latent + d] = (radius * at) as f32;
+                log_var[i * self.latent + d] = (2.0 * sigma.ln()) as f32;
+            }
+        }
+        let tensor = |values| Tensor::from_data(TensorData::new(values, [k, self.latent]), device);
+        Mixture::equal(tensor(mean), tensor(log_var))
+    }
+}
+
+/// A mixture of Gaussians with diagonal covariances.
+#[derive(Clone, Debug)]
+pub struct Mixture {
+    /// Logarithms of the weights, `[k]`; the weights add up to 1.
+    pub log_weights: Tensor<1>,
+    /// Means, `[k, latent]`.
+    pub mean: Tensor<2>,
+    /// Logarithms of the variances, `[k, latent]`.
+    pub log_var: Tensor<2>,
+}
+
+impl Mixture {
+    /// A mixture of equal weights.
+    pub fn equal(mean: Tensor<2>, log_var: Tensor<2>) -> Self {
+        let [k, _] = mean.dims();
+        let log_weights = Tensor::zeros([k], &mean.device()).sub_scalar((k as f64).ln());
+        Self { log_weights, mean, log_var }
+    }
+
+    /// log sum_i w_i N(z; mean_i, var_i) in nats for z `[draws, batch, latent]`, as `[draws, batch]`.
+    ///
+    /// The squared distances to all components are matrix products, sum_d (z_d - m_d)^2 / v_d = z^2 . 1/v
+    /// - 2 z . m/v + m^2 . 1/v, taken about the centre of the means so that little cancels.
+    pub fn log_prob(&self, z: Tensor<3>) -> Tensor<2> {
+        let [draws, batch, latent] = z.dims();
+        let centre = self.mean.clone().mean_dim(0);
+        let z = z.reshape([draws * batch, latent]) - centre.clone();
+        let mean = self.mean.clone() - centre;
+        let precision = self.log_var.clone().neg().exp();
+        let weighted = mean.clone() * precision.clone();
+        let squares = z.clone().square().matmul(precision.transpose())
+            - z.matmul(weighted.clone().transpose()).mul_scalar(2.0);
+        // What depends on the component alone, `[1, k]`.
+        let own = (self.log_var.clone() + mean * weighted).sum_dim(1).transpose();
+        let constant = latent as f64 * log_2_pi();
+        let log_normal = (squares + own).add_scalar(constant).mul_scalar(-0.5);
+        let weighted = log_normal + self.log_weights.clone().unsqueeze::<2>();
+        log_sum_exp(weighted, 1).reshape([draws, batch])
+    }
+
+    /// `n` draws, `[n, latent]`: a component each, then a draw from it.
+    pub(super) fn sample(&self, noise: &dyn Noise, n: usize) -> Tensor<2> {
+        let device = self.mean.device();
+        let [_, latent] = self.mean.dims();
+        let weights: Vec<f64> = self.log_weights.to_data().iter::<f64>().map(f64::exp).collect();
+        let chosen: Vec<i64> = noise
+            .uniform("component of the prior", [1, n, 1])
+            .into_iter()
+            .map(|u| pick(&weights, f64::from(u)) as i64)
+            .collect();
+        let chosen = Tensor::<1, Int>::from_data(TensorData::new(chosen, [n]), &device);
+        let mean = self.mean.clone().select(0, chosen.clone());
+        let sigma = self.log_var.clone().select(0, chosen).mul_scalar(0.5).exp();
+        let eps = normal_tensor(noise, "prior", [1, n, latent], &device).squeeze_dim::<2>(0);
+        mean + sigma * eps
+    }
+}
+
+/// The component that u in [0, 1) falls on when they lie side by side, as wide as their weights.
+fn pick(weights: &[f64], u: f64) -> usize {
+    let mut upper = 0.0;
+    let total: f64 = weights.iter().sum();
+    let found = weights.iter().position(|w| {
+        upper += w / total;
+        u < upper
+    });
+    found.unwrap_or(weights.len() - 1)
+}

@@ -1,0 +1,1217 @@
+#!/usr/bin/env python3
+"""Makes the golden numbers of the further choices on every axis, as make.py makes the first ones.
+
+    python axes.py            writes prior.json, iaf.json, more_likelihoods.json, critic.json, mmd.json,
+                              tc.json, iwae.json and networks.json into this folder
+
+The conventions are make.py's. Every number is computed twice: by PyTorch (torch.distributions, autograd)
+and by the closed formulas in NumPy, loops or quadrature; gradients of the first must agree with central
+differences of the second. A case holds results and, under `inputs`, how each tensor that goes in is made:
+row-major by `centred(name, n, width)`, or by `uniform(name, n)` where there is no width.
+"""
+
+import tomllib
+from itertools import pairwise
+
+import numpy as np
+import scipy.integrate
+import scipy.special
+import scipy.stats
+import torch
+from torch import distributions as td
+from torch.nn import functional
+from torch.nn.functional import logsigmoid, softplus
+
+from make import (
+    BATCH, LATENT, NUMPY_ACTIVATION, NUMPY_OUTPUT, NUMBERS, TORCH_ACTIVATION, TORCH_OUTPUT, NumpyModel,
+    agree, as_torch, by_path, centred, data, linear, listed, model_text, normal, numpy_log_prob,
+    parameters, torch_decode, torch_encode, torch_linear, torch_log_prob, torch_mlp, uniform, write,
+)
+
+WIDTH_OF_NORMAL = 3.6  # of `normal` in make.py
+
+# ---------------------------------------------------------------- what all of them need
+
+
+class Inputs:
+    """The tensors that go into a case, and what the case says of them."""
+
+    def __init__(self):
+        self.said, self.arrays = {}, {}
+
+    def add(self, name, shape, width=None):
+        n = int(np.prod(shape))
+        values = np.float64(uniform(name, n)) if width is None else centred(name, n, width)
+        self.arrays[name] = values.reshape(shape)
+        self.said[name] = {"shape": list(shape)} | ({} if width is None else {"width": width})
+        return self.arrays[name]
+
+    def add_linear(self, path, inputs, outputs, width=2.0, width_of_bias=2.0):
+        self.add(f"{path}.weight", [inputs, outputs], width)
+        self.add(f"{path}.bias", [outputs], width_of_bias)
+
+
+def differences(f, values, h=1e-6):
+    """Central differences of f() in the numbers of an array that f reads."""
+    found = np.zeros_like(values)
+    for at in np.ndindex(*values.shape):
+        before = values[at]
+        values[at] = before + h
+        up = f()
+        values[at] = before - h
+        down = f()
+        values[at] = before
+        found[at] = (up - down) / (2 * h)
+    return found
+
+
+def gradients(what, scalar, leaves, f, arrays, tolerance=2e-8, h=1e-6):
+    """Of a PyTorch scalar in its leaves by name; f is the same number by NumPy, of `arrays`."""
+    agree(what, scalar, f())
+    found = torch.autograd.grad(scalar, list(leaves.values()), allow_unused=True)
+    found = {
+        name: torch.zeros_like(leaf) if g is None else g
+        for (name, leaf), g in zip(leaves.items(), found)
+    }
+    for name, g in found.items():
+        agree((what, name), g, differences(f, arrays[name], h), tolerance)
+    return found
+
+
+def away_from_kink(x):
+    """Differences would be wrong across the kink of a relu."""
+    assert np.abs(x).min() > 1e-3, np.abs(x).min()
+    return x
+
+
+# ---------------------------------------------------------------- priors
+
+
+def torch_mixture(z, mean, log_var, logits):
+    each = td.Independent(td.Normal(mean, torch.exp(log_var / 2)), 1)
+    return td.MixtureSameFamily(td.Categorical(logits=logits), each).log_prob(z)
+
+
+def numpy_mixture(z, mean, log_var, logits):
+    log_weights = logits - np.log(np.exp(logits).sum())
+    each = scipy.stats.norm.logpdf(z[..., None, :], mean, np.exp(log_var / 2)).sum(-1)
+    return scipy.special.logsumexp(log_weights + each, axis=-1)
+
+
+def mixture_cases():
+    k, components, latent = 2, 4, 3
+    # That the density is one, in one dimension.
+    one = [centred(name, 3, width) for name, width in [("mean", 5.0), ("log_var", 2.0), ("logits", 3.0)]]
+    one = one[0][:, None], one[1][:, None], one[2]
+    density = lambda t: float(np.exp(numpy_mixture(np.array([t]), *one)))
+    mass = scipy.integrate.quad(density, -20, 20, points=one[0].ravel(), limit=200)[0]
+    agree("a mixture's mass", mass, 1.0, 1e-8)
+
+    inputs = Inputs()
+    inputs.add("z", [k, BATCH, latent], 6.0)
+    inputs.add("mean", [components, latent], 5.0)
+    inputs.add("log_var", [components, latent], 2.0)
+    inputs.add("logits", [components], 3.0)
+    a, t = inputs.arrays, as_torch(inputs.arrays, requires_grad=True)
+    log_prob = torch_mixture(**t)
+    agree("mixture", log_prob, numpy_mixture(**a))
+    grads = gradients("mixture", log_prob.sum(), t, lambda: numpy_mixture(**a).sum(), a)
+    yield {
+        "name": "mixture", "k": k, "components": components, "latent": latent, "inputs": inputs.said,
+        "log_prob": listed(log_prob), "gradients": by_path(grads),
+    }
+
+    components, radius, sigma = 10, 4.0, 0.5
+    inputs = Inputs()
+    # As far as the ring reaches, and a little further.
+    a = {"z": inputs.add("z", [k, BATCH, latent], 12.0)}
+    angle = 2 * np.pi * np.arange(components) / components
+    mean = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle], 1)
+    log_var = np.tile(2 * np.log([sigma, sigma, 1.0]), (components, 1))
+    fixed = [mean, log_var, np.zeros(components)]
+    t = as_torch(a, requires_grad=True)
+    log_prob = torch_mixture(t["z"], *map(torch.tensor, fixed))
+    agree("ring", log_prob, numpy_mixture(a["z"], *fixed))
+    grads = gradients("ring", log_prob.sum(), t, lambda: numpy_mixture(a["z"], *fixed).sum(), a)
+    yield {
+        "name": "ring", "k": k, "components": components, "latent": latent, "radius": radius,
+        "sigma": sigma, "inputs": inputs.said, "log_prob": listed(log_prob), "gradients": by_path(grads),
+    }
+
+
+def torch_realnvp(p, z, couplings, first):
+    log_det = torch.zeros(z.shape[:-1])
+    for i in range(couplings):
+        a, b = z[..., :first], z[..., first:]
+        given, changed = (a, b) if i % 2 == 0 else (b, a)
+        hidden = torch_mlp(p, f"couplings.{i}.trunk", given, "relu")
+        s = 2 * torch.tanh(torch_linear(p, f"couplings.{i}.scale", hidden) / 2)
+        changed = changed * torch.exp(s) + torch_linear(p, f"couplings.{i}.shift", hidden)
+        z = torch.cat([given, changed] if i % 2 == 0 else [changed, given], -1)
+        log_det = log_det + s.sum(-1)
+    return z, log_det
+
+
+def numpy_realnvp(p, z, couplings, first):
+    z, log_det = z.copy(), 0.0
+    for i in range(couplings):
+        given, changed = (slice(0, first), slice(first, None))[:: 1 if i % 2 == 0 else -1]
+        layer = lambda name, x: x @ p[f"couplings.{i}.{name}.weight"] + p[f"couplings.{i}.{name}.bias"]
+        hidden = np.maximum(away_from_kink(layer("trunk.layers.0", z[:, given])), 0.0)
+        # 2 tanh(r / 2) = 4 sigmoid(r) - 2.
+        s = 4 * scipy.special.expit(layer("scale", hidden)) - 2
+        z[:, changed] = z[:, changed] * np.exp(s) + layer("shift", hidden)
+        log_det = log_det + s.sum(1)
+    return z, log_det
+
+
+def realnvp_case():
+    k, latent, couplings, hidden = 2, 5, 3, 4
+    first = 3
+    inputs = Inputs()
+    inputs.add("z", [k, BATCH, latent], 6.0)
+    for i in range(couplings):
+        given = first if i % 2 == 0 else latent - first
+        inputs.add_linear(f"couplings.{i}.trunk.layers.0", given, hidden)
+        inputs.add_linear(f"couplings.{i}.scale", hidden, latent - given)
+        inputs.add_linear(f"couplings.{i}.shift", hidden, latent - given)
+    a, t = inputs.arrays, as_torch(inputs.arrays, requires_grad=True)
+    e, log_det = torch_realnvp(t, t["z"], couplings, first)
+    flow = lambda row: torch_realnvp(t, row, couplings, first)[0]
+    jacobian = torch.func.vmap(torch.func.jacrev(flow))(t["z"].reshape(-1, latent))
+    agree("realnvp's determinant", log_det.reshape(-1), torch.linalg.slogdet(jacobian)[1])
+    log_prob = td.Normal(0.0, 1.0).log_prob(e).sum(-1) + log_det
+
+    def second():
+        e, log_det = numpy_realnvp(a, a["z"].reshape(-1, latent), couplings, first)
+        return e, log_det, scipy.stats.norm.logpdf(e).sum(-1) + log_det
+
+    for what, one, other in zip(["e", "log_det", "log_prob"], (e, log_det, log_prob), second()):
+        agree(f"realnvp {what}", one.reshape(other.shape), other)
+    grads = gradients("realnvp", log_prob.sum(), t, lambda: second()[2].sum(), a, 2e-7)
+    yield {
+        "name": "realnvp", "k": k, "latent": latent, "couplings": couplings, "hidden": [hidden],
+        "inputs": inputs.said, "e": listed(e), "log_det": listed(log_det), "log_prob": listed(log_prob),
+        "gradients": by_path(grads),
+    }
+
+
+# ---------------------------------------------------------------- inverse autoregressive flow
+
+
+def torch_iaf(p, i, z, context):
+    p = {name: p[f"{i}.{name}"] for name in IAF_SHAPES}
+    latent, hidden = p["inputs"].shape
+    degree = torch.arange(hidden) % latent
+    inward = (torch.arange(latent)[:, None] < degree[None, :]).double()
+    outward = (degree[:, None] <= torch.arange(latent)[None, :]).double()
+    seen = torch.relu(z @ (p["inputs"] * inward) + context @ p["context"] + p["bias"])
+    mean = seen @ (p["mean"] * outward) + p["mean_bias"]
+    gate = seen @ (p["gate"] * outward) + p["gate_bias"] + 2.0
+    sigma = torch.sigmoid(gate)
+    return sigma * z + (1 - sigma) * mean, logsigmoid(gate).sum(-1)
+
+
+def numpy_iaf(p, i, z, context):
+    """Dimension after dimension, by the units that it may look at."""
+    p = {name: p[f"{i}.{name}"] for name in IAF_SHAPES}
+    latent, hidden = p["inputs"].shape
+    seen = np.empty((len(z), hidden))
+    for j in range(hidden):
+        n = j % latent
+        seen[:, j] = z[:, :n] @ p["inputs"][:n, j] + context @ p["context"][:, j] + p["bias"][j]
+    seen = np.maximum(away_from_kink(seen), 0.0)
+    out, log_det = np.empty_like(z), 0.0
+    for d in range(latent):
+        units = [j for j in range(hidden) if j % latent <= d]
+        mean = seen[:, units] @ p["mean"][units, d] + p["mean_bias"][d]
+        sigma = scipy.special.expit(seen[:, units] @ p["gate"][units, d] + p["gate_bias"][d] + 2.0)
+        out[:, d] = sigma * z[:, d] + (1 - sigma) * mean
+        log_det = log_det + np.log(sigma)
+    return out, log_det
+
+
+IAF_SHAPES = {
+    "inputs": ("latent", "hidden"), "context": ("context", "hidden"), "bias": ("hidden",),
+    "mean": ("hidden", "latent"), "mean_bias": ("latent",),
+    "gate": ("hidden", "latent"), "gate_bias": ("latent",),
+}
+
+
+def iaf_cases():
+    sizes = {"latent": 4, "context": 3, "hidden": 6}
+    for name, steps in [("step 0", [0]), ("step 1", [1]), ("chain", [0, 1])]:
+        inputs = Inputs()
+        inputs.add("z", [BATCH, sizes["latent"]], 4.0)
+        inputs.add("context", [BATCH, sizes["context"]], 4.0)
+        w = inputs.add("w", [BATCH, sizes["latent"]], 2.0)
+        for i in steps:
+            for part, shape in IAF_SHAPES.items():
+                inputs.add(f"{i}.{part}", [sizes[s] for s in shape], 2.0)
+        a = inputs.arrays
+        t = as_torch({n: v for n, v in a.items() if n != "w"}, requires_grad=True)
+
+        def chain(one_step, flip, p, z, context):
+            log_det = 0.0
+            for at, i in enumerate(steps):
+                z, own = one_step(p, i, flip(z) if at else z, context)
+                log_det = log_det + own
+            return z, log_det
+
+        first = lambda z, context: chain(torch_iaf, lambda z: z.flip(-1), t, z, context)
+        second = lambda: chain(numpy_iaf, lambda z: z[:, ::-1].copy(), a, a["z"], a["context"])
+        z, log_det = first(t["z"], t["context"])
+        both = torch.cat([t["z"], t["context"]], 1)
+        jacobian = torch.func.vmap(torch.func.jacrev(lambda v: first(v[:4], v[4:])[0]))(both)[:, :, :4]
+        agree(f"iaf {name}: determinant", log_det, torch.linalg.slogdet(jacobian)[1])
+        if len(steps) == 1:
+            assert (jacobian.triu(1) == 0).all() and (jacobian.tril(-1) != 0).any(), name
+        agree(f"iaf {name}: z", z, second()[0])
+        agree(f"iaf {name}: log_det", log_det, second()[1])
+
+        def objective():
+            z, log_det = second()
+            return (z * w).sum() + log_det.sum()
+
+        scalar = (z * torch.tensor(w)).sum() + log_det.sum()
+        grads = gradients(f"iaf {name}", scalar, t, objective, a)
+        yield {
+            "name": name, **sizes, "steps": steps, "inputs": inputs.said,
+            "z": listed(z), "log_det": listed(log_det), "gradients": by_path(grads),
+        }
+
+
+# ---------------------------------------------------------------- likelihoods
+
+
+def torch_continuous_bernoulli(l):
+    """log C and the mean."""
+    return torch.log(l / torch.tanh(l / 2)), torch.sigmoid(l) / torch.tanh(l / 2) - 1 / l
+
+
+def numpy_continuous_bernoulli(l):
+    """By their definitions: log C = -log of the integral of exp(x l - softplus(l)) over x in [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    nodes, weights = (nodes + 1) / 2, weights / 2
+    density = np.exp(nodes * l[..., None] - np.logaddexp(0.0, l)[..., None])
+    mass = density @ weights
+    return -np.log(mass), (density * nodes) @ weights / mass
+
+
+def continuous_bernoulli_cases():
+    k = 3
+    x = data("grey", "x")
+    text = 'kind = "continuous-bernoulli"'
+    for name, width in [("", 6.0), (", logits to +-30", 60.0), (", logits near zero", 0.002)]:
+        name = f"continuous-bernoulli{name}"
+        output = centred("output", k * BATCH * NUMBERS, width).reshape(k, BATCH, NUMBERS)
+        l = torch.tensor(output, requires_grad=True)
+        log_c, mean = torch_continuous_bernoulli(l)
+        log_prob = (torch.tensor(x) * l - softplus(l, threshold=1e9) + log_c).sum(-1)
+
+        def second():
+            return (x * output - np.logaddexp(0.0, output) + numpy_continuous_bernoulli(output)[0]).sum(-1)
+
+        agree(name, log_prob, second())
+        agree(f"{name}: mean", mean, numpy_continuous_bernoulli(output)[1], 1e-9)
+        for logit, c in zip(output.ravel()[:20], numpy_continuous_bernoulli(output)[0].ravel()):
+            density = lambda t: np.exp(t * logit - np.logaddexp(0.0, logit) + c)
+            agree(f"{name}: mass", scipy.integrate.quad(density, 0, 1)[0], 1.0, 1e-8)
+        if width == 6.0:
+            # Theirs: it has a series near p = 1/2, and knows 1 - p only as far as p does.
+            theirs = td.ContinuousBernoulli(logits=l, validate_args=False)
+            agree(f"{name}: torch", log_prob, theirs.log_prob(torch.tensor(x)).sum(-1), 1e-9)
+            agree(f"{name}: torch's mean", mean, theirs.mean, 1e-4)
+        if width < 0.01:
+            agree(f"{name}: series", mean, 0.5 + output / 12, 1e-9)
+            agree(f"{name}: series of log C", log_c, np.log(2.0) + output**2 / 12, 1e-9)
+        slope = gradients(
+            name, log_prob.sum(), {"output": l}, lambda: second().sum(), {"output": output}, 1e-7, 1e-5
+        )["output"]
+        # An exponential family.
+        agree(f"{name}: slope", slope, x - mean.detach().numpy(), 1e-9)
+        yield {
+            "name": name, "likelihood": f"[likelihood]\n{text}\n", "x": "grey", "width": width, "k": k,
+            "parameters": 1, "log_prob": listed(log_prob), "slope": listed(slope), "mean": listed(mean),
+        }
+
+
+def levels():
+    """Of 256, with both ends in each row: the first number is level 0 and the second level 255."""
+    scaled = 255 * np.float64(uniform("x", BATCH * NUMBERS))
+    # No rounding may decide.
+    assert np.abs(scaled - np.floor(scaled) - 0.5).min() > 1e-3
+    level = np.round(scaled).reshape(BATCH, NUMBERS)
+    level[:, 0], level[:, 1] = 0, 255
+    return level
+
+
+def x_of_levels(output, level):
+    """x as float32 has it, and half the width of a bin."""
+    if output == "sigmoid":
+        return np.float64(np.float32(level / 255)), 1 / 510
+    return np.float64(np.float32(2 * level / 255 - 1)), 1 / 255
+
+
+def torch_of_location_and_scale(kind, mean, log_scale, x, level, half):
+    if kind == "gaussian":
+        return td.Normal(mean, torch.exp(log_scale)).log_prob(x)
+    if kind == "laplace":
+        return td.Laplace(mean, torch.exp(log_scale)).log_prob(x)
+    # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)).
+    s = torch.exp(log_scale)
+    a, b = (x + half - mean) / s, (x - half - mean) / s
+    between = logsigmoid(a) + logsigmoid(-b) + torch.log(-torch.expm1(-2 * half / s))
+    return torch.where(level == 0, logsigmoid(a), torch.where(level == 255, logsigmoid(-b), between))
+
+
+def numpy_of_location_and_scale(kind, mean, log_scale, x, level, half):
+    s = np.exp(log_scale)
+    if kind == "gaussian":
+        return -((x - mean) ** 2) / (2 * s**2) - log_scale - 0.5 * np.log(2 * np.pi)
+    if kind == "laplace":
+        away_from_kink(x - mean)
+        return -np.abs(x - mean) / s - np.log(2 * s)
+    cdf, logistic = scipy.stats.logistic.cdf, scipy.stats.logistic
+    a, b = (x + half - mean) / s, (x - half - mean) / s
+    # The smaller tail's difference, which loses less.
+    between = np.log(np.where(a + b > 0, cdf(-b) - cdf(-a), cdf(a) - cdf(b)))
+    return np.where(level == 0, logistic.logcdf(a), np.where(level == 255, logistic.logsf(b), between))
+
+
+def spread_cases():
+    k = 3
+    number = {"gaussian": ("sigma", 0.7), "laplace": ("scale", 0.3), "discretized-logistic": ("scale", 0.1)}
+    cases = [
+        ("gaussian", "sigmoid", "global"), ("gaussian", "sigmoid", "pixel"),
+        ("laplace", "identity", "fixed"), ("laplace", "sigmoid", "fixed"), ("laplace", "tanh", "fixed"),
+        ("laplace", "sigmoid", "global"), ("laplace", "identity", "global"),
+        ("laplace", "tanh", "pixel"), ("laplace", "identity", "pixel"),
+        ("discretized-logistic", "sigmoid", "fixed"),
+        ("discretized-logistic", "sigmoid", "global"), ("discretized-logistic", "tanh", "global"),
+        ("discretized-logistic", "sigmoid", "pixel"), ("discretized-logistic", "tanh", "pixel"),
+    ]
+    for kind, activation, spread in cases:
+        name = f"{kind}, {activation}, {spread}"
+        text = f'kind = "{kind}"\noutput = "{activation}"\nspread = "{spread}"'
+        if spread == "fixed":
+            text += f"\n{number[kind][0]} = {number[kind][1]}"
+        said, level, half = {}, None, None
+        if kind == "discretized-logistic":
+            level = levels()
+            x, half = x_of_levels(activation, level)
+            x_kind = "levels, unit" if activation == "sigmoid" else "levels, signed"
+            said["half_bin"] = half
+            said["levels"] = "round(255 uniform(x)), but 0 first and 255 second in each row; x is " + (
+                "level / 255" if activation == "sigmoid" else "2 level / 255 - 1"
+            )
+        else:
+            x_kind = "grey" if activation == "sigmoid" else "signed"
+            x = data(x_kind, "x")
+        blocks = 2 if spread == "pixel" else 1
+        # Narrow and wide bins, log s to +-4; no x on the kink of a Laplace density.
+        width = 8.0 if kind == "discretized-logistic" else 5.0
+        a = {"output": centred("output", k * BATCH * blocks * NUMBERS, width).reshape(k, BATCH, -1)}
+        if spread == "global":
+            a["log_spread"] = centred("log_spread", 1, 1.0)
+            said["width_log_spread"] = 1.0
+        t = as_torch(a, requires_grad=True)
+
+        def read(a, activations, log):
+            mean = activations[activation](a["output"][..., :NUMBERS])
+            match spread:
+                case "fixed":
+                    return mean, log(number[kind][1])
+                case "global":
+                    return mean, a["log_spread"]
+                case _:
+                    return mean, a["output"][..., NUMBERS:]
+
+        def second(x=x, level=level):
+            return numpy_of_location_and_scale(kind, *read(a, NUMPY_OUTPUT, np.log), x, level, half)
+
+        mean, log_scale = read(t, TORCH_OUTPUT, lambda v: torch.tensor(np.log(v)))
+        x_and_level = torch.tensor(x), None if level is None else torch.tensor(level)
+        log_prob = torch_of_location_and_scale(kind, mean, log_scale, *x_and_level, half).sum(-1)
+        agree(name, log_prob, second().sum(-1), 1e-9)
+        agree(name, mean, read(a, NUMPY_OUTPUT, np.log)[0])
+        if level is not None:
+            total = 0.0
+            for l in range(256):
+                exactly = l / 255 if activation == "sigmoid" else 2 * l / 255 - 1
+                total = total + np.exp(second(exactly, np.float64(l)))
+            agree(f"{name}: mass", total, np.ones_like(total), 1e-11)
+        loose = 1e-6 if level is not None else 1e-7
+        grads = gradients(name, log_prob.sum(), t, lambda: second().sum(), a, loose, 1e-5)
+        if spread == "global":
+            said["spread_slope"] = listed(grads["log_spread"])
+        yield {
+            "name": name, "likelihood": f"[likelihood]\n{text}\n", "x": x_kind, "width": width, "k": k,
+            "parameters": blocks, "log_prob": listed(log_prob), "slope": listed(grads["output"]),
+            "mean": listed(mean), **said,
+        }
+
+
+# ---------------------------------------------------------------- critics
+
+CRITIC = [4, 6, 5]
+
+
+def torch_critic(p, v, slope):
+    for i in range(len(CRITIC) - 1):
+        v = torch.nn.functional.leaky_relu(torch_linear(p, f"layers.{i}", v), slope)
+    return torch_linear(p, "output", v).squeeze(-1)
+
+
+def numpy_critic(p, v, slope):
+    """Scores, and their gradients in v."""
+    slopes = []
+    for i in range(len(CRITIC) - 1):
+        v = away_from_kink(v @ p[f"layers.{i}.weight"] + p[f"layers.{i}.bias"])
+        slopes.append(np.where(v > 0, 1.0, slope))
+        v = slopes[-1] * v
+    score = (v @ p["output.weight"] + p["output.bias"])[:, 0]
+    back = p["output.weight"].T
+    for i in reversed(range(len(CRITIC) - 1)):
+        back = (back * slopes[i]) @ p[f"layers.{i}.weight"].T
+    return score, back
+
+
+CRITIC_LOSSES = {
+    # name: PyTorch, NumPy (of scores), gradients in
+    "critic, logistic": (
+        lambda real, fake: -logsigmoid(real).mean() - logsigmoid(-fake).mean(),
+        lambda real, fake: np.logaddexp(0, -real).mean() + np.logaddexp(0, fake).mean(), "parameters"),
+    "critic, wasserstein": (
+        lambda real, fake: fake.mean() - real.mean(),
+        lambda real, fake: fake.mean() - real.mean(), "parameters"),
+    "critic, wasserstein-gp": (
+        lambda real, fake: fake.mean() - real.mean(),
+        lambda real, fake: fake.mean() - real.mean(), "parameters"),
+    "generator, logistic": (
+        lambda real, fake: -logsigmoid(fake).mean(),
+        lambda real, fake: np.logaddexp(0, -fake).mean(), ["v_fake"]),
+    "generator, wasserstein": (
+        lambda real, fake: -fake.mean(), lambda real, fake: -fake.mean(), ["v_fake"]),
+    "pairs, logistic": (
+        lambda real, fake: -(logsigmoid(fake) + logsigmoid(-real)).mean(),
+        lambda real, fake: (np.logaddexp(0, -fake) + np.logaddexp(0, real)).mean(), ["v_fake", "v_real"]),
+    "pairs, wasserstein": (
+        lambda real, fake: real.mean() - fake.mean(),
+        lambda real, fake: real.mean() - fake.mean(), ["v_fake", "v_real"]),
+}
+
+# Norms beyond 1, where the others are below it.
+STEEP = ("critic, wasserstein-gp, steep", CRITIC_LOSSES["critic, wasserstein-gp"])
+
+
+def critic_cases():
+    weight = 10.0
+    for slope in [0.2, 0.0]:
+        for name, (first, second, wanted) in [*CRITIC_LOSSES.items(), STEEP]:
+            what = (name, slope)
+            steep = name.endswith("steep")
+            penalized = "gp" in name
+            inputs = Inputs()
+            inputs.add("v_real", [BATCH, CRITIC[0]], 4.0)
+            inputs.add("v_fake", [BATCH, CRITIC[0]], 6.0 if steep else 4.0)
+            widths = [4.0, 1.0] if steep else [2.0, 2.0]
+            for i, (n, m) in enumerate(zip(CRITIC, CRITIC[1:])):
+                inputs.add_linear(f"layers.{i}", n, m, *widths)
+            inputs.add_linear("output", CRITIC[-1], 1, *widths)
+            if penalized:
+                inputs.add("penalty", [BATCH])
+            a, t = inputs.arrays, as_torch(inputs.arrays, requires_grad=True)
+            if wanted == "parameters":
+                wanted = [path for path in a if path.endswith((".weight", ".bias"))]
+            real, fake = torch_critic(t, t["v_real"], slope), torch_critic(t, t["v_fake"], slope)
+            loss = first(real, fake)
+            said = {}
+            if penalized:
+                u = t["penalty"].detach()[:, None]
+                v = (u * t["v_real"] + (1 - u) * t["v_fake"]).detach().requires_grad_()
+                (g,) = torch.autograd.grad(torch_critic(t, v, slope).sum(), v, create_graph=True)
+                norms = g.norm(dim=1)
+                # Where all units of a relu are off, the norm is 0 all around, and so is its gradient.
+                dead = int((norms == 0).sum())
+                assert dead == (2 if slope == 0 and not steep else 0), what
+                assert norms[norms > 0].min() > 0.05 and (norms.max() > 1) == steep, what
+                penalty = ((norms - 1) ** 2).mean()
+                loss = loss + weight * penalty
+                said = {
+                    "penalty_weight": weight, "norms": listed(norms), "dead_rows": dead,
+                    "penalty": listed(penalty)[0],
+                }
+
+            def of_norms():
+                u = a["penalty"][:, None]
+                back = numpy_critic(a, u * a["v_real"] + (1 - u) * a["v_fake"], slope)[1]
+                return np.sqrt((back**2).sum(1))
+
+            def again():
+                found = second(*(numpy_critic(a, a[v], slope)[0] for v in ["v_real", "v_fake"]))
+                return found + weight * ((of_norms() - 1) ** 2).mean() if penalized else found
+
+            agree(what, real, numpy_critic(a, a["v_real"], slope)[0])
+            agree(what, fake, numpy_critic(a, a["v_fake"], slope)[0])
+            if penalized:
+                agree(what, norms, of_norms())
+            grads = gradients(what, loss, {n: t[n] for n in wanted}, again, a, 1e-7)
+            assert wanted[0] == "v_fake" or all(
+                g.abs().max() > 1e-4 for path, g in grads.items() if path != "output.bias"
+            ), what
+            yield {
+                "name": f"{name}, slope {slope:g}", "loss_name": name, "negative_slope": slope,
+                "hidden": CRITIC[1:], "inputs": inputs.said, "real": listed(real), "fake": listed(fake),
+                "loss": listed(loss)[0], **said, "gradients": by_path(grads),
+            }
+
+
+# ---------------------------------------------------------------- maximum mean discrepancy
+
+SCALES = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
+
+
+def mmd_cases():
+    n, latent = 6, 3
+    for kernel in ["imq", "gaussian"]:
+        for bandwidth in [1.0, 0.7]:
+            what = f"mmd, {kernel}, {bandwidth}"
+            c = 2 * latent * bandwidth**2
+            if kernel == "imq":
+                of_square = of_square_numpy = lambda d2: sum(c * s / (c * s + d2) for s in SCALES)
+            else:
+                of_square, of_square_numpy = lambda d2: torch.exp(-d2 / c), lambda d2: np.exp(-d2 / c)
+            inputs = Inputs()
+            inputs.add("a", [n, latent], 4.0)
+            inputs.add("b", [n, latent], WIDTH_OF_NORMAL)
+            a, t = inputs.arrays, as_torch(inputs.arrays, requires_grad=True)
+
+            def between(p, q):
+                return of_square(((p[:, None] - q[None]) ** 2).sum(-1))
+
+            off = 1 - torch.eye(n)
+            mmd2 = ((between(t["a"], t["a"]) + between(t["b"], t["b"])) * off).sum() / (n * (n - 1))
+            mmd2 = mmd2 - 2 * between(t["a"], t["b"]).mean()
+
+            def second():
+                total = 0.0
+                for i in range(n):
+                    for j in range(n):
+                        k = lambda p, q: of_square_numpy(((a[p][i] - a[q][j]) ** 2).sum())
+                        total -= 2 * k("a", "b") / n**2
+                        if i != j:
+                            total += (k("a", "a") + k("b", "b")) / (n * (n - 1))
+                return total
+
+            grads = gradients(what, mmd2, {"a": t["a"]}, second, a)
+            yield {
+                "name": what, "kernel": kernel, "bandwidth": bandwidth, "latent": latent,
+                "inputs": inputs.said, "mmd2": listed(mmd2)[0], "gradients": by_path(grads),
+            }
+
+
+# ---------------------------------------------------------------- decomposed KL
+
+
+def tc_cases():
+    n, m = 50, BATCH - 1
+    # Chen et al. 2018, appendix C.2, with the paper's weights.
+    w = np.full((BATCH, BATCH), 1 / m)
+    for i in range(BATCH):
+        w[i, i], w[i, (i + 1) % BATCH] = 1 / n, (n - m) / (n * m)
+    agree("rows of weights", w.sum(1), np.ones(BATCH))
+    counted = {"mutual_information": 1.0, "total_correlation": 6.0, "dimension_wise_kl": 1.0}
+
+    inputs = Inputs()
+    inputs.add("mean", [BATCH, LATENT], 3.0)
+    inputs.add("log_var", [BATCH, LATENT], 1.0)
+    eps = inputs.add("posterior", [BATCH, LATENT], WIDTH_OF_NORMAL)
+    a = inputs.arrays
+    assert (eps.ravel() == normal("posterior", BATCH * LATENT)).all()
+    t = as_torch({name: a[name] for name in ["mean", "log_var"]}, requires_grad=True)
+
+    q = td.Normal(t["mean"], torch.exp(t["log_var"] / 2))
+    z = q.mean + q.stddev * torch.tensor(eps)
+    each = q.log_prob(z[:, None, :])  # [i, j, d]
+    log_w = torch.tensor(np.log(w))
+    log_qz = torch.logsumexp(log_w + each.sum(-1), 1)
+    log_prod = torch.logsumexp(log_w[:, :, None] + each, 1).sum(-1)
+    log_qzx, log_pz = q.log_prob(z).sum(-1), td.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    terms = {
+        "mutual_information": (log_qzx - log_qz).mean(),
+        "total_correlation": (log_qz - log_prod).mean(),
+        "dimension_wise_kl": (log_prod - log_pz).mean(),
+    }
+    agree("sum of terms", sum(terms.values()), (log_qzx - log_pz).mean())
+    loss = sum(counted[name] * term for name, term in terms.items())
+
+    def second():
+        """No logarithms where they can be left out."""
+        mean, sigma = a["mean"], np.exp(a["log_var"] / 2)
+        z, pdf = mean + sigma * eps, scipy.stats.norm.pdf
+        found = np.zeros(3)
+        for i in range(BATCH):
+            density = np.array([pdf(z[i], mean[j], sigma[j]) for j in range(BATCH)])
+            qz, prod = w[i] @ density.prod(1), (w[i] @ density).prod()
+            found += np.log([density[i].prod() / qz, qz / prod, prod / pdf(z[i]).prod()]) / BATCH
+        return found
+
+    agree("terms", torch.stack(list(terms.values())), second())
+    grads = gradients("tc", loss, t, lambda: second() @ list(counted.values()), a)
+    yield {
+        "name": "minibatch-stratified", "data_set": n, "batch": BATCH, "latent": LATENT,
+        "inputs": inputs.said, "stratified": listed(w), "z": listed(z),
+        "log_q_z": listed(log_qz), "log_prod_q_z": listed(log_prod),
+        "terms": {name: listed(term)[0] for name, term in terms.items()},
+        "counted": counted, "loss": listed(loss)[0], "gradients": by_path(grads),
+    }
+
+
+# ---------------------------------------------------------------- importance weighted bounds
+
+
+def torch_log_weights(model, p, x, eps):
+    """log w [k, batch], and the same with the parameters of log q held."""
+    heads = torch_encode(model, p, x)
+    q = td.Normal(heads["mean"], torch.exp(heads["log_var"] / 2))
+    z = q.mean + q.stddev * eps
+    log_x = torch_log_prob(model["likelihood"], torch_decode(model, p, z), x)
+    log_pz = td.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    held = td.Normal(q.mean.detach(), q.stddev.detach())
+    return log_x + log_pz - q.log_prob(z).sum(-1), log_x + log_pz - held.log_prob(z).sum(-1)
+
+
+def torch_iwae(log_w, groups=1):
+    """The bound, negated: of each group, averaged over groups and batch."""
+    k = log_w.shape[0] // groups
+    each = torch.logsumexp(log_w.reshape(groups, k, -1), 1) - np.log(k)
+    return -each.mean()
+
+
+def numpy_iwae(log_w, groups=1):
+    each = [np.log(np.exp(part).mean(0)).mean() for part in np.split(log_w, groups)]
+    return -np.mean(each)
+
+
+def torch_dreg(log_w, held):
+    """What has the doubly reparameterized gradient in the encoder (Tucker et al. 2019, equation 8)."""
+    weights = torch.softmax(log_w, 0).detach()
+    return -(weights**2 * held).sum(0).mean()
+
+
+def numpy_dreg(model, p, x, eps):
+    """A function of the parameters as they will be: weights and q stay as they are now."""
+    now = NumpyModel(model)
+    mean, log_var = now.encode(p, x)
+    log_w = now.log_weights(p, x, eps)
+    weights = np.exp(log_w) / np.exp(log_w).sum(0)
+
+    def later():
+        m, v = now.encode(p, x)
+        z = m + np.exp(v / 2) * eps
+        held = scipy.stats.norm.logpdf(z, mean, np.exp(log_var / 2)).sum(-1)
+        log_x = numpy_log_prob(model["likelihood"], now.head(p, "decoder", z), x)
+        return -(weights**2 * (log_x + scipy.stats.norm.logpdf(z).sum(-1) - held)).sum(0).mean()
+
+    return later
+
+
+def of_encoder(path):
+    return path.startswith(("encoder.", "posterior."))
+
+
+def iwae_expectations(model, p, x):
+    """Doubly reparameterized gradients are those of the bound on average over normal noise."""
+    k, copies, rounds = 4, 100, 200
+    generator = torch.Generator().manual_seed(20190227)
+    t = as_torch(p, requires_grad=True)
+    leaves = [leaf for path, leaf in t.items() if of_encoder(path)]
+    every = torch.tensor(x).repeat(copies, 1)
+    apart, apart_if_not_squared, size = [], [], []
+    for _ in range(rounds):
+        eps = torch.randn(k, len(every), LATENT, generator=generator)
+        log_w, held = torch_log_weights(model, t, every, eps)
+        one_power = -(torch.softmax(log_w, 0).detach() * held).sum(0).mean()
+        plain, dreg, other = (
+            torch.cat([g.ravel() for g in torch.autograd.grad(f, leaves, retain_graph=True)])
+            for f in (torch_iwae(log_w), torch_dreg(log_w, held), one_power)
+        )
+        apart.append(dreg - plain)
+        apart_if_not_squared.append(other - plain)
+        size.append(plain)
+
+    def in_errors(rows):
+        rows = torch.stack(rows)
+        return float((rows.mean(0).abs() / (rows.std(0) / rounds**0.5 + 1e-12)).max())
+
+    ratio = float(torch.stack(apart).mean(0).norm() / torch.stack(size).mean(0).norm())
+    right, wrong = in_errors(apart), in_errors(apart_if_not_squared)
+    print(
+        f"  dreg: {len(plain)} gradients, {rounds * copies} times {k} draws: at most {right:.2f} standard"
+        f" errors from the plain ones, {100 * ratio:.2f}% in all (weights not squared: {wrong:.1f} errors)"
+    )
+    assert right < 4.5 and ratio < 0.05 and wrong > 10
+
+
+def iwae_cases():
+    model_toml = model_text("tanh")
+    model = tomllib.loads(model_toml)["model"]
+    p, x = parameters(model), data("binary", "x")
+    iwae_expectations(model, p, x)
+    second = NumpyModel(model)
+    for name, groups, k, elbo_weight in [
+        ("iwae", 1, 4, None), ("miwae", 2, 3, None), ("piwae", 2, 3, None),
+        ("ciwae", 1, 4, 0.3), ("dreg", 1, 4, None),
+    ]:
+        eps = normal("posterior", groups * k * BATCH * LATENT).reshape(groups * k, BATCH, LATENT)
+        t = as_torch(p, requires_grad=True)
+        log_w, held = torch_log_weights(model, t, torch.tensor(x), torch.tensor(eps))
+        agree(name, log_w, held.detach())
+        log_weights = lambda: second.log_weights(p, x, eps)
+        agree(name, log_w, log_weights())
+        whole = torch_iwae(log_w), lambda: numpy_iwae(log_weights())
+        parts = torch_iwae(log_w, groups), lambda: numpy_iwae(log_weights(), groups)
+        # What is reported and has the decoder's gradients, and what has the encoder's.
+        match name:
+            case "iwae":
+                reported = encoder = whole
+            case "miwae":
+                reported = encoder = parts
+            case "piwae":
+                reported, encoder = whole, parts
+            case "ciwae":
+                reported = encoder = (
+                    -elbo_weight * log_w.mean() + (1 - elbo_weight) * whole[0],
+                    lambda: -elbo_weight * log_weights().mean() + (1 - elbo_weight) * whole[1](),
+                )
+            case "dreg":
+                reported, encoder = whole, (torch_dreg(log_w, held), numpy_dreg(model, p, x, eps))
+        grads = {}
+        for (scalar, again), is_its in [(reported, lambda path: not of_encoder(path)), (encoder, of_encoder)]:
+            its = {path: leaf for path, leaf in t.items() if is_its(path)}
+            agree(name, scalar, again())
+            found = torch.autograd.grad(scalar, list(its.values()), retain_graph=True)
+            for path, g in zip(its, found):
+                agree((name, path), g, differences(again, p[path]), 2e-8)
+                grads[path] = g
+        yield {
+            "name": name, "model": model_toml, "x": "binary", "groups": groups, "k": k,
+            **({} if elbo_weight is None else {"elbo_weight": elbo_weight}),
+            "loss": listed(reported[0])[0], "log_weights": listed(log_w), "gradients": by_path(grads),
+        }
+
+
+# ---------------------------------------------------------------- whole models of further choices
+
+CLASSES = 3
+MLP = "hidden = [7, 5]\nactivation = \"tanh\""
+WHOLE = [
+    # name, shape of x, classes, kind of x, model (without `latent`), objective, epoch
+    ("conv", [1, 4, 4], 0, "binary",
+     '[model.encoder]\nkind = "conv"\nchannels = [4, 6]\nhidden = [5]\nactivation = "tanh"\n'
+     'residual = 1\ngroups = 2\n', "", 0.0),
+    ("conv of two channels, conditional, a spread of each pixel", [2, 2, 4], CLASSES, "signed",
+     'condition = "label"\n[model.encoder]\nkind = "conv"\nchannels = [4]\nhidden = []\n'
+     'activation = "silu"\nresidual = 2\nhead_depth = 2\n'
+     '[model.likelihood]\nkind = "gaussian"\nspread = "pixel"\n', "samples = 2", 0.0),
+    ("gated", [1, 3, 4], 0, "binary",
+     f"[model.encoder]\n{MLP}\ngated = true\nhead_depth = 2\n", "", 0.0),
+    ("conditional", [1, 3, 4], CLASSES, "binary",
+     f'condition = "label"\n[model.encoder]\n{MLP}\n', "samples = 3\nbeta = 2.0", 0.0),
+    ("capacity that rises, one spread", [1, 3, 4], 0, "signed",
+     f'[model.encoder]\n{MLP}\n[model.likelihood]\nkind = "gaussian"\nsigma = 0.7\nspread = "global"\n',
+     "beta = 4.0\ncapacity = 3.0\ncapacity_epochs = 2.0", 1.0),
+    ("capacity that is exceeded", [1, 3, 4], 0, "binary", f"[model.encoder]\n{MLP}\n",
+     "beta = 4.0\ncapacity = 0.2\ncapacity_epochs = 2.0", 1.0),
+    ("regularized autoencoder", [1, 3, 4], 0, "binary",
+     f'[model.encoder]\n{MLP}\n[model.posterior]\nkind = "point"\n',
+     "beta = 0.0\nlatent_penalty = 0.3\ndecoder_penalty = 0.01", 0.0),
+    ("conditional with a prior of posteriors", [1, 3, 4], CLASSES, "binary",
+     f'condition = "label"\n[model.encoder]\n{MLP}\n[model.prior]\nkind = "vamp"\nk = 4\n',
+     "samples = 2", 0.0),
+    ("flow towards a learned mixture", [1, 3, 4], 0, "binary",
+     f'[model.encoder]\n{MLP}\n[model.posterior]\nkind = "gaussian"\nflow_steps = 2\nflow_hidden = 7\n'
+     '[model.prior]\nkind = "mixture"\nk = 3\ncomponents = "learned"\nradius = 1.5\nsigma = 0.8\n',
+     "samples = 2\nbeta = 1.5", 0.0),
+]
+
+
+def one_hot(classes):
+    return np.eye(classes)[np.arange(BATCH) % classes] if classes else np.zeros((BATCH, 0))
+
+
+def whole_parameters(model, shape, classes):
+    """All weights of a model by path, as the program starts with them."""
+    p = {}
+    encoder, latent, numbers = model["encoder"], model["latent"], int(np.prod(shape))
+    hidden, depth = encoder["hidden"], encoder.get("head_depth", 1)
+
+    def drawn(path, shape, bound, centre=0.0):
+        u = np.float64(uniform(path, int(np.prod(shape))))
+        p[path] = np.float64(np.float32(centre + 2 * bound * (u - 0.5))).reshape(shape)
+
+    def constant(path, shape, value):
+        p[path] = np.full(shape, float(np.float32(value)))
+
+    def chain(path, widths):
+        for i, (a, b) in enumerate(pairwise(widths)):
+            p.update(linear(f"{path}.{i}", a, b))
+
+    def trunk(path, widths):
+        chain(f"{path}.layers", widths)
+        if encoder.get("gated", False):
+            chain(f"{path}.gates", widths)
+
+    def conv(path, before, after):
+        bound = 1 / np.sqrt(9.0 * before)
+        drawn(f"{path}.weight", [after, before, 3, 3], bound)
+        drawn(f"{path}.bias", [after], bound)
+
+    def stages(path, widths):
+        for i, (before, after) in enumerate(widths):
+            layers = [("first", before)]
+            layers += [(f"blocks.{b}.{l}", after) for b in range(encoder["residual"]) for l in (0, 1)]
+            for layer, inputs in layers:
+                at = f"{path}.stages.{i}.{layer}"
+                conv(f"{at}.conv", inputs, after)
+                if encoder.get("groups", 0) > 0:
+                    constant(f"{at}.norm.scale", [after], 1.0)
+                    constant(f"{at}.norm.shift", [after], 0.0)
+
+    likelihood = model.get("likelihood", {})
+    outputs = 2 if likelihood.get("spread") == "pixel" else 1
+    if encoder.get("kind", "mlp") == "conv":
+        channels = encoder["channels"]
+        flat = channels[-1] * shape[1] * shape[2] // 4 ** len(channels)
+        stages("encoder", pairwise([shape[0] + classes, *channels]))
+        trunk("encoder.trunk", [flat, *hidden])
+        features = [flat, *hidden][-1]
+        trunk("decoder.trunk", [latent + classes, *hidden[::-1], flat])
+        stages("decoder", pairwise([*channels[::-1], channels[0]]))
+        conv("decoder.output", channels[0], shape[0] * outputs)
+    else:
+        trunk("encoder", [numbers + classes, *hidden])
+        features = hidden[-1]
+        trunk("decoder.trunk", [latent + classes, *hidden[::-1]])
+        p.update(linear("decoder.output", hidden[0], numbers * outputs))
+
+    posterior = model.get("posterior", {})
+    flow = posterior.get("flow_steps", 0)
+    heads = ["mean"] if posterior.get("kind") == "point" else ["mean", "log_var"]
+    for head in heads + ["context"] * (flow > 0):
+        chain(f"posterior.{head}.trunk.layers", [features] * depth)
+        p.update(linear(f"posterior.{head}.output", features, latent))
+    for i in range(flow):
+        sizes = {"latent": latent, "context": latent, "hidden": posterior["flow_hidden"]}
+        for name, of in IAF_SHAPES.items():
+            path, its_shape = f"posterior.flow.{i}.{name}", [sizes[s] for s in of]
+            if name.endswith("_bias"):
+                constant(path, its_shape, 0.0)
+            elif name in ("mean", "gate"):
+                drawn(path, its_shape, 0.1 / np.sqrt(sizes["hidden"]))
+            else:
+                drawn(path, its_shape, 1 / np.sqrt(2.0 * latent))
+
+    prior = model.get("prior", {})
+    if prior.get("kind") == "vamp":
+        drawn("prior.inputs", [prior["k"], numbers], 0.01 * np.sqrt(3.0), 0.05)
+        drawn("prior.classes", [prior["k"], classes], 1.0)
+    if prior.get("kind") == "mixture":
+        constant("prior.learned.logits", [prior["k"]], 0.0)
+        drawn("prior.learned.mean", [prior["k"], latent], prior["radius"] * np.sqrt(3.0))
+        constant("prior.learned.log_var", [prior["k"], latent], 2 * np.log(prior["sigma"]))
+    if likelihood.get("spread") == "global":
+        constant("likelihood.log_spread", [1], np.log(likelihood["sigma"]))
+    return p
+
+
+class TorchWhole:
+    """Encoder, decoder, prior and objective by PyTorch's own layers and distributions."""
+
+    def __init__(self, model, shape):
+        self.model, self.shape, self.encoder = model, shape, model["encoder"]
+        self.act = TORCH_ACTIVATION[self.encoder.get("activation", "relu")]
+
+    def trunk(self, p, path, x):
+        i = 0
+        while f"{path}.layers.{i}.weight" in p:
+            h, gate = torch_linear(p, f"{path}.layers.{i}", x), f"{path}.gates.{i}"
+            # glu(a, b) is a sigmoid(b).
+            gated = f"{gate}.weight" in p
+            x = functional.glu(torch.cat([h, torch_linear(p, gate, x)], 1)) if gated else self.act(h)
+            i += 1
+        return x
+
+    def head(self, p, path, x):
+        return torch_linear(p, f"{path}.output", self.trunk(p, f"{path}.trunk", x))
+
+    def conv(self, p, path, x, stride=1):
+        x = functional.conv2d(x, p[f"{path}.weight"], p[f"{path}.bias"], stride=stride, padding=1)
+        return x
+
+    def layer(self, p, path, x, stride=1):
+        x = self.conv(p, f"{path}.conv", x, stride)
+        if f"{path}.norm.scale" in p:
+            norm = p[f"{path}.norm.scale"], p[f"{path}.norm.shift"]
+            x = functional.group_norm(x, self.encoder["groups"], *norm, eps=1e-5)
+        return x
+
+    def stage(self, p, path, x, stride):
+        x = self.act(self.layer(p, f"{path}.first", x, stride))
+        for b in range(self.encoder["residual"]):
+            inner = self.layer(p, f"{path}.blocks.{b}.0", x)
+            x = self.act(x + self.layer(p, f"{path}.blocks.{b}.1", self.act(inner)))
+        return x
+
+    def features(self, p, x, y):
+        if self.encoder.get("kind", "mlp") == "mlp":
+            return self.trunk(p, "encoder", torch.cat([x, y], 1))
+        planes = y[:, :, None, None].expand(-1, -1, *self.shape[1:])
+        x = torch.cat([x.reshape(-1, *self.shape), planes], 1)
+        for i in range(len(self.encoder["channels"])):
+            x = self.stage(p, f"encoder.stages.{i}", x, 2)
+        return self.trunk(p, "encoder.trunk", x.flatten(1))
+
+    def heads(self, p, x, y):
+        h = self.features(p, x, y)
+        names = ["mean", "log_var", "context"]
+        return [self.head(p, f"posterior.{n}", h) for n in names if f"posterior.{n}.output.weight" in p]
+
+    def decode(self, p, z, y):
+        z = torch.cat([z, y], 1)
+        if self.encoder.get("kind", "mlp") == "mlp":
+            return self.head(p, "decoder", z)
+        channels = self.encoder["channels"]
+        sides = [side >> len(channels) for side in self.shape[1:]]
+        x = self.trunk(p, "decoder.trunk", z).reshape(-1, channels[-1], *sides)
+        for i in range(len(channels)):
+            x = functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = self.stage(p, f"decoder.stages.{i}", x, 1)
+        return self.conv(p, "decoder.output", x).flatten(1)
+
+    def log_prob(self, p, output, x):
+        likelihood, n = self.model.get("likelihood", {}), x.shape[-1]
+        match likelihood.get("spread", "fixed"):
+            case "fixed":
+                return torch_log_prob(likelihood, output, x)
+            case "global":
+                log_scale = p["likelihood.log_spread"]
+            case "pixel":
+                log_scale = output[..., n:]
+        each = torch_of_location_and_scale("gaussian", output[..., :n], log_scale, x, None, None)
+        return each.sum(-1)
+
+    def log_prior(self, p, z):
+        match self.model.get("prior", {}).get("kind", "standard"):
+            case "mixture":
+                of = [p[f"prior.learned.{name}"] for name in ["mean", "log_var", "logits"]]
+            case "vamp":
+                y = torch.softmax(p["prior.classes"], 1)
+                mean, log_var = self.heads(p, p["prior.inputs"].clamp(0, 1), y)
+                of = [mean, log_var, torch.zeros(len(mean))]
+            case "standard":
+                return td.Normal(0.0, 1.0).log_prob(z).sum(-1)
+        return torch_mixture(z, *of)
+
+    def loss(self, objective, p, x, y, eps, epoch):
+        """Total, and the terms by name."""
+        heads, k = self.heads(p, x, y), len(eps)
+        if len(heads) == 1:
+            (z,) = heads
+            reconstruction = -self.log_prob(p, self.decode(p, z, y), x).mean()
+            latent = 0.5 * (z**2).sum(1).mean()
+            decoder = sum((leaf**2).sum() for path, leaf in p.items() if path.startswith("decoder."))
+            total = reconstruction + objective["latent_penalty"] * latent
+            terms = {"reconstruction": reconstruction, "latent_penalty": latent, "decoder_penalty": decoder}
+            return total + objective["decoder_penalty"] * decoder, terms
+        q = td.Normal(heads[0], torch.exp(heads[1] / 2))
+        z = q.mean + q.stddev * eps
+        log_q = q.log_prob(z).sum(-1)
+        if len(heads) == 3:
+            flow = {n.removeprefix("posterior.flow."): v for n, v in p.items() if ".flow." in n}
+            draws = []
+            for z, start in zip(z, log_q):
+                for i in range(self.model["posterior"]["flow_steps"]):
+                    z, log_det = torch_iaf(flow, i, z.flip(-1) if i else z, heads[2])
+                    start = start - log_det
+                draws.append((z, start))
+            z, log_q = (torch.stack(parts) for parts in zip(*draws))
+        reconstruction = -torch.stack([self.log_prob(p, self.decode(p, one, y), x) for one in z]).mean()
+        if len(heads) == 2 and "prior" not in self.model:
+            kl = td.kl_divergence(q, td.Normal(0.0, 1.0)).sum(1).mean()
+        else:
+            kl = (log_q - self.log_prior(p, z)).mean()
+        counted = kl
+        if objective.get("capacity", 0.0) > 0:
+            counted = (kl - objective["capacity"] * min(1.0, epoch / objective["capacity_epochs"])).abs()
+        total = reconstruction + objective.get("beta", 1.0) * counted
+        return total, {"reconstruction": reconstruction, "kl": kl, "neg_elbo": reconstruction + kl}
+
+
+class NumpyWhole:
+    """The same by the definitions of its layers."""
+
+    def __init__(self, model, shape):
+        self.model, self.shape, self.encoder = model, shape, model["encoder"]
+        self.act = NUMPY_ACTIVATION[self.encoder.get("activation", "relu")]
+
+    def trunk(self, p, path, x):
+        affine = lambda layer, x: x @ p[f"{path}.{layer}.weight"] + p[f"{path}.{layer}.bias"]
+        i = 0
+        while f"{path}.layers.{i}.weight" in p:
+            if f"{path}.gates.{i}.weight" in p:
+                x = scipy.special.expit(affine(f"gates.{i}", x)) * affine(f"layers.{i}", x)
+            else:
+                x = self.act(affine(f"layers.{i}", x))
+            i += 1
+        return x
+
+    def head(self, p, path, x):
+        return self.trunk(p, f"{path}.trunk", x) @ p[f"{path}.output.weight"] + p[f"{path}.output.bias"]
+
+    def conv(self, p, path, x, stride=1):
+        """out[i, j] = bias + sum over a, b of weight[a, b] x[stride i + a - 1, stride j + b - 1]."""
+        h, w = x.shape[2] // stride, x.shape[3] // stride
+        padded = np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)])
+        out = np.zeros([len(x), len(p[f"{path}.bias"]), h, w]) + p[f"{path}.bias"][:, None, None]
+        for a in range(3):
+            for b in range(3):
+                seen = padded[:, :, a : a + stride * h : stride, b : b + stride * w : stride]
+                out += np.einsum("oc,nchw->nohw", p[f"{path}.weight"][:, :, a, b], seen)
+        return out
+
+    def layer(self, p, path, x, stride=1):
+        x = self.conv(p, f"{path}.conv", x, stride)
+        if f"{path}.norm.scale" in p:
+            for group in np.split(np.arange(x.shape[1]), self.encoder["groups"]):
+                part = x[:, group]
+                mean, variance = (f(part, axis=(1, 2, 3), keepdims=True) for f in (np.mean, np.var))
+                scale, shift = (p[f"{path}.norm.{n}"][group][:, None, None] for n in ["scale", "shift"])
+                x[:, group] = (part - mean) / np.sqrt(variance + 1e-5) * scale + shift
+        return x
+
+    def stage(self, p, path, x, stride):
+        x = self.act(self.layer(p, f"{path}.first", x, stride))
+        for b in range(self.encoder["residual"]):
+            inner = self.act(self.layer(p, f"{path}.blocks.{b}.0", x))
+            x = self.act(x + self.layer(p, f"{path}.blocks.{b}.1", inner))
+        return x
+
+    def heads(self, p, x, y):
+        if self.encoder.get("kind", "mlp") == "mlp":
+            h = self.trunk(p, "encoder", np.hstack([x, y]))
+        else:
+            pictures = x.reshape(-1, *self.shape)
+            planes = y[:, :, None, None] * np.ones(self.shape[1:])
+            h = np.concatenate([pictures, planes], 1)
+            for i in range(len(self.encoder["channels"])):
+                h = self.stage(p, f"encoder.stages.{i}", h, 2)
+            h = self.trunk(p, "encoder.trunk", h.reshape(len(h), -1))
+        paths = [f"posterior.{name}" for name in ["mean", "log_var", "context"]]
+        return [self.head(p, path, h) for path in paths if f"{path}.output.weight" in p]
+
+    def decode(self, p, z, y):
+        z = np.hstack([z, y])
+        if self.encoder.get("kind", "mlp") == "mlp":
+            return self.head(p, "decoder", z)
+        channels = self.encoder["channels"]
+        sides = [side >> len(channels) for side in self.shape[1:]]
+        x = self.trunk(p, "decoder.trunk", z).reshape(-1, channels[-1], *sides)
+        for i in range(len(channels)):
+            x = self.stage(p, f"decoder.stages.{i}", x.repeat(2, 2).repeat(2, 3), 1)
+        return self.conv(p, "decoder.output", x).reshape(len(z), -1)
+
+    def log_prob(self, p, output, x):
+        likelihood, n = self.model.get("likelihood", {}), x.shape[-1]
+        match likelihood.get("spread", "fixed"):
+            case "fixed":
+                return numpy_log_prob(likelihood, output, x)
+            case "global":
+                log_scale = p["likelihood.log_spread"]
+            case "pixel":
+                log_scale = output[..., n:]
+        return scipy.stats.norm.logpdf(x, output[..., :n], np.exp(log_scale)).sum(-1)
+
+    def log_prior(self, p, z):
+        match self.model.get("prior", {}).get("kind", "standard"):
+            case "mixture":
+                of = [p[f"prior.learned.{name}"] for name in ["mean", "log_var", "logits"]]
+            case "vamp":
+                assert p["prior.inputs"].min() > 0.01
+                y = scipy.special.softmax(p["prior.classes"], axis=1)
+                mean, log_var = self.heads(p, p["prior.inputs"], y)
+                of = [mean, log_var, np.zeros(len(mean))]
+            case "standard":
+                return scipy.stats.norm.logpdf(z).sum(-1)
+        return numpy_mixture(z, *of)
+
+    def loss(self, objective, p, x, y, eps, epoch):
+        heads = self.heads(p, x, y)
+        if len(heads) == 1:
+            total = -self.log_prob(p, self.decode(p, heads[0], y), x).mean()
+            total += objective["latent_penalty"] * (heads[0] ** 2).sum() / (2 * len(x))
+            squares = [(leaf**2).sum() for path, leaf in p.items() if path.startswith("decoder.")]
+            return total + objective["decoder_penalty"] * np.sum(squares)
+        mean, log_var = heads[:2]
+        flow = {n.removeprefix("posterior.flow."): v for n, v in p.items() if ".flow." in n}
+        reconstruction = kl = 0.0
+        for e in eps:
+            z = mean + np.exp(log_var / 2) * e
+            log_q = scipy.stats.norm.logpdf(e).sum(1) - log_var.sum(1) / 2
+            for i in range(len(flow) // len(IAF_SHAPES)):
+                z, log_det = numpy_iaf(flow, i, z[:, ::-1].copy() if i else z, heads[2])
+                log_q = log_q - log_det
+            reconstruction -= self.log_prob(p, self.decode(p, z, y), x).mean() / len(eps)
+            kl += (log_q - self.log_prior(p, z)).mean() / len(eps)
+        if len(heads) == 2 and "prior" not in self.model:
+            kl = 0.5 * (mean**2 + np.exp(log_var) - log_var - 1.0).sum(1).mean()
+        if objective.get("capacity", 0.0) > 0:
+            capacity = objective["capacity"] * min(1.0, epoch / objective["capacity_epochs"])
+            self.apart = kl - capacity
+            kl = abs(self.apart)
+        return reconstruction + objective.get("beta", 1.0) * kl
+
+
+def whole_cases():
+    """The objective, every term of it, and its gradient in every parameter."""
+    sides = set()
+    for name, shape, classes, kind, model_toml, objective_toml, epoch in WHOLE:
+        model_toml = f"[model]\nlatent = {LATENT}\n{model_toml}"
+        model, objective = tomllib.loads(model_toml)["model"], tomllib.loads(objective_toml)
+        p, y = whole_parameters(model, shape, classes), one_hot(classes)
+        x = data(kind, "x", int(np.prod(shape)))
+        k = objective.get("samples", 1)
+        eps = normal("posterior", k * BATCH * LATENT).reshape(k, BATCH, LATENT)
+        t = as_torch(p, requires_grad=True)
+        first, second = TorchWhole(model, shape), NumpyWhole(model, shape)
+        total, terms = first.loss(objective, t, *map(torch.tensor, (x, y, eps)), epoch)
+        again = lambda: second.loss(objective, p, x, y, eps, epoch)
+        grads = gradients(name, total, t, again, p, 1e-7)
+        if "capacity" in objective:
+            assert abs(second.apart) > 0.05
+            sides.add(second.apart > 0)
+        largest = {path: float(g.abs().max()) for path, g in grads.items()}
+        print(f"  {name}: {sum(g.numel() for g in grads.values())} parameters, loss {float(total.detach()):.4f}")
+        assert all(size > 1e-7 for path, size in largest.items()), (name, largest)
+        yield {
+            "name": name, "model": model_toml, "objective": f"[objective]\n{objective_toml}\n",
+            "input": shape, "classes": classes, "x": kind, "epoch": epoch, "loss": listed(total)[0],
+            "terms": [[term, listed(value)[0]] for term, value in terms.items()],
+            "gradients": by_path(grads),
+        }
+    assert sides == {True, False}
+
+
+if __name__ == "__main__":
+    for name, cases in {
+        "prior": [*mixture_cases(), *realnvp_case()],
+        "iaf": iaf_cases(),
+        "more_likelihoods": [*continuous_bernoulli_cases(), *spread_cases()],
+        "critic": critic_cases(),
+        "mmd": mmd_cases(),
+        "tc": tc_cases(),
+        "iwae": iwae_cases(),
+        "networks": whole_cases(),
+    }.items():
+        write(name, list(cases), "tests/golden/axes.py")
