@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use burn::tensor::{Tensor, TensorData};
-use vae_model::VaeConfig;
+use vae_model::{Domain, VaeConfig};
 use vae_model::config::Section;
 use vae_model::parameters::parameters;
 use vae_tests::{config, losses, on_every_backend, reference, trainer};
@@ -74,9 +74,9 @@ fn trains_the_same_way(backend: &Backend) {
 fn decodes_the_same_from_the_same_z(backend: &Backend) {
     let noise = KeyedNoise::new(3, Phase::Init);
     let decode = |backend: &Backend| -> Vec<f32> {
-        let vae = VaeConfig::default().init(&[1, 28, 28], &noise, &backend.device);
-        let z = vae.prior().sample(&noise, 16, &backend.device);
-        vae.decode(z).mean().into_data().iter::<f32>().collect()
+        let vae = VaeConfig::default().init(&Domain::new(&[1, 28, 28]), &noise, &backend.device);
+        let z = vae.prior(&backend.device).sample(&noise, 16, &backend.device);
+        vae.decode(z, None).mean().into_data().iter::<f32>().collect()
     };
     let (expected, found) = (decode(&reference()), decode(backend));
     assert!(expected.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-5));
@@ -86,9 +86,9 @@ fn decodes_the_same_from_the_same_z(backend: &Backend) {
 fn draws_the_same_from_the_likelihood(backend: &Backend) {
     let noise = KeyedNoise::new(4, Phase::Init);
     let draw = |backend: &Backend| -> Vec<f32> {
-        let vae = VaeConfig::default().init(&[1, 10, 10], &noise, &backend.device);
-        let z = vae.prior().sample(&noise, 16, &backend.device);
-        vae.decode(z).sample(&noise).into_data().iter::<f32>().collect()
+        let vae = VaeConfig::default().init(&Domain::new(&[1, 10, 10]), &noise, &backend.device);
+        let z = vae.prior(&backend.device).sample(&noise, 16, &backend.device);
+        vae.decode(z, None).sample(&noise).into_data().iter::<f32>().collect()
     };
     let (expected, found) = (draw(&reference()), draw(backend));
     assert!(found.iter().all(|x| *x == 0.0 || *x == 1.0));
@@ -109,9 +109,9 @@ fn reads_what_another_has_written(backend: &Backend) {
         let read = Checkpoint::read(&path, &reader.device).unwrap();
         // What is stored is stored to the bit, and comes from no other device than was asked for.
         assert_eq!(parameters(&read.vae), parameters(&trained.vae()));
-        assert!(read.vae.encode(ones(reader)).mean().device() == reader.device);
+        assert!(read.vae.encode(ones(reader), None).mean().device() == reader.device);
         let z = |vae: &vae_model::Vae, b: &Backend| -> Vec<f32> {
-            vae.encode(ones(b)).mean().into_data().iter::<f32>().collect()
+            vae.encode(ones(b), None).mean().into_data().iter::<f32>().collect()
         };
         let (a, b) = (z(&trained.vae(), writer), z(&read.vae, reader));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");

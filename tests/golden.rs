@@ -1,7 +1,8 @@
 //! Golden numbers: every formula of a model, its gradients and the optimizers against PyTorch in double
 //! precision. The numbers stand in `golden/*.json`; `golden/make.py` says how they are made.
 //!
-//! The files hold results only. Weights, data and noise come from `uniform`, which make.py has too.
+//! The files hold results only. Weights, data and noise come from `uniform` in `golden/common.rs`, which
+//! make.py has too.
 
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]

@@ -262,12 +262,8 @@ fn further_likelihoods_and_their_slopes_are_those_of_the_definition() {
         let x = x_of(&case, &autodiff);
         let decoding = Decoding::new(output.clone(), likelihood.clone(), log_spread.clone());
 
-        // A level's mass is 1 - exp(-bin / scale) between two sigmoids: of bins as narrow as 1 / 10000 of
-        // the scale, which only the spreads of pixels have here, a float32 knows three digits.
-        let narrow = name.starts_with("discretized-logistic") && parameters == 2;
-        // Log-densities are sums of parts of both signs.
-        let values = Tolerance { floor: if narrow { 5e-3 } else { 1e-5 }, ..SINGLE };
-        let slopes = Tolerance { floor: if narrow { 1e-3 } else { 2e-6 }, ..SINGLE };
+        let values = Tolerance { floor: 1e-5, ..SINGLE };
+        let slopes = SINGLE;
 
         let log_prob = decoding.log_prob(x.clone());
         assert_eq!(log_prob.dims(), [k, BATCH]);

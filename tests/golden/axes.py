@@ -1192,7 +1192,8 @@ def whole_cases():
             assert abs(second.apart) > 0.05
             sides.add(second.apart > 0)
         largest = {path: float(g.abs().max()) for path, g in grads.items()}
-        print(f"  {name}: {sum(g.numel() for g in grads.values())} parameters, loss {float(total.detach()):.4f}")
+        count = sum(g.numel() for g in grads.values())
+        print(f"  {name}: {count} parameters, loss {float(total.detach()):.4f}")
         assert all(size > 1e-7 for path, size in largest.items()), (name, largest)
         yield {
             "name": name, "model": model_toml, "objective": f"[objective]\n{objective_toml}\n",

@@ -9,7 +9,7 @@ Made with Python 3.11.7, PyTorch 2.15.0 (float64, CPU, one thread), NumPy 2.4.6,
 Every number is computed twice before it is written: by PyTorch (torch.distributions, autograd,
 torch.optim) and by the closed formulas in NumPy; gradients of the first must agree with central
 differences of the second. The files hold results only: weights, data and noise come from `uniform`,
-which tests/golden.rs has too. Both sides round them to float32, so that both start from the same
+which common.rs has too. Both sides round them to float32, so that both start from the same
 numbers, and PyTorch then goes on in float64.
 """
 
@@ -519,7 +519,8 @@ OPTIMIZERS = [
     ("rmsprop, momentum", 'kind = "rmsprop"\nlearning_rate = 0.001\nmomentum = 0.5', 0.0),
     ("rmsprop, weight decay", 'kind = "rmsprop"\nlearning_rate = 0.001\nweight_decay = 0.01', 0.0),
     ("rmsprop, all settings",
-     'kind = "rmsprop"\nlearning_rate = 0.004\nalpha = 0.9\nepsilon = 0.01\nmomentum = 0.5\nweight_decay = 0.01',
+     'kind = "rmsprop"\nlearning_rate = 0.004\nalpha = 0.9\nepsilon = 0.01\nmomentum = 0.5\n'
+     'weight_decay = 0.01',
      0.0),
 ]
 

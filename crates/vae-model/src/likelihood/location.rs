@@ -180,8 +180,9 @@ impl<const D: usize> LocationSpread<D> {
         let from = x.clone() - self.location;
         let below = activation::log_sigmoid(self.log_spread.divide(from.clone().add_scalar(half)));
         let above = activation::log_sigmoid(self.log_spread.divide(from.sub_scalar(half)).neg());
-        let width = self.log_spread.divide(x.ones_like().mul_scalar(2.0 * half));
-        let between = (width.neg().exp().neg().add_scalar(1.0)).log();
+        // log(1 - exp(-w)) by t = tanh(w / 2): exact where w is small and 1 - exp(-w) would cancel.
+        let t = self.log_spread.divide(x.ones_like().mul_scalar(half)).tanh();
+        let between = t.clone().mul_scalar(2.0).log() - t.add_scalar(1.0).log();
         let lowest = x.clone().lower_elem(low + half);
         let highest = x.greater_elem(high - half);
         (below.clone() + above.clone() + between)

@@ -66,6 +66,7 @@ impl MixtureConfig {
     }
 
     pub(super) fn init(&self, init: &Init<'_>, latent: usize) -> MixturePrior {
+        let init = init.at("learned");
         let learned = (self.components == Components::Learned).then(|| LearnedMixture {
             logits: init.constant("logits", [self.k], 0.0),
             // Uniform in this width has standard deviation `radius`.
