@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use burn::tensor::{Tensor, TensorData};
-use vae_model::{Domain, VaeConfig};
 use vae_model::config::Section;
 use vae_model::parameters::parameters;
+use vae_model::{Domain, VaeConfig};
 use vae_tests::{config, losses, on_every_backend, reference, trainer};
 use vae_train::parity::{compare, loss_and_gradients};
 use vae_train::{Backend, Checkpoint, KeyedNoise, Phase};

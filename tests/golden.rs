@@ -72,7 +72,7 @@ fn the_gaussian_posterior_has_the_kl_draws_and_densities_of_its_definition() {
         let log_q = draw.log_q().unwrap();
         assert_eq!(log_q.dims(), [k, BATCH]);
         assert_close("log q", &host(log_q), &numbers(&case["log_q"]), SINGLE);
-        let log_p = prior.log_prob(draw.z);
+        let log_p = prior.log_prob(draw.z, &Formula::default());
         assert_eq!(log_p.dims(), [k, BATCH]);
         assert_close("log p", &host(log_p), &numbers(&case["log_p"]), SINGLE);
     }

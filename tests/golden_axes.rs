@@ -115,7 +115,7 @@ fn a_ring_is_the_mixture_that_its_settings_tell() {
     ));
     let vae = config.init(&Domain::new(&INPUT), &Formula::default(), &autodiff);
     let z = leaf::<3>(case, "z", &autodiff);
-    let log_prob = vae.prior(&autodiff).log_prob(z.clone());
+    let log_prob = vae.prior(&autodiff).log_prob(z.clone(), &Formula::default());
     assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), SINGLE);
     let found = named([("z", gradient(&z, &log_prob.sum().backward()))]);
     assert_close_by_path(name, &found, &case["gradients"], SINGLE);
@@ -143,7 +143,7 @@ fn a_realnvp_has_the_density_and_the_slopes_of_its_definition_and_can_be_undone(
     let z_again = host(flow.inverse(e).inner());
     assert_close("z", &z_again, &host(z.clone().inner()), back);
 
-    let log_prob = Density::RealNvp(flow.clone()).log_prob(z.clone());
+    let log_prob = Density::RealNvp(flow.clone()).log_prob(z.clone(), &Formula::default());
     assert_eq!(log_prob.dims(), [k, BATCH]);
     assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), SINGLE);
     let grads = log_prob.sum().backward();
@@ -396,7 +396,8 @@ fn the_kl_taken_apart_and_its_slopes_are_those_of_the_definition() {
         let q = Gaussian { mean: mean.clone(), log_var: log_var.clone() };
         let z = Encoding::Gaussian(q.clone()).draw(&Formula::default(), 1).z;
         assert_close("z", &host(z.clone().inner()), &numbers(&case["z"]), SINGLE);
-        let log_p = Density::Standard(Standard::new(LATENT)).log_prob(z.clone());
+        let log_p =
+            Density::Standard(Standard::new(LATENT)).log_prob(z.clone(), &Formula::default());
         let parts = stratified(&q, z.squeeze_dim::<2>(0), log_p, count(&case, "data_set"));
         let names = ["mutual_information", "total_correlation", "dimension_wise_kl"];
         let mut total: Tensor<1> = Tensor::zeros([1], &autodiff);

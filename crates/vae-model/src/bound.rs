@@ -38,7 +38,7 @@ impl Terms {
         let kl_per_dimension = kl_per_dimension(&q, &prior).map(|kl| kl.mean_dim(0));
         let kl = match &kl_per_dimension {
             Some(kl) => Some(kl.clone().sum()),
-            None => monte_carlo_kl(&draw, &prior).map(Tensor::mean),
+            None => monte_carlo_kl(&draw, &prior, noise).map(Tensor::mean),
         };
         Self { q, draw, prior, reconstruction: log_prob.mean().neg(), kl, kl_per_dimension }
     }
@@ -68,13 +68,13 @@ pub fn log_weights(
     k: usize,
 ) -> Option<Tensor<2>> {
     let draw = q.draw(noise, k);
-    let kl = monte_carlo_kl(&draw, &vae.prior(&batch.x.device()))?;
+    let kl = monte_carlo_kl(&draw, &vae.prior(&batch.x.device()), noise)?;
     let p = vae.decode_draws(draw.z, batch.condition.as_ref());
     Some(p.log_prob(batch.x.clone()) - kl)
 }
 
 /// log q(z|x) - log p(z) of each draw in nats, `[k, batch]`: its mean estimates the KL. `None` if q has
 /// no density.
-pub fn monte_carlo_kl(draw: &Draw, prior: &Density) -> Option<Tensor<2>> {
-    Some(draw.log_q()? - prior.log_prob(draw.z.clone()))
+pub fn monte_carlo_kl(draw: &Draw, prior: &Density, noise: &dyn Noise) -> Option<Tensor<2>> {
+    Some(draw.log_q()? - prior.log_prob(draw.z.clone(), noise))
 }

@@ -261,15 +261,15 @@ impl Vae {
             Prior::Standard(p) => Density::Standard(p.clone()),
             Prior::Mixture(p) => Density::Mixture(p.density(device)),
             Prior::RealNvp(p) => Density::RealNvp(p.clone()),
+            Prior::Hierarchical(p) => Density::Hierarchical(p.clone()),
             Prior::Vamp(p) => {
                 let (inputs, classes) = p.inputs();
-                match self.encode(inputs, classes.as_ref()) {
-                    Encoding::Gaussian(q) => Density::Mixture(Mixture::equal(q.mean, q.log_var)),
-                    // Validation lets no other posterior in; a point or a flow has no density here.
-                    other => {
-                        Density::Mixture(Mixture::equal(other.mean(), other.mean().zeros_like()))
-                    }
-                }
+                let (mean, log_var) = match self.encode(inputs, classes.as_ref()) {
+                    Encoding::Gaussian(q) => (q.mean, q.log_var),
+                    // Validation lets no other posterior in.
+                    other => (other.mean(), other.mean().zeros_like()),
+                };
+                Density::Mixture(Mixture::equal(mean, log_var))
             }
         }
     }

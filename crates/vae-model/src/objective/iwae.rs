@@ -15,6 +15,7 @@ use crate::bound::log_weights;
 use crate::error::ConfigError;
 use crate::math::{log_sum_exp, scale_gradient};
 use crate::noise::Noise;
+use crate::prior::PriorConfig;
 use crate::vae::{Vae, VaeConfig};
 
 /// Settings of the importance-weighted bound.
@@ -98,6 +99,13 @@ impl IwaeConfig {
                        \"plain\"";
             return refuse("estimator", why);
         }
+        let split = self.estimator == Estimator::Dreg || self.combination == Combination::Piwae;
+        if split && matches!(model.prior, PriorConfig::Hierarchical(_)) {
+            let why = "it weights the gradients of encoder and decoder differently, and a hierarchical \
+                       prior has parts of both: set estimator = \"plain\" and combination = \"miwae\", \
+                       or another prior";
+            return refuse("estimator", why);
+        }
         if self.combination == Combination::Piwae && self.groups == 1 {
             let why = "the two bounds are one with a single group: set groups to 2 or more";
             return refuse("combination", why);
@@ -165,7 +173,7 @@ impl IwaeConfig {
             Estimator::Plain => draw.log_q().map(|log_q| scale_gradient(log_q, ratio)),
         };
         let Some(log_q) = log_q else { return no_density(batch) };
-        let log_prior = vae.prior(&batch.x.device()).log_prob(z.clone());
+        let log_prior = vae.prior(&batch.x.device()).log_prob(z.clone(), noise);
         let p = vae.decode_draws(z, batch.condition.as_ref());
         let each = p.log_prob(batch.x.clone()) + log_prior - log_q;
         let surrogate = (each * decoder).sum_dim(0).mean().neg();

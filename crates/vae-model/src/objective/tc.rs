@@ -112,7 +112,7 @@ impl TcConfig {
             _ => match &terms.q {
                 Encoding::Gaussian(q) => {
                     let z = terms.draw.z.clone();
-                    let log_p = terms.prior.log_prob(z.clone());
+                    let log_p = terms.prior.log_prob(z.clone(), noise);
                     let parts = stratified(q, z.squeeze_dim(0), log_p, batch.data_set);
                     let [mutual_information, tc, dimensions] = parts;
                     named.push(("mutual_information", mutual_information.clone()));

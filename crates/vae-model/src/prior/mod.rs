@@ -2,11 +2,13 @@
 //! step, a `Density`, which samples and has log p(z). A new prior is a file here and a line in each of the
 //! enums below.
 
+mod hierarchical;
 mod mixture;
 mod realnvp;
 mod standard;
 mod vamp;
 
+pub use hierarchical::{ConditionalGaussian, Hierarchical, HierarchicalConfig};
 pub use mixture::{Components, Mixture, MixtureConfig, MixturePrior};
 pub use realnvp::{RealNvp, RealNvpConfig};
 pub use standard::{Standard, StandardConfig};
@@ -32,6 +34,8 @@ choice! {
         "vamp" => Vamp(VampConfig),
         /// N(0, I) seen through affine coupling layers (Dinh et al. 2017).
         "realnvp" => RealNvp(RealNvpConfig),
+        /// A second stochastic level over z (Burda et al. 2016).
+        "hierarchical" => Hierarchical(HierarchicalConfig),
     }
 }
 
@@ -49,6 +53,7 @@ impl PriorConfig {
             Self::Mixture(c) => c.validate(key, model.latent),
             Self::Vamp(c) => c.validate(key, &model.posterior),
             Self::RealNvp(c) => c.validate(key, model.latent),
+            Self::Hierarchical(c) => c.validate(key),
         }
     }
 
@@ -57,7 +62,7 @@ impl PriorConfig {
         match self {
             Self::Standard(_) => false,
             Self::Mixture(c) => c.components == Components::Learned,
-            Self::Vamp(_) | Self::RealNvp(_) => true,
+            Self::Vamp(_) | Self::RealNvp(_) | Self::Hierarchical(_) => true,
         }
     }
 
@@ -69,6 +74,7 @@ impl PriorConfig {
             Self::Mixture(c) => Prior::Mixture(c.init(init, latent)),
             Self::Vamp(c) => Prior::Vamp(c.init(init, model, domain)),
             Self::RealNvp(c) => Prior::RealNvp(c.init(init, latent)),
+            Self::Hierarchical(c) => Prior::Hierarchical(c.init(init, latent)),
         }
     }
 }
@@ -85,6 +91,8 @@ pub enum Prior {
     Vamp(Vamp),
     /// See [`PriorConfig::RealNvp`].
     RealNvp(RealNvp),
+    /// See [`PriorConfig::Hierarchical`].
+    Hierarchical(Hierarchical),
 }
 
 /// p(z), ready for one step.
@@ -97,6 +105,8 @@ pub enum Density {
     Mixture(Mixture),
     /// A flow.
     RealNvp(RealNvp),
+    /// A second level, which bounds its density from below.
+    Hierarchical(Hierarchical),
 }
 
 impl Density {
@@ -106,15 +116,18 @@ impl Density {
             Self::Standard(p) => p.sample(noise, n, device),
             Self::Mixture(p) => p.sample(noise, n),
             Self::RealNvp(p) => p.sample(noise, n, device),
+            Self::Hierarchical(p) => p.sample(noise, n, device),
         }
     }
 
-    /// log p(z) in nats for z `[k, batch, latent]`, as `[k, batch]`.
-    pub fn log_prob(&self, z: Tensor<3>) -> Tensor<2> {
+    /// log p(z) in nats for z `[k, batch, latent]`, as `[k, batch]`. Of a second level, which has draws of
+    /// its own from `noise`, a random lower bound whose exponential is p(z) in expectation.
+    pub fn log_prob(&self, z: Tensor<3>, noise: &dyn Noise) -> Tensor<2> {
         match self {
             Self::Standard(_) => Standard::log_prob(z),
             Self::Mixture(p) => p.log_prob(z),
             Self::RealNvp(p) => p.log_prob(z),
+            Self::Hierarchical(p) => p.log_weight(z, noise),
         }
     }
 }

@@ -1,0 +1,128 @@
+//! Two stochastic levels (Burda et al. 2016, section 5): p(z) has a latent u of its own, p(z) = E_p(u) p(z|u),
+//! with an inference network q(u|z).
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::init::Init;
+use crate::math::{log_2_pi, log_standard_normal};
+use crate::network::{Activation, Features, Head, Mlp};
+use crate::noise::{Noise, normal_tensor};
+
+/// Settings of the second level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HierarchicalConfig {
+    /// Dimensions of the second level's latent u.
+    pub latent: usize,
+    /// Widths of the hidden layers from z to u, and in reverse from u to z.
+    pub hidden: Vec<usize>,
+    /// What follows every hidden layer.
+    pub activation: Activation,
+}
+
+impl Default for HierarchicalConfig {
+    fn default() -> Self {
+        Self { latent: 50, hidden: vec![100, 100], activation: Activation::Tanh }
+    }
+}
+
+impl HierarchicalConfig {
+    pub(super) fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        if !(1..=65_536).contains(&self.latent) {
+            let why = format!("must be 1 to 65536, not {}", self.latent);
+            return Err(ConfigError::new(format!("{key}.latent"), why));
+        }
+        if self.hidden.len() > 16 || self.hidden.iter().any(|w| !(1..=1 << 14).contains(w)) {
+            let why = format!("must be at most 16 widths of 1 to 16384, not {:?}", self.hidden);
+            return Err(ConfigError::new(format!("{key}.hidden"), why));
+        }
+        Ok(())
+    }
+
+    /// The second level over z of `latent` numbers.
+    pub fn init(&self, init: &Init<'_>, latent: usize) -> Hierarchical {
+        let backwards: Vec<usize> = self.hidden.iter().rev().copied().collect();
+        let net = |name: &str, inputs, hidden: &[usize], outputs| {
+            let init = init.at(name);
+            let features = Features {
+                width: hidden.last().copied().unwrap_or(inputs),
+                head_depth: 1,
+                activation: self.activation,
+            };
+            ConditionalGaussian {
+                trunk: Mlp::new(&init.at("trunk"), inputs, hidden, self.activation),
+                mean: Head::new(&init.at("mean"), features, outputs),
+                log_var: Head::new(&init.at("log_var"), features, outputs),
+            }
+        };
+        Hierarchical {
+            inference: net("inference", latent, &self.hidden, self.latent),
+            generation: net("generation", self.latent, &backwards, latent),
+            inner: self.latent,
+        }
+    }
+}
+
+/// The second level: q(u|z) and p(z|u), diagonal Gaussians, and p(u) = N(0, I).
+#[derive(Module, Debug)]
+pub struct Hierarchical {
+    inference: ConditionalGaussian,
+    generation: ConditionalGaussian,
+    #[module(skip)]
+    inner: usize,
+}
+
+/// A diagonal Gaussian whose mean and log-variance a perceptron gives.
+#[derive(Module, Debug)]
+pub struct ConditionalGaussian {
+    trunk: Mlp,
+    mean: Head,
+    log_var: Head,
+}
+
+impl ConditionalGaussian {
+    /// Mean and log-variance given rows `[rows, inputs]`, `[rows, outputs]` each.
+    fn forward(&self, given: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let features = self.trunk.forward(given);
+        (self.mean.forward(features.clone()), self.log_var.forward(features))
+    }
+}
+
+impl Hierarchical {
+    /// log p(z|u) + log p(u) - log q(u|z) in nats with one draw of u from q(u|z) for each z
+    /// `[k, batch, latent]`: `[k, batch]`. Its exponential is p(z) in expectation: a random lower bound of
+    /// log p(z), not a density.
+    pub(super) fn log_weight(&self, z: Tensor<3>, noise: &dyn Noise) -> Tensor<2> {
+        let [k, batch, latent] = z.dims();
+        let eps = normal_tensor(noise, "second level", [k, batch, self.inner], &z.device());
+        let z = z.reshape([k * batch, latent]);
+        let eps = eps.reshape([k * batch, self.inner]);
+        let (mean, log_var) = self.inference.forward(z.clone());
+        let u = mean + log_var.clone().mul_scalar(0.5).exp() * eps.clone();
+        // With u = mean + sigma eps the squares of q are those of eps.
+        let log_q = log_normal(eps.square(), log_var);
+        let (mean, log_var) = self.generation.forward(u.clone());
+        let squares = (z - mean).square() * log_var.clone().neg().exp();
+        let log_p = log_normal(squares, log_var)
+            + log_standard_normal(u.unsqueeze::<3>()).reshape([k * batch, 1]);
+        (log_p - log_q).reshape([k, batch])
+    }
+
+    pub(super) fn sample(&self, noise: &dyn Noise, n: usize, device: &Device) -> Tensor<2> {
+        let u = normal_tensor(noise, "second level", [1, n, self.inner], device);
+        let (mean, log_var) = self.generation.forward(u.squeeze_dim(0));
+        let [_, latent] = mean.dims();
+        let eps = normal_tensor(noise, "prior", [1, n, latent], device).squeeze_dim::<2>(0);
+        mean + log_var.mul_scalar(0.5).exp() * eps
+    }
+}
+
+/// log of a diagonal Gaussian's density in nats from its scaled squared distances, `[rows, d]` each to
+/// `[rows, 1]`.
+fn log_normal(squares: Tensor<2>, log_var: Tensor<2>) -> Tensor<2> {
+    let [_, d] = squares.dims();
+    (squares + log_var).sum_dim(1).add_scalar(d as f64 * log_2_pi()).mul_scalar(-0.5)
+}
