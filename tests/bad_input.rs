@@ -239,7 +239,7 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     wide.metadata.insert("input".into(), "[1, 4096, 4096]".into());
     wide.write(&path).unwrap();
     program.fails(2, "sample --backend flex --run bad.vae", &["another architecture"]);
-    // Moments of another shape than their parameter, and moments of some parameters only.
+    // Moments of another shape than their parameter, and one of two moments alone.
     let name = "optimizer.encoder.layers.0.bias.momentum.moment_1";
     let mut turned = file.clone();
     turned.tensors.get_mut(name).unwrap().shape = vec![20, 20];
@@ -247,7 +247,7 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     let resume = "train --resume --out runs/small --backend flex --epochs 2";
     program.fails(2, resume, &["damaged", "encoder.layers.0.bias"]);
     let mut some = file.clone();
-    some.tensors.retain(|name, _| !name.starts_with("optimizer.encoder"));
+    some.tensors.retain(|other, _| other != name);
     some.write(&program.path("runs/small/checkpoints/last.vae")).unwrap();
     program.fails(2, resume, &["damaged", "encoder.layers.0"]);
     // A place in the data that does not exist.

@@ -211,7 +211,12 @@ fn an_autoencoder_has_no_kl_and_its_samples_come_with_a_warning() {
     let result = program.ok("evaluate --backend flex --limit 100 --json").json();
     assert!(result["neg_elbo"].is_null() && result["kl"].is_null());
     assert!(result["reconstruction"].is_f64());
-    program.ok("sample --n 4 --backend flex").says(&["warning: an autoencoder has no prior"]);
+    // A prior is fitted when training ends; without it there is none.
+    assert!(!program.ok("sample --n 4 --backend flex").stderr.contains("warning"));
+    let fitted = std::fs::read(program.path("samples.png")).unwrap();
+    let plain = program.ok("sample --n 4 --backend flex --prior standard");
+    plain.says(&["warning: this model was trained without a prior"]);
+    assert_ne!(std::fs::read(program.path("samples.png")).unwrap(), fitted);
     program.fails(2, "evaluate --backend flex --samples 5", &["no density"]);
 }
 

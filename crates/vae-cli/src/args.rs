@@ -38,6 +38,8 @@ pub enum Command {
     Interpolate(InterpolateArgs),
     /// Judge a model: neg_elbo, its terms, active units, importance-sampled nll.
     Evaluate(EvaluateArgs),
+    /// Train a classifier on the encoder from few labels: linear probe, fine-tuning, or from scratch.
+    Classify(ClassifyArgs),
     /// Data to latent codes: the posterior means as a .npy array.
     Encode(EncodeArgs),
     /// Latent codes (.npy) to data: an array (.npy) or a sheet (PNG).
@@ -274,6 +276,72 @@ pub struct EvaluateArgs {
     pub seed: u64,
 }
 
+/// `classify`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli classify --labels 10\n  \
+    vae-cli classify --mode probe --features latent --seeds 10\n  \
+    vae-cli classify --apply classifier.vae --data mnist --predictions classes.npy")]
+pub struct ClassifyArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub read: ReadArgs,
+    /// Labelled training examples of each class.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = count)]
+    pub labels: usize,
+    /// What is trained.
+    #[arg(long, default_value = "all", value_name = "WHICH")]
+    pub mode: ModeArg,
+    /// What the new linear layer reads.
+    #[arg(long, default_value = "trunk", value_name = "WHICH")]
+    pub features: FeaturesArg,
+    /// How often: with other labelled examples and another start each time.
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = count)]
+    pub seeds: usize,
+    /// The first seed.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Steps of Adam on batches of up to 100.
+    #[arg(long, default_value_t = 300, value_name = "N", value_parser = count)]
+    pub steps: usize,
+    /// Its step size.
+    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = rate)]
+    pub learning_rate: f64,
+    /// The classifier of the first seed (with --mode all the fine-tuned one).
+    #[arg(long, default_value = "classifier.vae", value_name = "PATH")]
+    pub out: PathBuf,
+    /// Read the data with a saved classifier instead of training one.
+    #[arg(long, value_name = "FILE")]
+    pub apply: Option<PathBuf>,
+    /// Write the classes that it reads, one i64 an example.
+    #[arg(long, value_name = "FILE.npy", requires = "apply")]
+    pub predictions: Option<PathBuf>,
+}
+
+/// What a classifier trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// All three, side by side.
+    All,
+    /// A linear layer on the encoder as it is.
+    Probe,
+    /// The linear layer and the encoder.
+    FineTune,
+    /// The same network from initial weights.
+    Scratch,
+}
+
+/// What of the encoder a classifier reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FeaturesArg {
+    /// The code: the mean of q(z|x).
+    Latent,
+    /// The last layer before the heads of the posterior.
+    Trunk,
+}
+
 /// `encode`.
 #[derive(Args, Debug)]
 pub struct EncodeArgs {
@@ -431,6 +499,11 @@ fn number(text: &str, least: usize) -> Result<usize, String> {
 
 fn count(text: &str) -> Result<usize, String> {
     number(text, 1)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if rate > 0.0 && rate <= 1.0 { Ok(rate) } else { Err("must be above 0 and at most 1".into()) }
 }
 
 fn at_least_two(text: &str) -> Result<usize, String> {

@@ -46,6 +46,7 @@ fn run(command: Command, printer: &Printer) -> anyhow::Result<()> {
         Command::Reconstruct(args) => commands::reconstruct::run(&args, printer),
         Command::Interpolate(args) => commands::interpolate::run(&args, printer),
         Command::Evaluate(args) => commands::evaluate::run(&args, printer),
+        Command::Classify(args) => commands::classify::run(&args, printer),
         Command::Encode(args) => commands::encode::run(&args, printer),
         Command::Decode(args) => commands::decode::run(&args, printer),
         Command::Info(args) => commands::info::run(&args, printer),

@@ -161,6 +161,16 @@ pub fn own_data(
     Ok(data)
 }
 
+/// One part of the data that `spec` names, or `all` of it.
+pub fn part(spec: &str, split: &str, options: &Options) -> Result<(Resolved, Examples)> {
+    let resolved = spec.parse::<Source>()?.resolve(options)?;
+    let examples = match split {
+        "all" => resolved.load_all(options)?,
+        part => resolved.load(part.parse()?, options)?,
+    };
+    Ok((resolved, examples))
+}
+
 /// The examples that a reader's flags name: by default those of the model's own data, of which training
 /// and validation examples are those of the run.
 pub fn examples(
@@ -182,12 +192,7 @@ pub fn examples(
         (data.resolved, Arc::unwrap_or_clone(part))
     } else {
         with_options(args.data_dir.data_dir.clone(), Some(config), printer, |options| {
-            let resolved = spec.parse::<Source>()?.resolve(options)?;
-            let examples = match args.split.as_str() {
-                "all" => resolved.load_all(options)?,
-                part => resolved.load(part.parse()?, options)?,
-            };
-            Ok((resolved, examples))
+            part(spec, &args.split, options)
         })?
     };
     fits(&examples, checkpoint, &resolved.name)?;

@@ -162,6 +162,16 @@ impl ModelFile {
     }
 
     fn try_model(&self, device: &Device) -> Result<Vae, String> {
+        if self.metadata.contains_key("classifier") {
+            return Err("a classifier, which `vae-cli classify --apply` reads, not a model".into());
+        }
+        let (config, domain) = self.described()?;
+        build_stored(self.section("model"), device, |init| config.build(&domain, init))
+            .map_err(|why| format!("of another architecture than its configuration says: {why}"))
+    }
+
+    /// The model that the metadata describe, and what its examples are like.
+    pub(crate) fn described(&self) -> Result<(VaeConfig, Domain), String> {
         let text =
             |key: &str| self.metadata.get(key).ok_or_else(|| format!("no `{key}` in its metadata"));
         let input: Vec<usize> = serde_json::from_str(text("input")?)
@@ -183,8 +193,7 @@ impl ModelFile {
             .and_then(|config| config.validate().map(|()| config))
             .and_then(|config| config.validate_domain(&domain).map(|()| config))
             .map_err(|e| format!("its configuration: {e}"))?;
-        build_stored(self.section("model"), device, |init| config.build(&domain, init))
-            .map_err(|why| format!("of another architecture than its configuration says: {why}"))
+        Ok((config, domain))
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod batch;
 pub mod bound;
+pub mod classifier;
 pub mod config;
 pub mod critic;
 pub mod divergence;
@@ -31,6 +32,7 @@ pub mod prior;
 mod vae;
 
 pub use batch::Batch;
+pub use classifier::{Classifier, load_classifier};
 pub use error::{ConfigError, FileError};
 pub use file::{ModelFile, load};
 pub use learnable::{Learnable, Player};

@@ -214,6 +214,11 @@ impl Vae {
         self.config.classes(&self.domain)
     }
 
+    /// The parts that make q(z|x).
+    pub(crate) fn inference(&self) -> (&Encoder, &Posterior) {
+        (&self.encoder, &self.posterior)
+    }
+
     /// The decoder's network.
     pub(crate) fn decoder(&self) -> &Decoder {
         &self.decoder

@@ -154,19 +154,11 @@ impl Checkpoint {
         let file = ModelFile::read(path)?;
         let vae = file.model(path, device)?;
         let malformed = |why: String| FileError::Malformed { path: path.to_owned(), why };
-        let text = |key: &str| {
-            let found = file.metadata.get(key).map(String::as_str);
-            found.ok_or_else(|| malformed(format!("no `{key}` in its metadata")))
-        };
-        fn parse<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, String> {
-            serde_json::from_str(text).map_err(|e| format!("`{key}` in its metadata: {e}"))
-        }
-        let config = TrainConfig::from_toml("its configuration", text("config")?, &[])
+        let config = file.metadata.get("config").map_or("", String::as_str);
+        let config = TrainConfig::from_toml("its configuration", config, &[])
             .map_err(|e| malformed(e.to_string()))?;
-        let transform: Transform = parse("transform", text("transform")?).map_err(malformed)?;
-        if let Transform::Affine { offset, unit } = &transform
-            && !(offset.len() == unit.len() && (offset.is_empty() || offset.len() == vae.numbers()))
-        {
+        let transform: Transform = parsed(&file, path, "transform")?;
+        if !fits(&transform, vae.numbers()) {
             return Err(malformed("`transform` does not fit the model".into()).into());
         }
         let critic = config.objective.critic(&config.model, vae.domain());
@@ -176,9 +168,10 @@ impl Checkpoint {
         let critic = critic.transpose().map_err(|why| malformed(format!("its critic: {why}")))?;
         let sampler = Sampler::from_tensors(file.section("sampler"), config.model.latent);
         let sampler = sampler.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
-        let counters = match file.metadata.get("critic_optimizer") {
-            Some(text) => parse("critic_optimizer", text).map_err(malformed)?,
-            None => Default::default(),
+        // Files from before there were critics have no such counters.
+        let counters = match file.metadata.contains_key("critic_optimizer") {
+            true => parsed(&file, path, "critic_optimizer")?,
+            false => Default::default(),
         };
         Ok(Self {
             critic,
@@ -189,18 +182,41 @@ impl Checkpoint {
             },
             config,
             transform,
-            data: parse("data", text("data")?).map_err(malformed)?,
-            progress: parse("progress", text("progress")?).map_err(malformed)?,
-            run: parse("run", text("run")?).map_err(malformed)?,
+            data: parsed(&file, path, "data")?,
+            progress: parsed(&file, path, "progress")?,
+            run: parsed(&file, path, "run")?,
             optimizer: OptimizerState {
                 tensors: file.section("optimizer"),
-                counters: parse("optimizer", text("optimizer")?).map_err(malformed)?,
+                counters: parsed(&file, path, "optimizer")?,
             },
             vae,
         })
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String, TrainError> {
+/// The value that a file's metadata have under `key`.
+pub(crate) fn parsed<T: DeserializeOwned>(
+    file: &ModelFile,
+    path: &Path,
+    key: &str,
+) -> Result<T, FileError> {
+    let malformed = |why: String| FileError::Malformed { path: path.to_owned(), why };
+    let text = file.metadata.get(key);
+    let text = text.ok_or_else(|| malformed(format!("no `{key}` in its metadata")))?;
+    serde_json::from_str(text).map_err(|e| malformed(format!("`{key}` in its metadata: {e}")))
+}
+
+/// Whether a transform is one of examples of so many numbers.
+pub(crate) fn fits(transform: &Transform, numbers: usize) -> bool {
+    match transform {
+        Transform::Pixels(_) => true,
+        Transform::Affine { offset, unit } => {
+            offset.len() == unit.len() && (offset.is_empty() || offset.len() == numbers)
+        }
+    }
+}
+
+/// A value as metadata keep it.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, TrainError> {
     serde_json::to_string(value).map_err(|e| TrainError::Failed(e.to_string()))
 }

@@ -9,6 +9,7 @@
 mod adam;
 pub mod backend;
 mod checkpoint;
+pub mod classify;
 pub mod config;
 pub mod data;
 mod error;

@@ -322,10 +322,11 @@ impl Optimizer {
 }
 
 impl OptimizerState {
-    /// Checks that every tensor has the shape of the parameter that it belongs to. (A parameter that no
-    /// gradient has reached has no state.)
+    /// Checks that every tensor has the shape of the parameter that it belongs to, and that all parameters
+    /// have the same tensors or, where no gradient has reached them yet, none.
     fn check<M: Module>(&self, module: &M) -> Result<(), String> {
         let mut left: Vec<&String> = self.tensors.keys().collect();
+        let mut usual: Option<Vec<&str>> = None;
         for (path, parameter) in parameters(module) {
             let prefix = format!("{path}.");
             let of_this = self.tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
@@ -334,6 +335,10 @@ impl OptimizerState {
                     "the optimizer's `{name}` is {:?} where the parameter is {:?}",
                     found.shape, parameter.shape
                 ));
+            }
+            let fields: Vec<&str> = of_this.map(|(name, _)| &name[prefix.len()..]).collect();
+            if !fields.is_empty() && *usual.get_or_insert_with(|| fields.clone()) != fields {
+                return Err(format!("the optimizer's state of `{path}` is not whole"));
             }
             left.retain(|name| !name.starts_with(&prefix));
         }

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod bench;
+pub mod classify;
 pub mod completions;
 pub mod data;
 pub mod decode;

@@ -1,0 +1,136 @@
+//! `classify`: classifiers on a trained encoder from few labels, and what a saved one reads.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+use vae_model::classifier::FeatureLayer;
+use vae_train::classify::{Classification, Mode, SavedClassifier, accuracy, mean_and_interval};
+
+use super::Form;
+use crate::args::{ClassifyArgs, FeaturesArg, ModeArg};
+use crate::failure::request;
+use crate::open;
+use crate::printer::{Printer, count, table};
+
+/// Classifies.
+pub fn run(args: &ClassifyArgs, printer: &Printer) -> Result<()> {
+    if let Some(path) = &args.apply {
+        return apply(args, path, printer);
+    }
+    if args.out.extension().is_none_or(|e| e != "vae") {
+        let out = args.out.display();
+        return Err(request(format!("--out {out}: the name must end in .vae")));
+    }
+    let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
+    open::needs_encoder(&checkpoint)?;
+    let (resolved, test) = open::examples(&args.read, &checkpoint, printer)?;
+    let train = open::own_data(args.read.data_dir.data_dir.clone(), &checkpoint, printer)?.train;
+    let task = Classification {
+        vae: generator.vae,
+        transform: generator.transform,
+        device: generator.device,
+        train,
+        labels: args.labels,
+        features: match args.features {
+            FeaturesArg::Latent => FeatureLayer::Latent,
+            FeaturesArg::Trunk => FeatureLayer::Trunk,
+        },
+        steps: args.steps,
+        learning_rate: args.learning_rate,
+    };
+    let modes: Vec<Mode> = match args.mode {
+        ModeArg::All => Mode::ALL.to_vec(),
+        ModeArg::Probe => vec![Mode::Probe],
+        ModeArg::FineTune => vec![Mode::FineTune],
+        ModeArg::Scratch => vec![Mode::Scratch],
+    };
+    let classes = task.config()?.domain.classes;
+    let mut rows = Vec::new();
+    let mut objects = Vec::new();
+    for mode in modes {
+        let mut accuracies = Vec::new();
+        for seed in args.seed..args.seed + args.seeds as u64 {
+            let classifier = task.train(mode, seed)?;
+            let found = accuracy(&task.classify(&classifier, &test), &test);
+            let found = found.ok_or_else(|| request("the data to judge on has no labels"))?;
+            printer.detail(&format!("{} seed {seed}: {:.2} %", mode.name(), 100.0 * found));
+            accuracies.push(found);
+            // Of several the fine-tuned one is kept, and of the seeds the first.
+            let kept = args.mode != ModeArg::All || mode == Mode::FineTune;
+            if kept && seed == args.seed {
+                let transform = (*task.transform).clone();
+                let data = checkpoint.data.clone();
+                SavedClassifier { classifier, transform, data }.write(&args.out)?;
+            }
+        }
+        let (mean, half) = mean_and_interval(&accuracies);
+        let interval = half.map(|h| format!("+- {:.2}", 100.0 * h)).unwrap_or_default();
+        rows.push(vec![mode.name().to_owned(), format!("{:6.2} %", 100.0 * mean), interval]);
+        objects.push(json!({
+            "mode": mode.name(), "accuracy": mean, "interval": half, "accuracies": accuracies,
+        }));
+    }
+    let text = format!(
+        "accuracy on {} images of {} {}, {} labels of each of {classes} classes, 95 % interval over {} \
+         seeds\n{}\n{}",
+        count(test.len()),
+        resolved.name,
+        args.read.split,
+        args.labels,
+        args.seeds,
+        table(&rows),
+        args.out.display()
+    );
+    printer.result(&text, || {
+        json!({
+            "data": resolved.name, "split": args.read.split, "images": test.len(),
+            "labels": args.labels, "classes": classes, "seeds": args.seeds,
+            "results": objects, "out": args.out.display().to_string(),
+        })
+    })
+}
+
+/// What a saved classifier reads.
+fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
+    if let Some(path) = &args.predictions {
+        Form::require_npy("--predictions", path)?;
+    }
+    let backend = open::backend(&args.model.backend, printer)?;
+    let saved = SavedClassifier::read(path, &backend.device)?;
+    let spec = args.read.data.as_ref().unwrap_or(&saved.data.source);
+    let data_dir = args.read.data_dir.data_dir.clone();
+    let (resolved, mut examples) = open::with_options(data_dir, None, printer, |options| {
+        open::part(spec, &args.read.split, options)
+    })?;
+    if let Some(limit) = args.read.limit {
+        examples.truncate(limit);
+    }
+    let domain = &saved.classifier.config().domain;
+    if domain.input != examples.shape.dims() {
+        return Err(request(format!(
+            "{}: the classifier reads examples of shape {:?}, these are {:?}: name other data with \
+             --data",
+            resolved.name,
+            domain.input,
+            examples.shape.dims()
+        )));
+    }
+    let read = saved.classify(&examples, &backend.device);
+    let found = accuracy(&read, &examples);
+    if let Some(path) = &args.predictions {
+        let labels: Vec<i64> = read.iter().map(|label| i64::from(*label)).collect();
+        crate::array::write(path, &[labels.len()], &labels)?;
+    }
+    let what = format!("{} images of {} {}", count(read.len()), resolved.name, args.read.split);
+    let text = match found {
+        Some(found) => format!("{:.2} % of {what} read right", 100.0 * found),
+        None => format!("{what} read; their labels are not known"),
+    };
+    printer.result(&text, || {
+        json!({
+            "data": resolved.name, "split": args.read.split, "images": read.len(),
+            "accuracy": found,
+        })
+    })
+}

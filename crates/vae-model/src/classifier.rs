@@ -1,0 +1,184 @@
+//! The encoder as a feature extractor (S-FEAT): a trained model without its decoder, and a linear layer on
+//! what its encoder says of x.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::error::FileError;
+use crate::file::ModelFile;
+use crate::init::{Init, build_stored};
+use crate::network::{Encoder, Features};
+use crate::noise::Noise;
+use crate::parameters::parameters;
+use crate::posterior::Posterior;
+use crate::vae::{Condition, Domain, Vae, VaeConfig};
+
+/// What of the encoder the linear layer reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeatureLayer {
+    /// The code: the mean of q(z|x).
+    Latent,
+    /// The last layer before the posterior's heads.
+    #[default]
+    Trunk,
+}
+
+/// Which classifier: the model whose encoder it has, what it reads of it, and its classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassifierConfig {
+    /// The model.
+    pub model: VaeConfig,
+    /// What the linear layer reads.
+    pub features: FeatureLayer,
+    /// The shape of an example, and how many classes are told apart.
+    pub domain: Domain,
+}
+
+/// An encoder with a linear layer on it.
+#[derive(Module, Debug)]
+pub struct Classifier {
+    encoder: Encoder,
+    posterior: Posterior,
+    output: Linear,
+    #[module(skip)]
+    config: ClassifierConfig,
+}
+
+impl ClassifierConfig {
+    /// A classifier with initial weights from `noise`, on `device`.
+    pub fn init(&self, noise: &dyn Noise, device: &Device) -> Classifier {
+        self.build(&Init::drawn(noise, device))
+    }
+
+    fn build(&self, init: &Init<'_>) -> Classifier {
+        let model = &self.model;
+        let (encoder, features) = model.encoder.encoder(&init.at("encoder"), &self.domain.input, 0);
+        let width = self.width(&features);
+        Classifier {
+            encoder,
+            posterior: model.posterior.init(&init.at("posterior"), features, model.latent),
+            output: init.at("output").linear(width, self.domain.classes),
+            config: self.clone(),
+        }
+    }
+
+    fn width(&self, features: &Features) -> usize {
+        match self.features {
+            FeatureLayer::Latent => self.model.latent,
+            FeatureLayer::Trunk => features.width,
+        }
+    }
+}
+
+impl Classifier {
+    /// Which classifier it is.
+    pub fn config(&self) -> &ClassifierConfig {
+        &self.config
+    }
+
+    /// The same with the encoder of `vae`, which must be of the same architecture.
+    pub fn with_encoder(self, vae: &Vae) -> Self {
+        let (encoder, posterior) = vae.inference();
+        Self { encoder: encoder.clone(), posterior: posterior.clone(), ..self }
+    }
+
+    /// The features of x `[batch, numbers]` that the linear layer reads, `[batch, width]`.
+    pub fn features(&self, x: Tensor<2>) -> Tensor<2> {
+        let trunk = self.encoder.forward(x, None);
+        match self.config.features {
+            FeatureLayer::Latent => self.posterior.forward(trunk).mean(),
+            FeatureLayer::Trunk => trunk,
+        }
+    }
+
+    /// Unnormalized log-probabilities of the classes, `[batch, classes]`, from features.
+    pub fn logits(&self, features: Tensor<2>) -> Tensor<2> {
+        self.output.forward(features)
+    }
+
+    /// The linear layer.
+    pub fn output(&self) -> &Linear {
+        &self.output
+    }
+
+    /// The same with another linear layer.
+    pub fn with_output(self, output: Linear) -> Self {
+        Self { output, ..self }
+    }
+
+    /// What a file of it holds; more may be added to its metadata.
+    pub fn to_file(&self) -> ModelFile {
+        let mut file = ModelFile::default();
+        file.add_section("classifier", parameters(self));
+        // Plain values and tables of them, which always serialize.
+        let model = toml::to_string(&self.config.model).unwrap_or_default();
+        let config = model_table(&model);
+        let layer = match self.config.features {
+            FeatureLayer::Latent => "latent",
+            FeatureLayer::Trunk => "trunk",
+        };
+        let input = format!("{:?}", self.config.domain.input);
+        file.metadata = [
+            ("config", config),
+            ("input", input),
+            ("classes", self.config.domain.classes.to_string()),
+            ("classifier", layer.to_owned()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+        file
+    }
+
+    /// The classifier that a file holds, on `device`.
+    ///
+    /// # Errors
+    /// If the file holds none, or other parameters than its configuration describes.
+    pub fn from_file(file: &ModelFile, path: &Path, device: &Device) -> Result<Self, FileError> {
+        let malformed = |why: String| FileError::Malformed { path: path.to_owned(), why };
+        let features = match file.metadata.get("classifier").map(String::as_str) {
+            Some("latent") => FeatureLayer::Latent,
+            Some("trunk") => FeatureLayer::Trunk,
+            Some(other) => return Err(malformed(format!("a classifier on `{other}`"))),
+            None => return Err(malformed("a model, not a classifier".to_owned())),
+        };
+        let (model, domain) = file.described().map_err(malformed)?;
+        let config = ClassifierConfig { model, features, domain };
+        build_stored(file.section("classifier"), device, |init| config.build(init))
+            .map_err(|why| malformed(format!("other weights than its configuration's: {why}")))
+    }
+}
+
+/// The table of a model as part of a whole configuration.
+fn model_table(model: &str) -> String {
+    let table: toml::Table = model.parse().unwrap_or_default();
+    let whole: toml::Table =
+        [("model".to_owned(), toml::Value::Table(table))].into_iter().collect();
+    whole.to_string()
+}
+
+/// The mean cross-entropy in nats of logits `[batch, classes]` under one-hot classes of the same shape,
+/// `[1]`.
+pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<2>) -> Tensor<1> {
+    (activation::log_softmax(logits, 1) * classes).sum_dim(1).mean().neg()
+}
+
+impl VaeConfig {
+    /// Whether its encoder can be used without knowing the class.
+    pub fn encodes_alone(&self) -> bool {
+        self.condition == Condition::None
+    }
+}
+
+/// Reads the classifier in `path` onto `device`.
+///
+/// # Errors
+/// If the file cannot be read, is damaged, or holds no classifier.
+pub fn load_classifier(path: impl AsRef<Path>, device: &Device) -> Result<Classifier, FileError> {
+    let path = path.as_ref();
+    Classifier::from_file(&ModelFile::read(path)?, path, device)
+}
