@@ -295,6 +295,10 @@ impl TrainConfig {
         };
         document.finish()?;
         config.validate().map_err(|error| with_span(error, text, overrides))?;
+        if config.objective.critic_steps() == 0 {
+            // Another objective than the text's may have been chosen above it: what is not used is not kept.
+            config.train.critic_optimizer = None;
+        }
         // 1 and 1.0 and the like are the same; the resolved text writes them one way.
         config.data.source = config.data.source.trim().to_owned();
         Ok(config)
@@ -322,11 +326,6 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&self.data.mask) {
             let why = format!("must be at least 0 and below 1, not {}", self.data.mask);
             return Err(ConfigError::new("data.mask", why));
-        }
-        if self.train.critic_optimizer.is_some() && self.objective.critic_steps() == 0 {
-            let why = "this objective has no critic: leave critic_optimizer out, or use \
-                       objective.kind = \"adversarial\"";
-            return Err(ConfigError::new("train.critic_optimizer", why));
         }
         let two_tone = matches!(self.data.pixels, Pixels::Binary | Pixels::Stochastic);
         if two_tone && self.objective.compares_images() {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use vae_data::rng::Stream;
 use vae_data::{Examples, ImageBatcher, Transform};
 use vae_model::bound::log_weights;
+use vae_model::divergence::{Kernel, mmd};
 use vae_model::objective::ElboConfig;
 use vae_model::posterior::Encoding;
 use vae_model::{Batch, Learnable, ObjectiveConfig, Player, Vae};
@@ -19,6 +20,8 @@ use crate::noise::{KeyedNoise, Phase};
 const CHUNK: usize = 500;
 /// Rows of z that are decoded at once when draws are many.
 const ROWS: usize = 4_000;
+/// Draws of q(z) that are compared with draws of p(z).
+const AGGREGATE: usize = 2_000;
 /// A unit is active if its posterior mean varies by more than this over the data (Burda et al. 2016).
 const ACTIVE: f64 = 0.01;
 
@@ -38,6 +41,10 @@ pub struct Evaluation {
     pub active_units: usize,
     /// Latent dimensions.
     pub latent: usize,
+    /// The squared maximum mean discrepancy between q(z), a draw each for the first 2,000 examples, and as
+    /// many draws of p(z): unbiased, so it may be below 0; inverse multiquadratic kernels of bandwidth 1.
+    /// Null with fewer than two examples.
+    pub aggregate_mmd: Option<f64>,
     /// Whether -reconstruction is a log-likelihood; false for cross-entropy on grey pixels and for a
     /// squared error without its constant.
     pub likelihood: bool,
@@ -107,9 +114,13 @@ impl Judge {
 
         let mut moments = Moments::default();
         let mut nll: Vec<f64> = Vec::new();
+        let mut codes: Vec<Tensor<2>> = Vec::new();
         self.each(vae.classes(), |batch, noise| {
             let q = vae.encode_batch(&batch);
             moments.add(q.mean());
+            if codes.len() * CHUNK < AGGREGATE {
+                codes.push(q.draw(&noise, 1).z.squeeze_dim(0));
+            }
             if samples > 0 {
                 nll.extend(importance_nll(vae, &batch, &q, noise, samples, report, nll.len()));
             }
@@ -124,10 +135,26 @@ impl Judge {
             kl: get("kl"),
             active_units: moments.variances().filter(|v| *v > ACTIVE).count(),
             latent: vae.config().latent,
+            aggregate_mmd: self.aggregate_mmd(vae, codes),
             likelihood: is_likelihood(vae, &self.transform, &self.examples),
             nll: (!nll.is_empty()).then_some(mean),
             nll_stderr: (nll.len() > 1).then_some((variance / n).sqrt()),
         }
+    }
+}
+
+impl Judge {
+    /// How far draws from q(z) are from as many of p(z).
+    fn aggregate_mmd(&self, vae: &Vae, codes: Vec<Tensor<2>>) -> Option<f64> {
+        if self.examples.len() < 2 {
+            return None;
+        }
+        let codes = Tensor::cat(codes, 0);
+        let [n, _] = codes.dims();
+        let noise = KeyedNoise::new(self.seed, Phase::Evaluate);
+        let drawn = vae.prior(&self.device).sample(&noise, n, &self.device);
+        let found = mmd(codes, drawn, Kernel::Imq, 1.0);
+        found.into_data().iter::<f64>().next()
     }
 }
 

@@ -78,6 +78,10 @@ fn report(result: &Evaluation, data: &str, samples: usize) -> String {
             "latent dimensions whose posterior mean varies over the data by more than 0.01",
         ),
     ];
+    if let Some(mmd) = result.aggregate_mmd {
+        let what = "squared maximum mean discrepancy of q(z) and p(z), no unit";
+        rows.push(row("aggregate_mmd", format!("{mmd:10.5}"), what));
+    }
     if let Some(nll) = result.nll {
         let error = result.nll_stderr.map(|e| format!("+- {e:.3}, ")).unwrap_or_default();
         let what = format!("{error}-log p(x) from {samples} importance samples");
