@@ -75,6 +75,9 @@ impl Mean {
 }
 
 /// Column `i` of rows.
+/// A function whose mean is compared, and its name.
+type Moment = (&'static str, fn(f64) -> f64);
+
 fn column(rows: &[Vec<f64>], i: usize) -> Vec<f64> {
     rows.iter().map(|row| row[i]).collect()
 }
@@ -301,8 +304,7 @@ fn the_density_of_a_second_level_is_one_in_expectation_and_that_of_its_draws() {
     let z = grid.z([1, grid.len(), 1]).repeat_dim(0, LEVELS);
     let log_weights = host(level.log_prob(z, &noise(8)));
     let draws = host(level.sample(&noise(9), DRAWS, &device()));
-    let functions: [(&str, fn(f64) -> f64); 3] =
-        [("mass", |_| 1.0), ("mean", |z| z), ("square", |z| z * z)];
+    let functions: [Moment; 3] = [("mass", |_| 1.0), ("mean", |z| z), ("square", |z| z * z)];
     for (what, f) in functions {
         let integral = Mean::of(&estimates_of_integral(&grid, &log_weights, f));
         assert!(integral.error < 0.02, "{what}: {integral:?} says little");
@@ -483,7 +485,7 @@ fn draws_from_every_likelihood_have_the_moments_that_its_density_says() {
             let draws = decoding(&likelihood, &[output], DRAWS).sample(&noise(13));
             assert_eq!(draws.dims(), [DRAWS, 1]);
             let draws = host(draws);
-            let functions: [(&str, fn(f64) -> f64); 2] = [("mean", |x| x), ("square", |x| x * x)];
+            let functions: [Moment; 2] = [("mean", |x| x), ("square", |x| x * x)];
             for (what, f) in functions {
                 let of_draws: Vec<f64> = draws.iter().map(|x| f(*x)).collect();
                 let expected = sum_over(&support, log_p, f);

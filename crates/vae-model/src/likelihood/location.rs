@@ -125,6 +125,7 @@ pub(super) struct LocationSpread<const D: usize> {
 }
 
 /// A spread that is known, or a tensor.
+#[expect(clippy::large_enum_variant, reason = "tensors are handles, and a loss has one spread")]
 pub(super) enum LogSpread<const D: usize> {
     Fixed(f64),
     Learned(Tensor<D>),

@@ -137,7 +137,6 @@ impl NetworkConfig {
 
 /// Data to features: `[batch, inputs]` to `[batch, features]`.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "tensors are handles, and a model has one encoder")]
 pub enum Encoder {
     /// A multi-layer perceptron.
     Mlp(Mlp),
@@ -166,7 +165,6 @@ pub(crate) fn beside(x: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
 
 /// Latents to the parameters of p(x|z): `[rows, latent]` to `[rows, outputs]`.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "tensors are handles, and a model has one decoder")]
 pub enum Decoder {
     /// A multi-layer perceptron with a linear last layer.
     Mlp(MlpDecoder),
