@@ -322,3 +322,76 @@ fn a_flex_run_never_touches_the_gpu_and_a_missing_adapter_is_one_clear_sentence(
         wgpu.says(&["no graphics adapter", "--backend flex"]);
     }
 }
+
+#[test]
+fn a_conditional_model_samples_the_class_that_it_is_asked_for() {
+    let program = program();
+    program.ok(
+        "train conditional --backend flex --data digits --limit 4000 --batch-size 50 --epochs 4 -q",
+    );
+    program.ok("sample --backend flex --out all.npy");
+    assert_eq!(read_npy(&program.path("all.npy")).0, [80, 1, 28, 28]);
+    program.ok("sample --backend flex --label 1 --n 40 --out ones.npy");
+    program.ok("sample --backend flex --label 0 --n 40 --out zeros.npy");
+    // A nought has no ink in its middle, a one has most of it there.
+    let middle = |file: &str| {
+        let (_, pixels) = read_npy(&program.path(file));
+        let rows = pixels.chunks(28).enumerate().filter(|(row, _)| (12..16).contains(&(row % 28)));
+        rows.map(|(_, row)| row[12..16].iter().sum::<f32>()).sum::<f32>()
+    };
+    assert!(middle("ones.npy") > 2.0 * middle("zeros.npy"));
+    program.ok("sample --backend flex --out rows.png");
+    let sheet = image::open(program.path("rows.png")).unwrap();
+    // Ten rows of eight.
+    assert!(sheet.height() > sheet.width());
+    program.fails(2, "sample --backend flex --label 10", &["--label 10", "0 to 9"]);
+    program.ok("encode --backend flex --limit 5 --out z.npy");
+    program.fails(2, "decode z.npy --backend flex", &["--label"]);
+    program.ok("decode z.npy --backend flex --label 3 --out x.npy");
+    program.ok("interpolate --backend flex --n 2");
+    program.ok("interpolate --backend flex --n 2 --random");
+    program.ok("evaluate --backend flex --limit 100");
+    program.fails(2, "classify --backend flex", &["told the class"]);
+    program.fails(2, "evaluate --backend flex --data curves", &["shape"]);
+}
+
+#[test]
+fn a_classifier_is_trained_saved_and_applied() {
+    let program = program();
+    program.small_run();
+    let result =
+        program.ok("classify --backend flex --labels 5 --seeds 2 --steps 30 --json").json();
+    let modes = result["results"].as_array().unwrap();
+    assert_eq!(modes.len(), 3);
+    for mode in modes {
+        // Ten classes: 10 % is chance.
+        assert!(mode["accuracy"].as_f64().unwrap() > 0.2, "{mode}");
+        assert!(mode["interval"].is_f64());
+    }
+    assert!(result["fine_tune_minus_scratch"]["accuracy"].is_f64());
+    let tuned = modes[1]["accuracies"][0].as_f64().unwrap();
+    let applied = program.ok("classify --backend flex --apply classifier.vae --json").json();
+    assert_eq!(applied["accuracy"].as_f64().unwrap(), tuned);
+    program.ok("classify --backend flex --apply classifier.vae --limit 9 --predictions y.npy");
+    let npy = npyz::NpyFile::new(std::fs::File::open(program.path("y.npy")).unwrap()).unwrap();
+    assert_eq!(npy.into_vec::<i64>().unwrap().len(), 9);
+    program.fails(2, "sample --backend flex --run classifier.vae", &["a classifier"]);
+    let model = "classify --backend flex --apply runs/small/checkpoints/last.vae";
+    program.fails(2, model, &["not a classifier"]);
+    program.fails(2, "classify --backend flex --labels 400", &["fewer than the 400"]);
+}
+
+#[test]
+fn a_model_without_an_encoder_is_sampled_and_nothing_else() {
+    let program = program();
+    program.ok("train gan --backend flex --data digits --limit 640 --max-steps 5 -q");
+    program.ok("sample --backend flex --n 4");
+    program.ok("interpolate --backend flex --n 2 --random");
+    for command in ["encode", "reconstruct", "interpolate", "evaluate", "classify"] {
+        let arguments = format!("{command} --backend flex");
+        program.fails(2, &arguments, &["no trained encoder", "objective.over"]);
+    }
+    let samples = std::fs::read_dir(program.path("runs/gan/samples")).unwrap();
+    let names: Vec<_> = samples.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains("reconstructions")));
+}

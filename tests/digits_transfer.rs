@@ -1,10 +1,12 @@
-//! Are the built-in digits worth training on? A small CNN trained on them alone reads real MNIST, and
-//! one trained on MNIST reads them.
+//! What a small CNN reads that was trained on one set of images: are the built-in digits worth training on
+//! (trained on them alone it reads real MNIST, and the reverse), and are the samples of a conditional model
+//! the digits that it was asked for?
 
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -18,6 +20,7 @@ use vae_data::rng::Stream;
 use vae_data::source::Options;
 use vae_data::{Examples, ImageBatcher, Part, Pixels, Source, Transform};
 use vae_tests::{data_dir, say};
+use vae_train::{Backend, Generator, PriorSource, Trainer};
 
 /// conv 16, conv 32, dense 128; ReLU and 2x2 pooling after each convolution.
 #[derive(Module, Debug)]
@@ -111,4 +114,36 @@ fn what_is_learned_on_the_digits_holds_on_mnist_and_the_reverse() {
     say(&format!("trained on MNIST, reads {on_digits:.2} % of the digits' test images"));
     assert!(on_mnist >= 85.0, "{on_mnist}");
     assert!(on_digits >= 85.0, "{on_digits}");
+}
+
+#[test]
+fn conditional_samples_are_read_as_the_digits_that_were_asked_for() {
+    const OF_EACH: usize = 100;
+    let Some(folder) = data_dir() else { return };
+    let options = Options { data_dir: Some(folder), ..Options::default() };
+    let config = vae_tests::config("conditional", &["data.source=mnist", "train.epochs=5"]);
+    let data = vae_train::data::load(&config, &options).unwrap();
+    let transform = Arc::clone(&data.transform);
+    let backend = Backend::open("flex").unwrap();
+    let mut trainer = Trainer::new(config, data, &backend).unwrap();
+    trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
+    let generator = Generator {
+        vae: trainer.vae(),
+        transform,
+        device: backend.device,
+        seed: 0,
+        prior: PriorSource::Model,
+    };
+    let samples = generator.sample(10 * OF_EACH, None, false);
+    let mnist = Source::Mnist.resolve(&options).unwrap().load(Part::Train, &options).unwrap();
+    let asked: Vec<u32> = (0..10 * OF_EACH).map(|i| (i / OF_EACH) as u32).collect();
+    let bytes = samples.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
+    let made = Examples {
+        values: vae_data::Values::Bytes(bytes),
+        labels: Some(asked),
+        ..mnist.select(&[])
+    };
+    let right = accuracy(&train(mnist), made);
+    say(&format!("trained on MNIST, reads {right:.1} % of conditional samples as asked for"));
+    assert!(right >= 95.0, "{right}");
 }

@@ -11,29 +11,56 @@ use vae_train::{
     Backend, Checkpoint, Ending, Event, Observer, Run, TrainConfig, Trainer, Which, data,
 };
 
-/// Everything that has a state: moments, a schedule, clipping, stochastic pixels, validation, warm-up,
-/// an uneven last batch.
-fn all_state(optimizer: &str, steps: u64) -> TrainConfig {
+/// What is trained: a preset with an optimizer and further values.
+struct Case {
+    preset: &'static str,
+    optimizer: &'static str,
+    sets: &'static [&'static str],
+}
+
+/// Every optimizer; a critic with an optimizer of its own, on z and on x; what is kept from the encoder, a
+/// condition, and a prior that uses the encoder.
+const CASES: [Case; 6] = [
+    Case { preset: "mnist-mlp", optimizer: "adam", sets: STOCHASTIC },
+    Case { preset: "mnist-mlp", optimizer: "adamw", sets: STOCHASTIC },
+    Case {
+        preset: "mnist-mlp",
+        optimizer: "sgd",
+        sets: &["train.optimizer.momentum=0.9", "train.optimizer.learning_rate=1e-3"],
+    },
+    Case {
+        preset: "factor-vae",
+        optimizer: "rmsprop",
+        sets: &["train.optimizer.learning_rate=1e-3"],
+    },
+    Case { preset: "wgan-gp", optimizer: "adam", sets: &["objective.critic_steps=2"] },
+    Case {
+        preset: "vamp",
+        optimizer: "adam",
+        sets: &["data.mask=0.2", "data.noise=0.1", "model.condition=label", "model.prior.k=20"],
+    },
+];
+
+const STOCHASTIC: &[&str] = &["data.pixels=stochastic", "objective.warmup_epochs=2"];
+
+/// Everything that has a state: moments, a schedule, clipping, pixels redrawn, validation, warm-up, an
+/// uneven last batch.
+fn all_state(case: &Case, steps: u64) -> TrainConfig {
     let mut sets = vec![
         "data.source=digits".to_owned(),
         "data.limit=1100".to_owned(),
         "data.validation=100".to_owned(),
-        "data.pixels=stochastic".to_owned(),
-        "objective.warmup_epochs=2".to_owned(),
         "train.batch_size=64".to_owned(),
         "train.clip_norm=5".to_owned(),
         "train.schedule.kind=cosine".to_owned(),
         "train.schedule.epochs=3".to_owned(),
         "train.schedule.last=1e-4".to_owned(),
         "train.log_every=7".to_owned(),
-        format!("train.optimizer.kind={optimizer}"),
+        format!("train.optimizer.kind={}", case.optimizer),
         format!("train.max_steps={steps}"),
     ];
-    if optimizer == "sgd" {
-        sets.push("train.optimizer.momentum=0.9".to_owned());
-        sets.push("train.optimizer.learning_rate=1e-3".to_owned());
-    }
-    config("mnist-mlp", &sets.iter().map(String::as_str).collect::<Vec<_>>())
+    sets.extend(case.sets.iter().map(|set| (*set).to_owned()));
+    config(case.preset, &sets.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Sets the flag once so many steps are logged, as Ctrl-C does.
@@ -52,21 +79,22 @@ impl Observer for StopAt<'_> {
 
 fn check(backend: &Backend) {
     let total = 45; // Sixteen steps make an epoch: two epochs and a part.
-    for optimizer in ["adam", "adamw", "sgd"] {
-        let whole_config = all_state(optimizer, total);
+    for case in &CASES {
+        let what = format!("{}, {}", case.preset, case.optimizer);
+        let whole_config = all_state(case, total);
         let mut whole = trainer(&whole_config, backend);
         whole.train(None, vec![], &AtomicBool::new(false)).unwrap();
         let expected = whole.snapshot();
 
         // By a total that grows, in the middle of an epoch and at its end.
-        for stop in [1, 16, 23] {
+        for stop in [16, 23] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("part.vae");
-            let mut part = trainer(&all_state(optimizer, stop), backend);
+            let mut part = trainer(&all_state(case, stop), backend);
             part.train(None, vec![], &AtomicBool::new(false)).unwrap();
             part.snapshot().write(&path).unwrap();
             let resumed = resume(&path, &whole_config, backend);
-            assert_same(&resumed.snapshot(), &expected, &format!("{optimizer} at {stop}"));
+            assert_same(&resumed.snapshot(), &expected, &format!("{what} at {stop}"));
         }
 
         // By being asked to stop.
@@ -78,7 +106,7 @@ fn check(backend: &Backend) {
         let ending = part.train(Some(&run), vec![&mut StopAt(20, &stop)], &stop).unwrap();
         assert_eq!(ending, Ending::Stopped);
         let resumed = resume(&run.checkpoint(Which::Last), &whole_config, backend);
-        assert_same(&resumed.snapshot(), &expected, &format!("{optimizer}, asked to stop"));
+        assert_same(&resumed.snapshot(), &expected, &format!("{what}, asked to stop"));
     }
 }
 
@@ -93,6 +121,9 @@ fn resume(path: &std::path::Path, config: &TrainConfig, backend: &Backend) -> Tr
 fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
     assert!(parameters(&found.vae) == parameters(&expected.vae), "parameters differ: {when}");
     assert!(found.optimizer == expected.optimizer, "the optimizer differs: {when}");
+    assert!(parameters(&found.critic) == parameters(&expected.critic), "critics differ: {when}");
+    let optimizers = [&found.critic_optimizer, &expected.critic_optimizer];
+    assert!(optimizers[0] == optimizers[1], "the critic's optimizer differs: {when}");
     assert_eq!(found.progress.step, expected.progress.step, "{when}");
     assert_eq!(found.progress.best, expected.progress.best, "{when}");
     let moved = parameters(&found.vae);
