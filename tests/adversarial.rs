@@ -135,7 +135,8 @@ fn clipped_weights_pile_up_at_the_clip_and_penalized_ones_do_not() {
         100.0 * piled,
         100.0 * free
     ));
-    assert!(piled > 0.3, "{piled}");
+    // Of weights spread evenly over the box 2 % would lie in its outermost fiftieth.
+    assert!(piled > 5.0 * 0.02, "{piled}");
     assert!(free < 0.01, "{free}");
 }
 
