@@ -121,7 +121,7 @@ fn conditional_samples_are_read_as_the_digits_that_were_asked_for() {
     const OF_EACH: usize = 100;
     let Some(folder) = data_dir() else { return };
     let options = Options { data_dir: Some(folder), ..Options::default() };
-    let config = vae_tests::config("conditional", &["data.source=mnist", "train.epochs=5"]);
+    let config = vae_tests::config("conditional", &["data.source=mnist", "train.epochs=10"]);
     let data = vae_train::data::load(&config, &options).unwrap();
     let transform = Arc::clone(&data.transform);
     let backend = Backend::open("flex").unwrap();
