@@ -19,13 +19,6 @@ pub(crate) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::log_sigmoid(x.neg()).neg()
 }
 
-/// The value of x, with its gradient multiplied by `scale` (a constant of x's shape, or one that
-/// broadcasts to it).
-pub(crate) fn scale_gradient<const D: usize>(x: Tensor<D>, scale: Tensor<D>) -> Tensor<D> {
-    let constant = x.clone().inner();
-    (x - constant.clone()) * scale + constant
-}
-
 /// log N(x; 0, I) of each row in nats: `[a, b, d]` to `[a, b]`.
 pub(crate) fn log_standard_normal(x: Tensor<3>) -> Tensor<2> {
     let [_, _, d] = x.dims();

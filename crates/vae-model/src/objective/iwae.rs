@@ -2,8 +2,8 @@
 //!
 //! With m groups of k draws, L = 1/m sum_g log 1/k sum_i w_gi. All gradients are sums over the draws of the
 //! gradient of log w, and the estimators differ in the weights alone: those of the decoder (and prior) and
-//! those of the encoder. Where the two differ, a pass without gradient finds the weights, and one pass with
-//! gradient uses them: what reaches z and log q is scaled on its way back to the encoder.
+//! those of the encoder. Where the two differ, log w is taken twice, once with a decoder that stands still and
+//! once at draws that do, and one backward pass goes through both.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
@@ -13,7 +13,7 @@ use super::{Loss, counts};
 use crate::batch::Batch;
 use crate::bound::log_weights;
 use crate::error::ConfigError;
-use crate::math::{log_sum_exp, scale_gradient};
+use crate::math::log_sum_exp;
 use crate::noise::Noise;
 use crate::prior::PriorConfig;
 use crate::vae::{Vae, VaeConfig};
@@ -137,46 +137,40 @@ impl IwaeConfig {
             return Loss { total, terms: vec![("neg_elbo", neg_elbo)] };
         }
 
-        // Without gradient: the weights.
+        // The encoder's: through z alone (and log q), past a decoder and a prior that stand still.
         let frozen = vae.valid();
-        let frozen_q = frozen.encode_batch(batch);
-        let Some(log_w) = log_weights(&frozen, batch, &frozen_q, noise, draws) else {
-            return no_density(batch);
-        };
-        let [_, images] = log_w.dims();
-        let grouped = log_w.clone().reshape([self.groups, self.samples, images]);
-        // Of each draw in its group, and among all.
-        let in_group = activation::softmax(grouped, 1).reshape([draws, images]);
-        let (decoder, ratio, value) = match self.combination {
-            Combination::Miwae => {
-                // Squared for the encoder: once more than for the decoder.
-                let decoder = in_group.clone().mul_scalar(1.0 / self.groups as f64);
-                (decoder, in_group, self.negative_bound(&log_w, self.groups))
-            }
-            Combination::Piwae => {
-                let decoder = activation::softmax(log_w.clone(), 0);
-                // A weight that vanishes among all may still be large in its group: what would be
-                // divided by nothing is held.
-                let ratio = in_group.mul_scalar(1.0 / self.groups as f64)
-                    / decoder.clone().clamp_min(1e-30);
-                (decoder, ratio, self.negative_bound(&log_w, 1))
-            }
-        };
-
-        // With gradient.
         let draw = q.draw(noise, draws);
-        let [_, _, latent] = draw.z.dims();
-        let ratio_z = ratio.clone().unsqueeze_dim::<3>(2).repeat_dim(2, latent);
-        let z = scale_gradient(draw.z.clone(), ratio_z);
         let log_q = match self.estimator {
-            Estimator::Dreg => frozen_q.log_prob(z.clone()),
-            Estimator::Plain => draw.log_q().map(|log_q| scale_gradient(log_q, ratio)),
+            Estimator::Dreg => frozen.encode_batch(batch).log_prob(draw.z.clone()),
+            Estimator::Plain => draw.log_q(),
         };
         let Some(log_q) = log_q else { return no_density(batch) };
-        let log_prior = vae.prior(&batch.x.device()).log_prob(z.clone(), noise);
-        let p = vae.decode_draws(z, batch.condition.as_ref());
-        let each = p.log_prob(batch.x.clone()) + log_prior - log_q;
-        let surrogate = (each * decoder).sum_dim(0).mean().neg();
+        let joint = |vae: &Vae, z: Tensor<3>| {
+            let log_prior = vae.prior(&batch.x.device()).log_prob(z.clone(), noise);
+            let p = vae.decode_draws(z, batch.condition.as_ref());
+            p.log_prob(batch.x.clone()) + log_prior
+        };
+        let through_z = joint(&frozen, draw.z.clone()) - log_q;
+        let log_w = through_z.clone().inner();
+        let [_, images] = log_w.dims();
+        let grouped = log_w.clone().reshape([self.groups, self.samples, images]);
+        let in_group = activation::softmax(grouped, 1).reshape([draws, images]);
+        let share = 1.0 / self.groups as f64;
+        let (encoder, decoder, value) = match self.combination {
+            Combination::Miwae => (
+                in_group.clone().square().mul_scalar(share),
+                in_group.mul_scalar(share),
+                self.negative_bound(&log_w, self.groups),
+            ),
+            Combination::Piwae => (
+                in_group.mul_scalar(share),
+                activation::softmax(log_w.clone(), 0),
+                self.negative_bound(&log_w, 1),
+            ),
+        };
+        // The decoder's and the prior's: at draws that stand still.
+        let at_draws = joint(vae, draw.z.inner());
+        let surrogate = (through_z * encoder + at_draws * decoder).sum_dim(0).mean().neg();
         // The value of the bound, with the gradient of the surrogate.
         let total = surrogate.clone() - surrogate.inner() + value;
         Loss { total, terms: vec![("neg_elbo", log_w.mean().neg())] }
