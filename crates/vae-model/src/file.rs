@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Section;
 use crate::error::FileError;
 use crate::init::{Stored, build_stored};
-use crate::vae::{Domain, MAX_CLASSES, MAX_NUMBERS, Vae, VaeConfig};
+use crate::vae::{Domain, MAX_NUMBERS, Vae, VaeConfig};
 
 /// The version that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -184,9 +184,6 @@ impl ModelFile {
             None => 0,
             Some(text) => text.parse().map_err(|_| "`classes` in its metadata is no number")?,
         };
-        if classes > MAX_CLASSES {
-            return Err(format!("{classes} classes are more than {MAX_CLASSES}"));
-        }
         let domain = Domain { input, classes };
         let config = Section::document(text("config")?)
             .and_then(|mut document| VaeConfig::read(document.section("model")?))

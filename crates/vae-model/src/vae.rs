@@ -124,6 +124,10 @@ impl VaeConfig {
                        labels: choose other data, or set model.condition = \"none\"";
             return Err(ConfigError::new("model.condition", why));
         }
+        if self.classes(domain) > MAX_CLASSES {
+            let why = format!("{} classes are more than {MAX_CLASSES}", domain.classes);
+            return Err(ConfigError::new("model.condition", why));
+        }
         Ok(())
     }
 
