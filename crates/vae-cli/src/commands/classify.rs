@@ -51,7 +51,7 @@ pub fn run(args: &ClassifyArgs, printer: &Printer) -> Result<()> {
     let mut all = Vec::new();
     for mode in modes {
         let mut accuracies = Vec::new();
-        for seed in args.seed..args.seed + args.seeds as u64 {
+        for seed in (0..args.seeds as u64).map(|i| args.seed.wrapping_add(i)) {
             let classifier = task.train(mode, seed)?;
             let found = accuracy(&task.classify(&classifier, &test), &test);
             let found = found.ok_or_else(|| request("the data to judge on has no labels"))?;
