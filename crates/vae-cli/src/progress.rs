@@ -129,7 +129,7 @@ impl Sheets {
     /// Draws the sheets of a model after `epoch` epochs with the prior that was fitted for it at the end,
     /// unless they are drawn already.
     pub fn finish(&mut self, epoch: u64, vae: &Vae, prior: PriorSource) -> Result<(), String> {
-        if prior != self.generator.prior {
+        if matches!(prior, PriorSource::Fitted(_)) {
             self.generator.prior = prior;
             self.last_drawn = None;
         }

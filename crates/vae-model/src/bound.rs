@@ -54,6 +54,7 @@ impl Terms {
         let mut terms = vec![("reconstruction", self.reconstruction.clone())];
         terms.extend(self.kl.clone().map(|kl| ("kl", kl)));
         terms.extend(self.neg_elbo().map(|bound| ("neg_elbo", bound)));
+        terms.extend(self.draw.regularizer.iter().flat_map(|r| r.terms.clone()));
         terms
     }
 }

@@ -1,8 +1,7 @@
 //! `Vae`: encoder + posterior + prior + decoder + likelihood (+ condition), one choice on each axis.
 
 use burn::module::Module;
-use burn::tensor::Device;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
@@ -12,7 +11,7 @@ use crate::init::{Init, count_weights};
 use crate::likelihood::{Decoding, Likelihood, LikelihoodConfig};
 use crate::network::{Decoder, Encoder, NetworkConfig, beside};
 use crate::noise::Noise;
-use crate::posterior::{Encoding, Posterior, PosteriorConfig};
+use crate::posterior::{CodebookUpdate, Encoding, Posterior, PosteriorConfig};
 use crate::prior::{Density, Mixture, Prior, PriorConfig};
 
 /// One choice on each axis of a model: the `[model]` table.
@@ -110,7 +109,7 @@ impl VaeConfig {
         self.encoder.validate("model.encoder")?;
         self.decoder.validate("model.decoder")?;
         self.decoder.validate_decoder("model.decoder")?;
-        self.posterior.validate("model.posterior")?;
+        self.posterior.validate("model.posterior", self.latent)?;
         self.prior.validate("model.prior", self)?;
         self.likelihood.validate("model.likelihood")
     }
@@ -216,6 +215,39 @@ impl Vae {
     /// How many classes its condition tells apart; 0 for a model without one.
     pub fn classes(&self) -> usize {
         self.config.classes(&self.domain)
+    }
+
+    /// The discrete codes of x `[batch, numbers]`, `[batch, positions]`; `None` for a model without any.
+    pub fn codes(&self, x: Tensor<2>, condition: Option<&Tensor<2>>) -> Option<Tensor<2, Int>> {
+        match self.encode(x, condition) {
+            Encoding::Vq(q) => Some(q.codes()),
+            _ => None,
+        }
+    }
+
+    /// z of discrete codes `[rows, positions]`, `[rows, latent]`; `None` for a model without any.
+    pub fn vectors(&self, codes: Tensor<2, Int>) -> Option<Tensor<2>> {
+        match &self.posterior {
+            Posterior::Vq(vq) => Some(vq.vectors(codes)),
+            _ => None,
+        }
+    }
+
+    /// How many discrete codes there are, and at how many positions; `None` for a model without any.
+    pub fn code_space(&self) -> Option<(usize, usize)> {
+        match &self.config.posterior {
+            PosteriorConfig::Vq(c) => Some((c.codes, self.config.latent / c.width)),
+            _ => None,
+        }
+    }
+
+    /// The model after a step, with what its posterior wants changed beside what gradients change.
+    pub fn absorb(self, update: CodebookUpdate) -> Self {
+        let posterior = match self.posterior {
+            Posterior::Vq(vq) => Posterior::Vq(vq.absorb(update)),
+            other => other,
+        };
+        Self { posterior, ..self }
     }
 
     /// The parts that make q(z|x).

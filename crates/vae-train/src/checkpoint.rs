@@ -166,7 +166,7 @@ impl Checkpoint {
             build_stored(file.section("critic"), device, |init| critic.init(init, scored))
         });
         let critic = critic.transpose().map_err(|why| malformed(format!("its critic: {why}")))?;
-        let sampler = Sampler::from_tensors(file.section("sampler"), config.model.latent);
+        let sampler = Sampler::from_tensors(file.section("sampler"), &vae, device);
         let sampler = sampler.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
         // Files from before there were critics have no such counters.
         let counters = match file.metadata.contains_key("critic_optimizer") {

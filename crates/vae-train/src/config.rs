@@ -341,7 +341,7 @@ impl TrainConfig {
         if self.data.limit == Some(0) {
             return Err(ConfigError::new("data.limit", "must be at least 1"));
         }
-        if self.train.replicas > 1 && self.objective.couples_images() {
+        if self.train.replicas > 1 && self.objective.couples_images(&self.model) {
             let why = "this objective looks at the images of a batch together, which needs one \
                        replica: leave replicas out or set it to 1";
             return Err(ConfigError::new("train.replicas", why));

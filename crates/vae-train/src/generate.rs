@@ -32,14 +32,15 @@ pub struct Generator {
 }
 
 /// What z is drawn from.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "tensors are handles, and a generator has one")]
 pub enum PriorSource {
     /// The model's own p(z).
     #[default]
     Model,
     /// N(0, I), whatever the model was trained with.
     Standard,
-    /// A mixture that was fitted after training.
+    /// What was fitted after training.
     Fitted(Sampler),
 }
 
@@ -82,7 +83,9 @@ impl Generator {
             PriorSource::Standard => {
                 self.noise(0).normal("prior", [1, n, self.vae.config().latent])
             }
-            PriorSource::Fitted(sampler) => sampler.sample(&self.noise(0), n),
+            PriorSource::Fitted(sampler) => {
+                sampler.sample(&self.vae, &self.noise(0), n, &self.device)
+            }
         }
     }
 
@@ -112,12 +115,30 @@ impl Generator {
     pub fn encode(&self, examples: &Examples, indices: &[u32]) -> Vec<f32> {
         let mut z = Vec::with_capacity(indices.len() * self.vae.config().latent);
         for part in indices.chunks(CHUNK) {
-            let classes = self.vae.classes();
-            let condition = (classes > 0).then(|| one_hot(examples, part, classes, &self.device));
+            let condition = self.known_condition(examples, part);
             let q = self.vae.encode(self.x(examples, part), condition.as_ref());
             z.extend(q.mean().into_data().iter::<f32>());
         }
         z
+    }
+
+    /// The discrete codes of the examples at `indices`, row by row; none for a model without any.
+    pub fn codes(&self, examples: &Examples, indices: &[u32]) -> Vec<i64> {
+        let mut codes = Vec::new();
+        for part in indices.chunks(CHUNK) {
+            let condition = self.known_condition(examples, part);
+            let found = self.vae.codes(self.x(examples, part), condition.as_ref());
+            codes.extend(
+                found.into_iter().flat_map(|c| c.into_data().iter::<i64>().collect::<Vec<_>>()),
+            );
+        }
+        codes
+    }
+
+    /// The classes of the examples at `indices`, where the model is a conditional one.
+    fn known_condition(&self, examples: &Examples, indices: &[u32]) -> Option<Tensor<2>> {
+        let classes = self.vae.classes();
+        (classes > 0).then(|| one_hot(examples, indices, classes, &self.device))
     }
 
     /// Each example at `indices` encoded and decoded again: the mean of q(z|x), then p(x|z).

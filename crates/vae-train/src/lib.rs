@@ -36,7 +36,7 @@ pub use generate::{Generator, PriorSource, labels_of};
 pub use noise::{KeyedNoise, Phase};
 pub use replicas::{Replicas, Share};
 pub use run::{MetricsLog, Run, RunLock, Which};
-pub use sampler::Sampler;
+pub use sampler::{GaussianMixture, Sampler};
 pub use trainer::{Ending, Trainer};
 
 /// The examples of the README, compiled and run with the tests.

@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use vae_model::posterior::CodebookUpdate;
 use vae_model::{Batch, ConfigError, Learnable, ObjectiveConfig, Player};
 
 use crate::backend::Backend;
@@ -24,7 +25,7 @@ const MOST_UNASKED: usize = 2;
 /// If more are asked for than the backend has devices.
 pub fn count(config: &TrainConfig, backend: &Backend) -> Result<usize, ConfigError> {
     match config.train.replicas {
-        0 | 1 if config.objective.couples_images() || !backend.is_cpu() => Ok(1),
+        0 | 1 if config.objective.couples_images(&config.model) || !backend.is_cpu() => Ok(1),
         0 => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_UNASKED)),
         n if backend.is_cpu() => Ok(n),
         _ => {
@@ -58,6 +59,8 @@ pub struct Share {
     pub names: Vec<&'static str>,
     /// Loss and terms, averaged over the share.
     pub values: Tensor<1>,
+    /// What the step is to change beside what the gradient changes; of a whole batch only.
+    pub update: Option<CodebookUpdate>,
 }
 
 impl Replicas {
@@ -97,12 +100,13 @@ impl Replicas {
             let size = batch.size();
             let loss = objective.loss(player, learnable, batch, &noise.from_image(first), epoch);
             let (names, values) = (loss.names(), loss.values());
+            let update = loss.update;
             let gradients = loss.total.mul_scalar(size as f64 / whole as f64).backward();
             let gradients = match player {
                 Player::Model => GradientsParams::from_grads(gradients, &learnable.vae),
                 Player::Critic => GradientsParams::from_grads(gradients, &learnable.critic),
             };
-            Share { size, gradients, names, values }
+            Share { size, gradients, names, values, update }
         };
         if self.threads.is_empty() {
             return vec![share(learnable, batch, 0)];

@@ -22,7 +22,7 @@ use crate::noise::{KeyedNoise, Phase};
 use crate::optimizer::{Optimizer, clip_global_norm};
 use crate::replicas::{self, Replicas};
 use crate::run::{Run, Which};
-use crate::sampler::{MOST_POINTS, Sampler};
+use crate::sampler::Sampler;
 use crate::schedule::Schedule;
 
 /// How a training ended.
@@ -318,9 +318,7 @@ impl Trainer {
             seed: self.config.train.seed,
             prior: PriorSource::Model,
         };
-        let n = self.data.train.len().min(MOST_POINTS) as u32;
-        let codes = generator.encode(&self.data.train, &(0..n).collect::<Vec<_>>());
-        match Sampler::fit(&codes, self.config.model.latent, self.config.train.seed) {
+        match Sampler::fit(&generator, &self.data.train) {
             Ok(sampler) => self.sampler = Some(sampler),
             Err(why) => observers.tell(&Event::Warning(&why)),
         }
@@ -410,10 +408,12 @@ impl Trainer {
             Player::Critic => &mut self.critic,
         };
         let mut grads = Vec::with_capacity(shares.len());
+        let mut update = None;
         for share in shares {
             learning.names = share.names;
             learning.pending.push((Origin { step, images: share.size }, share.values));
             grads.push(share.gradients);
+            update = update.or(share.update);
         }
         if self.config.train.clip_norm > 0.0 {
             grads = vec![clip_global_norm(&self.learnable, grads, self.config.train.clip_norm)];
@@ -422,7 +422,11 @@ impl Trainer {
         match player {
             Player::Model => {
                 let vae = self.learnable.vae.clone();
-                self.learnable.vae = learning.optimizer.step(rate, vae, grads);
+                let vae = learning.optimizer.step(rate, vae, grads);
+                self.learnable.vae = match update {
+                    Some(update) => vae.absorb(update),
+                    None => vae,
+                };
             }
             Player::Critic => {
                 let critic = self.learnable.critic.take();

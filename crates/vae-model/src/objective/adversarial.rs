@@ -16,6 +16,7 @@ use crate::learnable::{Learnable, Player};
 use crate::math::softplus;
 use crate::network::beside;
 use crate::noise::Noise;
+use crate::posterior::PosteriorConfig;
 use crate::vae::{Domain, Vae, VaeConfig};
 
 /// Settings of an adversarial objective.
@@ -105,6 +106,11 @@ impl AdversarialConfig {
         }
         counts(key, 100, &[("critic_steps", self.critic_steps)])?;
         self.critic.validate(&format!("{key}.critic"))?;
+        if matches!(model.posterior, PosteriorConfig::Vq(_)) {
+            let why = "discrete codes have a prior fitted when training ends, and none to be matched \
+                       while it goes on: set objective.kind = \"elbo\", or another posterior";
+            return Err(ConfigError::new(format!("{key}.kind"), why));
+        }
         if self.beta > 0.0 && !model.posterior.has_density() {
             return refuse("beta", "this posterior has no KL; set objective.beta = 0");
         }
@@ -146,7 +152,7 @@ impl AdversarialConfig {
     ) -> Loss {
         let Some(critic) = &learnable.critic else {
             // Nobody builds one without; a loss of nothing then says so.
-            return Loss { total: Tensor::zeros([1], &batch.x.device()), terms: Vec::new() };
+            return Loss::new(Tensor::zeros([1], &batch.x.device()), Vec::new());
         };
         match player {
             Player::Critic => {
@@ -212,7 +218,7 @@ impl AdversarialConfig {
                 on_fake.mean() - on_real.mean() + penalty.mul_scalar(self.penalty)
             }
         };
-        Loss { total, terms }
+        Loss::new(total, terms)
     }
 
     fn model_loss(&self, vae: &Vae, critic: &Critic, batch: &Batch, noise: &dyn Noise) -> Loss {
@@ -235,7 +241,7 @@ impl AdversarialConfig {
         let adversarial = self.adversarial_term(critic, real, pair.fake);
         named.push(("adversarial", adversarial.clone()));
         total = total + adversarial.mul_scalar(self.weight);
-        Loss { total, terms: named }
+        Loss::new(total, named)
     }
 
     /// What the model minimizes against the critic, `[1]`: on rows that the critic takes for fake, and of

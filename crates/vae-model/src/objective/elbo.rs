@@ -91,7 +91,7 @@ impl ElboConfig {
             return refuse("samples", why);
         }
         if !density && self.beta != 0.0 {
-            let why = "a point posterior has no KL; set objective.beta = 0 (an autoencoder)";
+            let why = "a posterior without a density has no KL; set objective.beta = 0";
             return refuse("beta", why);
         }
         if self.latent_penalty > 0.0 && !matches!(model.posterior, PosteriorConfig::Point(_)) {
@@ -120,6 +120,11 @@ impl ElboConfig {
         // The average of decodings bounds nothing.
         named.retain(|(name, _)| !(averaged && *name == "neg_elbo"));
         let mut total = terms.reconstruction;
+        let mut update = None;
+        if let Some(regularizer) = terms.draw.regularizer {
+            total = total + regularizer.total;
+            update = Some(regularizer.update);
+        }
         if let Some(kl) = terms.kl {
             let counted = match terms.kl_per_dimension {
                 Some(each) if self.free_bits > 0.0 => each.clamp_min(self.free_bits).sum(),
@@ -142,7 +147,7 @@ impl ElboConfig {
             named.push(("decoder_penalty", squares.clone()));
             total = total + squares.mul_scalar(self.decoder_penalty);
         }
-        Loss { total, terms: named }
+        Loss { total, terms: named, update }
     }
 }
 

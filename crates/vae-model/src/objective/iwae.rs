@@ -134,7 +134,7 @@ impl IwaeConfig {
             let bound = self.negative_bound(&log_w, self.groups);
             let total = bound.mul_scalar(1.0 - self.elbo_weight)
                 + neg_elbo.clone().mul_scalar(self.elbo_weight);
-            return Loss { total, terms: vec![("neg_elbo", neg_elbo)] };
+            return Loss::new(total, vec![("neg_elbo", neg_elbo)]);
         }
 
         // The encoder's: through z alone (and log q), past a decoder and a prior that stand still.
@@ -173,12 +173,12 @@ impl IwaeConfig {
         let surrogate = (through_z * encoder + at_draws * decoder).sum_dim(0).mean().neg();
         // The value of the bound, with the gradient of the surrogate.
         let total = surrogate.clone() - surrogate.inner() + value;
-        Loss { total, terms: vec![("neg_elbo", log_w.mean().neg())] }
+        Loss::new(total, vec![("neg_elbo", log_w.mean().neg())])
     }
 }
 
 /// What validation keeps from happening: a bound of a posterior without density.
 fn no_density(batch: &Batch) -> Loss {
     let nan = Tensor::zeros([1], &batch.x.device()).add_scalar(f64::NAN);
-    Loss { total: nan, terms: Vec::new() }
+    Loss::new(nan, Vec::new())
 }

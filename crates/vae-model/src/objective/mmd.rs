@@ -10,6 +10,7 @@ use crate::bound::Terms;
 use crate::divergence::{Kernel, mmd};
 use crate::error::ConfigError;
 use crate::noise::Noise;
+use crate::posterior::PosteriorConfig;
 use crate::vae::{Vae, VaeConfig};
 
 /// Settings of the discrepancy between q(z) and p(z).
@@ -39,6 +40,11 @@ impl MmdConfig {
             let why = format!("must be a positive number, not {}", self.bandwidth);
             return Err(ConfigError::new(format!("{key}.bandwidth"), why));
         }
+        if matches!(model.posterior, PosteriorConfig::Vq(_)) {
+            let why = "discrete codes have a prior fitted when training ends, and none to be matched \
+                       while it goes on: set objective.kind = \"elbo\", or another posterior";
+            return Err(ConfigError::new(format!("{key}.kind"), why));
+        }
         if self.beta > 0.0 && !model.posterior.has_density() {
             let why = "this posterior has no KL; set objective.beta = 0";
             return Err(ConfigError::new(format!("{key}.beta"), why));
@@ -57,6 +63,6 @@ impl MmdConfig {
         if let Some(kl) = terms.kl.filter(|_| self.beta > 0.0) {
             total = total + kl.mul_scalar(self.beta);
         }
-        Loss { total, terms: named }
+        Loss::new(total, named)
     }
 }

@@ -20,6 +20,7 @@ use crate::critic::{Critic, CriticConfig};
 use crate::error::ConfigError;
 use crate::learnable::{Learnable, Player};
 use crate::noise::Noise;
+use crate::posterior::{CodebookUpdate, PosteriorConfig};
 use crate::vae::{Domain, VaeConfig};
 
 choice! {
@@ -52,9 +53,16 @@ pub struct Loss {
     pub total: Tensor<1>,
     /// Its parts and what else is worth a log, each `[1]`, in nats per image where they have a unit.
     pub terms: Vec<(&'static str, Tensor<1>)>,
+    /// What the step is to change beside what the gradient changes, in the model.
+    pub update: Option<CodebookUpdate>,
 }
 
 impl Loss {
+    /// A loss that changes nothing but by its gradient.
+    fn new(total: Tensor<1>, terms: Vec<(&'static str, Tensor<1>)>) -> Self {
+        Self { total, terms, update: None }
+    }
+
     /// The names of the values that [`Loss::values`] gives.
     pub fn names(&self) -> Vec<&'static str> {
         std::iter::once("loss").chain(self.terms.iter().map(|(name, _)| *name)).collect()
@@ -148,8 +156,10 @@ impl ObjectiveConfig {
 
     /// Whether the loss of a batch is no average over its images alone, so that a batch cannot be split
     /// and its shares averaged.
-    pub fn couples_images(&self) -> bool {
+    pub fn couples_images(&self, model: &VaeConfig) -> bool {
         match self {
+            // A codebook learns from the whole batch.
+            _ if matches!(model.posterior, PosteriorConfig::Vq(_)) => true,
             Self::Elbo(c) => c.couples_images(),
             Self::Iwae(_) | Self::Adversarial(_) => false,
             Self::Tc(_) | Self::Mmd(_) => true,

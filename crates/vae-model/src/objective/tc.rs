@@ -127,7 +127,7 @@ impl TcConfig {
                 _ => reconstruction,
             },
         };
-        Loss { total, terms: named }
+        Loss::new(total, named)
     }
 }
 
@@ -190,10 +190,10 @@ fn discriminate(learnable: &Learnable, batch: &Batch, noise: &dyn Noise) -> Loss
     });
     let product = Tensor::cat(shuffled.collect(), 1);
     let Some(critic) = &learnable.critic else {
-        return Loss { total: Tensor::zeros([1], &batch.x.device()), terms: Vec::new() };
+        return Loss::new(Tensor::zeros([1], &batch.x.device()), Vec::new());
     };
     let (joint, product) = (critic.score(joint), critic.score(product));
     let total = softplus(joint.clone().neg()).mean() + softplus(product.clone()).mean();
     let terms = vec![("critic_joint", joint.mean()), ("critic_product", product.mean())];
-    Loss { total, terms }
+    Loss::new(total, terms)
 }

@@ -2,8 +2,10 @@
 //! give for one batch (`Encoding`).
 
 mod iaf;
+mod vq;
 
 pub use iaf::IafStep;
+pub use vq::{Codebook, CodebookUpdate, Vq, VqConfig, VqEncoding};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -23,6 +25,8 @@ choice! {
         "point" => Point(PointConfig),
         /// A Gaussian with diagonal covariance, followed by flow steps if wished.
         "gaussian" => Gaussian(GaussianConfig),
+        /// Discrete codes from a codebook (van den Oord et al. 2017).
+        "vq" => Vq(VqConfig),
     }
 }
 
@@ -65,13 +69,17 @@ impl PosteriorConfig {
     /// Whether q(z|x) has a density, and so a KL and importance weights.
     pub fn has_density(&self) -> bool {
         match self {
-            Self::Point(_) => false,
+            Self::Point(_) | Self::Vq(_) => false,
             Self::Gaussian(_) => true,
         }
     }
 
-    pub(crate) fn validate(&self, key: &str) -> Result<(), ConfigError> {
-        let Self::Gaussian(c) = self else { return Ok(()) };
+    pub(crate) fn validate(&self, key: &str, latent: usize) -> Result<(), ConfigError> {
+        let c = match self {
+            Self::Point(_) => return Ok(()),
+            Self::Vq(c) => return c.validate(key, latent),
+            Self::Gaussian(c) => c,
+        };
         if c.flow_steps > 64 {
             let why = format!("must be 0 to 64, not {}", c.flow_steps);
             return Err(ConfigError::new(format!("{key}.flow_steps"), why));
@@ -94,6 +102,7 @@ impl PosteriorConfig {
         let head = |name: &str, width| Head::new(&init.at(name), features, width);
         match self {
             Self::Point(_) => Posterior::Point(PointHeads { mean: head("mean", latent) }),
+            Self::Vq(c) => Posterior::Vq(c.init(init, features, latent)),
             Self::Gaussian(c) => {
                 // The context of the flow is as wide as z.
                 let step = |i| IafStep::new(&init.at("flow").at(i), latent, latent, c.flow_hidden);
@@ -117,6 +126,8 @@ pub enum Posterior {
     Point(PointHeads),
     /// See [`PosteriorConfig::Gaussian`].
     Gaussian(GaussianHeads),
+    /// See [`PosteriorConfig::Vq`].
+    Vq(Vq),
 }
 
 /// The one head of a point posterior.
@@ -141,6 +152,7 @@ impl Posterior {
     pub fn forward(&self, features: Tensor<2>) -> Encoding {
         match self {
             Self::Point(heads) => Encoding::Point { z: heads.mean.forward(features) },
+            Self::Vq(vq) => Encoding::Vq(vq.forward(features)),
             Self::Gaussian(heads) => {
                 let log_var = heads.log_var.forward(features.clone());
                 let gaussian = Gaussian {
@@ -179,6 +191,8 @@ pub enum Encoding {
     Gaussian(Gaussian),
     /// A Gaussian draw, then an inverse autoregressive flow.
     Flow(Flow),
+    /// The nearest code of a codebook at each position.
+    Vq(VqEncoding),
 }
 
 /// A diagonal Gaussian per example.
@@ -234,13 +248,14 @@ impl Flow {
 }
 
 impl Encoding {
-    /// The code of each example, `[batch, latent]`: the mean of q(z|x), or for a flow where it takes the
-    /// mean of the Gaussian that it starts from.
+    /// The code of each example, `[batch, latent]`: the mean of q(z|x), for a flow where it takes the mean
+    /// of the Gaussian that it starts from, for discrete codes their vectors.
     pub fn mean(&self) -> Tensor<2> {
         match self {
             Self::Point { z } => z.clone(),
             Self::Gaussian(q) => q.mean.clone(),
             Self::Flow(flow) => flow.forward(flow.start.mean.clone()).0,
+            Self::Vq(q) => q.mean(),
         }
     }
 
@@ -261,6 +276,7 @@ impl Encoding {
         match self {
             Self::Point { z } => Self::Point { z: part(z) },
             Self::Gaussian(q) => Self::Gaussian(q.rows(first, n)),
+            Self::Vq(q) => Self::Vq(q.rows(first, n)),
             Self::Flow(flow) => Self::Flow(Flow {
                 start: flow.start.rows(first, n),
                 context: part(&flow.context),
@@ -274,12 +290,14 @@ impl Encoding {
     pub fn draw(&self, noise: &dyn Noise, k: usize) -> Draw {
         match self {
             Self::Point { z } => {
-                Draw { z: z.clone().unsqueeze::<3>().repeat_dim(0, k), density: None }
+                let z = z.clone().unsqueeze::<3>().repeat_dim(0, k);
+                Draw { z, density: None, regularizer: None }
             }
             Self::Gaussian(q) => {
                 let (z, eps) = q.draw(noise, k);
                 let log_var = q.log_var.clone();
-                Draw { z, density: Some(DrawDensity { eps, log_var, log_det: None }) }
+                let density = Some(DrawDensity { eps, log_var, log_det: None });
+                Draw { z, density, regularizer: None }
             }
             Self::Flow(flow) => {
                 let (z, eps) = flow.start.draw(noise, k);
@@ -290,8 +308,10 @@ impl Encoding {
                 Draw {
                     z: z.reshape([k, batch, latent]),
                     density: Some(DrawDensity { eps, log_var, log_det }),
+                    regularizer: None,
                 }
             }
+            Self::Vq(q) => q.draw(noise, k),
         }
     }
 }
@@ -303,6 +323,19 @@ pub struct Draw {
     pub z: Tensor<3>,
     /// What their density is made of, where there is one.
     density: Option<DrawDensity>,
+    /// What the posterior itself adds to the loss, as a KL would, where it does.
+    pub regularizer: Option<Regularizer>,
+}
+
+/// What a posterior adds to the loss, and what it wants changed.
+#[derive(Clone, Debug)]
+pub struct Regularizer {
+    /// The sum, weighted, in nats per image, `[1]`.
+    pub total: Tensor<1>,
+    /// Its parts and what else is worth a log, `[1]` each.
+    pub terms: Vec<(&'static str, Tensor<1>)>,
+    /// What changes a codebook without a gradient.
+    pub update: CodebookUpdate,
 }
 
 /// What the density of draws is made of.

@@ -2,12 +2,14 @@
 //! step, a `Density`, which samples and has log p(z). A new prior is a file here and a line in each of the
 //! enums below.
 
+mod codes;
 mod hierarchical;
 mod mixture;
 mod realnvp;
 mod standard;
 mod vamp;
 
+pub use codes::CodePrior;
 pub use hierarchical::{ConditionalGaussian, Hierarchical, HierarchicalConfig};
 pub use mixture::{Components, Mixture, MixtureConfig, MixturePrior};
 pub use realnvp::{RealNvp, RealNvpConfig};

@@ -1,6 +1,5 @@
-//! A prior fitted after training, for models that are trained without one: a mixture of Gaussians with full
-//! covariances on the latents of the training data, by expectation maximization (Dempster et al. 1977; for
-//! autoencoders Ghosh et al. 2020).
+//! A mixture of Gaussians with full covariances, fitted by expectation maximization (Dempster et al. 1977; on
+//! the codes of autoencoders Ghosh et al. 2020).
 
 use std::collections::BTreeMap;
 
@@ -17,13 +16,11 @@ const ROUNDS: usize = 100;
 const ENOUGH: f64 = 1e-4;
 /// Share of the data's variance added to each component's, which keeps it from collapsing onto a few points.
 const FLOOR: f64 = 1e-4;
-/// Points that the mixture is fitted on, at most.
-pub const MOST_POINTS: usize = 20_000;
 const LOG_2_PI: f64 = 1.837_877_066_409_345_3;
 
 /// A mixture of Gaussians with full covariances over rows of `latent` numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sampler {
+pub struct GaussianMixture {
     latent: usize,
     components: Vec<Component>,
 }
@@ -51,7 +48,7 @@ impl Component {
     }
 }
 
-impl Sampler {
+impl GaussianMixture {
     /// The mixture fitted on rows of `latent` numbers each; the seed decides where the components start.
     ///
     /// # Errors
@@ -283,14 +280,14 @@ mod tests {
     use crate::noise::{KeyedNoise, Phase};
 
     /// Draws of two Gaussians with means (-3, 0) and (3, 1), correlated dimensions, weights 1/4 and 3/4.
-    fn two() -> Sampler {
+    fn two() -> GaussianMixture {
         let factor = vec![1.0, 0.0, 0.8, 0.6];
         let component = |weight, mean: [f64; 2]| Component {
             weight,
             mean: mean.to_vec(),
             factor: factor.clone(),
         };
-        Sampler {
+        GaussianMixture {
             latent: 2,
             components: vec![component(0.25, [-3.0, 0.0]), component(0.75, [3.0, 1.0])],
         }
@@ -325,7 +322,7 @@ mod tests {
     fn what_is_fitted_on_draws_of_a_mixture_explains_others_as_well_as_it() {
         let truth = two();
         let draws = |seed| truth.sample(&KeyedNoise::new(seed, Phase::Generate), 4_000);
-        let fitted = Sampler::fit(&draws(1), 2, 0).unwrap();
+        let fitted = GaussianMixture::fit(&draws(1), 2, 0).unwrap();
         let fresh = draws(2);
         let (found, best) = (fitted.log_prob(&fresh), truth.log_prob(&fresh));
         assert!(found > best - 0.03, "{found} {best}");
@@ -349,23 +346,23 @@ mod tests {
     #[test]
     fn a_file_brings_it_back_and_nonsense_is_refused() {
         let tensors = two().to_tensors();
-        assert!(Sampler::from_tensors(BTreeMap::new(), 2).unwrap().is_none());
-        let back = Sampler::from_tensors(tensors.clone(), 2).unwrap().unwrap();
+        assert!(GaussianMixture::from_tensors(BTreeMap::new(), 2).unwrap().is_none());
+        let back = GaussianMixture::from_tensors(tensors.clone(), 2).unwrap().unwrap();
         assert_eq!(back.to_tensors(), tensors);
-        assert!(Sampler::from_tensors(tensors.clone(), 3).is_err());
+        assert!(GaussianMixture::from_tensors(tensors.clone(), 3).is_err());
         let mut missing = tensors;
         missing.remove("means");
-        assert!(Sampler::from_tensors(missing, 2).is_err());
+        assert!(GaussianMixture::from_tensors(missing, 2).is_err());
     }
 
     #[test]
     fn dimensions_that_do_not_vary_and_few_points_do_not_break_it() {
         let rows: Vec<f32> = (0..40).flat_map(|i| [i as f32, 7.0]).collect();
-        let fitted = Sampler::fit(&rows, 2, 0).unwrap();
+        let fitted = GaussianMixture::fit(&rows, 2, 0).unwrap();
         let drawn = fitted.sample(&KeyedNoise::new(0, Phase::Generate), 100);
         assert!(drawn.iter().all(|v| v.is_finite()));
         assert!(drawn.chunks(2).all(|r| (r[1] - 7.0).abs() < 0.2));
-        assert!(Sampler::fit(&[1.0, 2.0], 2, 0).is_err());
-        assert!(Sampler::fit(&[1.0, f32::NAN, 3.0], 1, 0).is_err());
+        assert!(GaussianMixture::fit(&[1.0, 2.0], 2, 0).is_err());
+        assert!(GaussianMixture::fit(&[1.0, f32::NAN, 3.0], 1, 0).is_err());
     }
 }

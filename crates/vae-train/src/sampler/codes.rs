@@ -1,0 +1,102 @@
+//! Fitting the autoregressive prior over discrete codes.
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use vae_data::rng::Stream;
+use vae_model::init::Init;
+use vae_model::prior::CodePrior;
+
+use crate::noise::{KeyedNoise, Phase};
+use crate::optimizer::{AdamSettings, OptimizerConfig};
+
+/// Passes over the codes.
+const EPOCHS: u64 = 10;
+/// Rows a step.
+const BATCH: usize = 100;
+const LEARNING_RATE: f64 = 2e-3;
+
+/// The prior fitted on rows of codes `[n, positions]` by the mean of -log p(c).
+///
+/// # Errors
+/// If there are fewer than two rows.
+pub fn fit(
+    rows: &[i64],
+    codes: usize,
+    positions: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<CodePrior, String> {
+    let n = rows.len() / positions.max(1);
+    if n < 2 {
+        return Err(format!("a prior cannot be fitted on the codes of {n} examples"));
+    }
+    let noise = KeyedNoise::new(seed, Phase::Init);
+    let autodiff = device.clone().autodiff();
+    let init = Init::drawn(&noise, &autodiff).at("sampler");
+    let mut prior = CodePrior::new(&init, codes, positions).train();
+    let adam = AdamSettings { learning_rate: LEARNING_RATE, ..AdamSettings::default() };
+    let mut optimizer = OptimizerConfig::Adam(adam).init(false);
+    for epoch in 0..EPOCHS {
+        let order = Stream::new(seed, "order of an epoch, codes").derive(epoch).permutation(n);
+        for part in order.chunks(BATCH) {
+            let batch: Vec<i64> = part
+                .iter()
+                .flat_map(|i| &rows[*i as usize * positions..(*i as usize + 1) * positions])
+                .copied()
+                .collect();
+            let data = TensorData::new(batch, [part.len(), positions]);
+            let batch = Tensor::<2, Int>::from_data(data, device);
+            let loss = prior.log_prob(batch).mean().neg();
+            let grads = GradientsParams::from_grads(loss.backward(), &prior);
+            prior = optimizer.step(LEARNING_RATE, prior, vec![grads]);
+        }
+    }
+    Ok(prior.valid())
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    const CODES: usize = 3;
+    const POSITIONS: usize = 2;
+
+    /// All rows of two codes of three.
+    fn all(device: &Device) -> Tensor<2, Int> {
+        let rows: Vec<i64> = (0..9).flat_map(|i| [i / 3, i % 3]).collect();
+        Tensor::from_data(TensorData::new(rows, [9, POSITIONS]), device)
+    }
+
+    #[test]
+    fn the_fitted_prior_is_a_distribution_with_the_frequencies_of_the_codes() {
+        let device = Device::flex();
+        // The second code is the first or, one time in four, the next.
+        let rows: Vec<i64> = (0..1200)
+            .flat_map(|i| {
+                let first = i % 3;
+                [first, if i % 4 == 0 { (first + 1) % 3 } else { first }]
+            })
+            .collect();
+        let prior = fit(&rows, CODES, POSITIONS, 0, &device).unwrap();
+        let log: Vec<f64> = prior.log_prob(all(&device)).into_data().iter::<f64>().collect();
+        let sum: f64 = log.iter().map(|l| l.exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        for (i, log) in log.iter().enumerate() {
+            let expected = match (i % 3 + 3 - i / 3) % 3 {
+                0 => 0.25,
+                1 => 1.0 / 12.0,
+                _ => 0.0,
+            };
+            assert!((log.exp() - expected).abs() < 0.03, "{i}: {} {expected}", log.exp());
+        }
+        // Draws have those frequencies.
+        let n = 4_000;
+        let drawn = prior.sample(&KeyedNoise::new(1, Phase::Generate), n, &device).into_data();
+        let drawn: Vec<i64> = drawn.iter::<i64>().collect();
+        let same = drawn.chunks(2).filter(|row| row[0] == row[1]).count() as f64 / n as f64;
+        let model: f64 = [0, 4, 8].iter().map(|i| log[*i].exp()).sum();
+        // Four standard errors of a share of about 3/4.
+        assert!((same - model).abs() < 4.0 * (0.19 / n as f64).sqrt(), "{same} {model}");
+    }
+}

@@ -1,0 +1,97 @@
+//! A prior fitted when training ends, for models that are trained without one: on the codes of the training
+//! data, a mixture of Gaussians or, of discrete codes, an autoregressive network.
+
+mod codes;
+mod mixture;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use vae_data::Examples;
+use vae_model::init::Stored;
+use vae_model::parameters::parameters;
+use vae_model::prior::CodePrior;
+use vae_model::{Noise, Vae};
+
+use crate::generate::Generator;
+
+pub use mixture::GaussianMixture;
+
+/// Examples that a prior is fitted on, at most.
+const MOST_EXAMPLES: usize = 20_000;
+
+/// A fitted prior.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "tensors are handles, and a model has one")]
+pub enum Sampler {
+    /// Over z.
+    Mixture(GaussianMixture),
+    /// Over discrete codes.
+    Codes(CodePrior),
+}
+
+impl Sampler {
+    /// The prior fitted on the codes of `examples`; the seed of the generator decides where it starts.
+    ///
+    /// # Errors
+    /// If there are too few examples, or codes that are no numbers.
+    pub fn fit(generator: &Generator, examples: &Examples) -> Result<Self, String> {
+        let indices: Vec<u32> = (0..examples.len().min(MOST_EXAMPLES) as u32).collect();
+        match generator.vae.code_space() {
+            Some((codes, positions)) => {
+                let rows = generator.codes(examples, &indices);
+                codes::fit(&rows, codes, positions, generator.seed, &generator.device)
+                    .map(Self::Codes)
+            }
+            None => {
+                let rows = generator.encode(examples, &indices);
+                let latent = generator.vae.config().latent;
+                GaussianMixture::fit(&rows, latent, generator.seed).map(Self::Mixture)
+            }
+        }
+    }
+
+    /// z of `n` draws, row by row.
+    pub fn sample(&self, vae: &Vae, noise: &dyn Noise, n: usize, device: &Device) -> Vec<f32> {
+        match self {
+            Self::Mixture(mixture) => mixture.sample(noise, n),
+            Self::Codes(prior) => {
+                let z = vae.vectors(prior.sample(noise, n, device));
+                z.map(|z| z.into_data().iter::<f32>().collect()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Its parameters, as a file keeps them.
+    pub fn to_tensors(&self) -> BTreeMap<String, Stored> {
+        match self {
+            Self::Mixture(mixture) => mixture.to_tensors(),
+            Self::Codes(prior) => parameters(prior),
+        }
+    }
+
+    /// From a file's parameters, for `vae`; `None` if it has none.
+    ///
+    /// # Errors
+    /// If they are not those of a prior of that model.
+    pub fn from_tensors(
+        tensors: BTreeMap<String, Stored>,
+        vae: &Vae,
+        device: &Device,
+    ) -> Result<Option<Self>, String> {
+        if tensors.is_empty() {
+            return Ok(None);
+        }
+        match vae.code_space() {
+            Some((codes, positions)) => {
+                let build =
+                    |init: &vae_model::init::Init<'_>| CodePrior::new(init, codes, positions);
+                vae_model::init::build_stored(tensors, device, build).map(|p| Some(Self::Codes(p)))
+            }
+            None => {
+                let mixture = GaussianMixture::from_tensors(tensors, vae.config().latent)?;
+                Ok(mixture.map(Self::Mixture))
+            }
+        }
+    }
+}
