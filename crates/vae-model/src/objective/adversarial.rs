@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, counts, not_negative};
+use super::{Loss, codes_can_match_a_prior, counts, kl_exists, not_negative};
 use crate::batch::Batch;
 use crate::bound::Terms;
 use crate::critic::{Critic, CriticConfig};
@@ -16,7 +16,6 @@ use crate::learnable::{Learnable, Player};
 use crate::math::softplus;
 use crate::network::beside;
 use crate::noise::Noise;
-use crate::posterior::PosteriorConfig;
 use crate::vae::{Domain, Vae, VaeConfig};
 
 /// Settings of an adversarial objective.
@@ -106,14 +105,8 @@ impl AdversarialConfig {
         }
         counts(key, 100, &[("critic_steps", self.critic_steps)])?;
         self.critic.validate(&format!("{key}.critic"))?;
-        if matches!(model.posterior, PosteriorConfig::Vq(_)) {
-            let why = "discrete codes have a prior fitted when training ends, and none to be matched \
-                       while it goes on: set objective.kind = \"elbo\", or another posterior";
-            return Err(ConfigError::new(format!("{key}.kind"), why));
-        }
-        if self.beta > 0.0 && !model.posterior.has_density() {
-            return refuse("beta", "this posterior has no KL; set objective.beta = 0");
-        }
+        codes_can_match_a_prior(key, model)?;
+        kl_exists(key, self.beta, model)?;
         if self.over == Over::Z && self.reconstruction == 0.0 {
             let why =
                 "a critic on z trains no decoder: set reconstruction above 0, or over = \"xz\"";

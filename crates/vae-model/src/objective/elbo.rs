@@ -5,7 +5,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, counts, not_negative};
+use super::{Loss, counts, kl_exists, not_negative};
 use crate::batch::Batch;
 use crate::bound::Terms;
 use crate::error::ConfigError;
@@ -85,15 +85,11 @@ impl ElboConfig {
         if self.free_bits > 0.0 && self.capacity > 0.0 {
             return refuse("capacity", "free_bits and capacity both change the KL: set one to 0");
         }
-        let density = model.posterior.has_density();
-        if !density && self.samples.max(self.average_decodings) > 1 {
+        if !model.posterior.has_density() && self.samples.max(self.average_decodings) > 1 {
             let why = "this posterior has only one draw; set samples and average_decodings to 1";
             return refuse("samples", why);
         }
-        if !density && self.beta != 0.0 {
-            let why = "a posterior without a density has no KL; set objective.beta = 0";
-            return refuse("beta", why);
-        }
+        kl_exists(key, self.beta, model)?;
         if self.latent_penalty > 0.0 && !matches!(model.posterior, PosteriorConfig::Point(_)) {
             let why = "it stands in place of the KL that a point posterior lacks: set \
                        model.posterior.kind = \"point\", or use beta";

@@ -4,13 +4,12 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, not_negative};
+use super::{Loss, codes_can_match_a_prior, kl_exists, not_negative};
 use crate::batch::Batch;
 use crate::bound::Terms;
 use crate::divergence::{Kernel, mmd};
 use crate::error::ConfigError;
 use crate::noise::Noise;
-use crate::posterior::PosteriorConfig;
 use crate::vae::{Vae, VaeConfig};
 
 /// Settings of the discrepancy between q(z) and p(z).
@@ -40,16 +39,8 @@ impl MmdConfig {
             let why = format!("must be a positive number, not {}", self.bandwidth);
             return Err(ConfigError::new(format!("{key}.bandwidth"), why));
         }
-        if matches!(model.posterior, PosteriorConfig::Vq(_)) {
-            let why = "discrete codes have a prior fitted when training ends, and none to be matched \
-                       while it goes on: set objective.kind = \"elbo\", or another posterior";
-            return Err(ConfigError::new(format!("{key}.kind"), why));
-        }
-        if self.beta > 0.0 && !model.posterior.has_density() {
-            let why = "this posterior has no KL; set objective.beta = 0";
-            return Err(ConfigError::new(format!("{key}.beta"), why));
-        }
-        Ok(())
+        codes_can_match_a_prior(key, model)?;
+        kl_exists(key, self.beta, model)
     }
 
     pub(super) fn loss(&self, vae: &Vae, batch: &Batch, noise: &dyn Noise) -> Loss {

@@ -21,6 +21,7 @@ use crate::error::ConfigError;
 use crate::learnable::{Learnable, Player};
 use crate::noise::Noise;
 use crate::posterior::{CodebookUpdate, PosteriorConfig};
+use crate::prior::PriorConfig;
 use crate::vae::{Domain, VaeConfig};
 
 choice! {
@@ -84,7 +85,13 @@ impl ObjectiveConfig {
             Self::Tc(c) => c.validate(key, model),
             Self::Mmd(c) => c.validate(key, model),
             Self::Adversarial(c) => c.validate(key, model),
+        }?;
+        if !self.trains_prior(model) && model.prior != PriorConfig::default() {
+            let why = "this training has no use for a prior, one is fitted when it ends: leave \
+                       [model.prior] out, or take a gaussian posterior";
+            return Err(ConfigError::new("model.prior.kind", why));
         }
+        Ok(())
     }
 
     /// The loss of one player on a batch, `epoch` passes over the data after the start. Its gradient is
@@ -165,6 +172,25 @@ impl ObjectiveConfig {
             Self::Tc(_) | Self::Mmd(_) => true,
         }
     }
+}
+
+/// Refuses a weight of the KL where there is none.
+fn kl_exists(key: &str, beta: f64, model: &VaeConfig) -> Result<(), ConfigError> {
+    if beta == 0.0 || model.posterior.has_density() {
+        return Ok(());
+    }
+    let why = "a posterior without a density has no KL: set objective.beta = 0";
+    Err(ConfigError::new(format!("{key}.beta"), why))
+}
+
+/// Refuses codes that cannot be moved towards a prior by a gradient.
+fn codes_can_match_a_prior(key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
+    if !matches!(model.posterior, PosteriorConfig::Vq(_)) {
+        return Ok(());
+    }
+    let why = "discrete codes get their prior when training ends, there is none to match while it goes \
+               on: set objective.kind = \"elbo\" with beta = 0, or another posterior";
+    Err(ConfigError::new(format!("{key}.kind"), why))
 }
 
 /// Refuses a number that is below 0, or none.

@@ -11,6 +11,12 @@ use crate::init::Init;
 use crate::network::{Features, Head};
 use crate::noise::Noise;
 
+/// Most vectors of a codebook.
+const MOST_CODES: usize = 1 << 14;
+
+/// Most codes of an image: the prior over them has a matrix that grows with their square.
+const MOST_POSITIONS: usize = 256;
+
 /// Settings of discrete codes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -57,12 +63,21 @@ impl Default for VqConfig {
 impl VqConfig {
     pub(super) fn validate(&self, key: &str, latent: usize) -> Result<(), ConfigError> {
         let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
-        if !(2..=1 << 16).contains(&self.codes) {
-            return refuse("codes", format!("must be 2 to 65536, not {}", self.codes));
+        if !(2..=MOST_CODES).contains(&self.codes) {
+            return refuse("codes", format!("must be 2 to {MOST_CODES}, not {}", self.codes));
         }
         if self.width == 0 || !latent.is_multiple_of(self.width) {
             let why = format!(
                 "model.latent = {latent} is not a whole number of codes of width {}: change one of them",
+                self.width
+            );
+            return refuse("width", why);
+        }
+        let positions = latent / self.width;
+        if positions > MOST_POSITIONS {
+            let why = format!(
+                "model.latent = {latent} makes {positions} codes of width {} an image, and the prior over \
+                 codes reads at most {MOST_POSITIONS}: make them wider",
                 self.width
             );
             return refuse("width", why);
