@@ -169,6 +169,24 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     let ((one, neg_elbo), (many, _)) = (nll(1), nll(200));
     assert!((one - neg_elbo).abs() < 2.0, "{one} {neg_elbo}");
     assert!(many < one - 0.5, "{many} {one}");
+
+    // Two runs are compared image by image; a run is no better than itself.
+    program.ok("train --backend flex --data digits --limit 2000 --epochs 1 --out runs/a -q \
+         --set data.pixels=binary --set train.max_steps=1");
+    let judge = "evaluate --backend flex --limit 100 --samples 10 --json --run runs";
+    let against = program.ok(&format!("{judge}/b --against runs/b")).json()["against"].clone();
+    assert_eq!((&against["difference"], &against["difference_stderr"]), (&0.0.into(), &0.0.into()));
+    let result = program.ok(&format!("{judge}/b --against runs/a")).json();
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    let against = &result["against"];
+    let difference = number(&against["difference"]);
+    assert!((difference - (number(&result["nll"]) - number(&against["nll"]))).abs() < 1e-6);
+    assert!(difference < -10.0 * number(&against["difference_stderr"]), "{against}");
+    program.fails(2, "evaluate --backend flex --run runs/b --against runs/a", &["--samples"]);
+    program.ok("train --backend flex --data digits --limit 2000 --epochs 1 --out runs/grey -q \
+         --set train.max_steps=1");
+    let grey = "evaluate --backend flex --run runs/b --samples 5 --against runs/grey";
+    program.fails(2, grey, &["runs/grey", "data.pixels"]);
 }
 
 #[test]

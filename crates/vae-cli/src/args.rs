@@ -261,6 +261,8 @@ pub struct InterpolateArgs {
 
 /// `evaluate`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli evaluate --samples 500\n  \
+    vae-cli evaluate --run runs/vamp --samples 500 --against runs/gated")]
 pub struct EvaluateArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -271,6 +273,10 @@ pub struct EvaluateArgs {
     /// Importance samples an image for nll; without it nll is not estimated.
     #[arg(long, value_name = "K", value_parser = count)]
     pub samples: Option<usize>,
+    /// Another run's folder or .vae file, judged by the same images and as many samples: tells by how much
+    /// nll differs, with the standard error of the paired differences.
+    #[arg(long, value_name = "DIR", requires = "samples")]
+    pub against: Option<PathBuf>,
     /// Seed of the draws.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,

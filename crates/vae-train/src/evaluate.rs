@@ -52,6 +52,36 @@ pub struct Evaluation {
     pub nll: Option<f64>,
     /// Standard error of `nll` over the images.
     pub nll_stderr: Option<f64>,
+    /// -log p(x) of each image, in the order of the examples; empty where it was not estimated.
+    #[serde(skip)]
+    pub nll_each: Vec<f64>,
+}
+
+/// A mean and its standard error, in the unit of the numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mean {
+    /// Of all numbers.
+    pub value: f64,
+    /// Of the value; `None` for fewer than two numbers.
+    pub stderr: Option<f64>,
+}
+
+impl Mean {
+    /// Of `numbers`; `None` if there are none.
+    pub fn of(numbers: &[f64]) -> Option<Self> {
+        if numbers.is_empty() {
+            return None;
+        }
+        let n = numbers.len() as f64;
+        let value = numbers.iter().sum::<f64>() / n;
+        let variance = numbers.iter().map(|v| (v - value).powi(2)).sum::<f64>() / (n - 1.0);
+        Some(Self { value, stderr: (numbers.len() > 1).then(|| (variance / n).sqrt()) })
+    }
+
+    /// Of `a` less `b`, number by number: what is easy or hard for both cancels.
+    pub fn of_differences(a: &[f64], b: &[f64]) -> Option<Self> {
+        Self::of(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
+    }
 }
 
 /// Examples to judge on, and how.
@@ -125,9 +155,7 @@ impl Judge {
                 nll.extend(importance_nll(vae, &batch, &q, noise, samples, report, nll.len()));
             }
         });
-        let n = nll.len() as f64;
-        let mean = nll.iter().sum::<f64>() / n;
-        let variance = nll.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let mean = Mean::of(&nll);
         Evaluation {
             images: self.examples.len(),
             neg_elbo: get("neg_elbo"),
@@ -137,8 +165,9 @@ impl Judge {
             latent: vae.config().latent,
             aggregate_mmd: self.aggregate_mmd(vae, codes),
             likelihood: is_likelihood(vae, &self.transform, &self.examples),
-            nll: (!nll.is_empty()).then_some(mean),
-            nll_stderr: (nll.len() > 1).then_some((variance / n).sqrt()),
+            nll: mean.map(|mean| mean.value),
+            nll_stderr: mean.and_then(|mean| mean.stderr),
+            nll_each: nll,
         }
     }
 }
@@ -270,6 +299,17 @@ mod tests {
         let shifted: f64 = numbers.iter().map(|x| (x + 998.0f64).exp()).sum();
         assert!((sum.value() - (shifted.ln() - 998.0)).abs() < 1e-12);
         assert_eq!(LogSum::default().value(), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn differences_of_pairs_have_the_error_of_what_differs() {
+        let (a, b) = ([100.0, 7.0, 50.0], [99.0, 5.0, 47.0]);
+        let found = Mean::of_differences(&a, &b).unwrap();
+        // 1, 2 and 3: their variance is 1.
+        assert!((found.value - 2.0).abs() < 1e-12);
+        assert!((found.stderr.unwrap() - (1.0 / 3.0f64).sqrt()).abs() < 1e-12);
+        assert_eq!(Mean::of(&[5.0]), Some(Mean { value: 5.0, stderr: None }));
+        assert_eq!(Mean::of(&[]), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use backend::Backend;
 pub use checkpoint::{Checkpoint, Progress, RunRecord};
 pub use config::{Override, TrainConfig};
 pub use error::TrainError;
-pub use evaluate::{Evaluation, Judge, is_likelihood};
+pub use evaluate::{Evaluation, Judge, Mean, is_likelihood};
 pub use events::{Event, Metrics, Observer};
 pub use generate::{Generator, PriorSource, labels_of};
 pub use noise::{KeyedNoise, Phase};

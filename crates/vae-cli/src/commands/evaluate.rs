@@ -1,13 +1,15 @@
 //! `evaluate`: what a model is worth on held-out data.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
 use serde_json::json;
-use vae_train::{Evaluation, Judge, is_likelihood};
+use vae_data::Examples;
+use vae_train::{Checkpoint, Evaluation, Generator, Judge, Mean, is_likelihood};
 
-use crate::args::EvaluateArgs;
+use crate::args::{EvaluateArgs, ModelArgs};
 use crate::failure::request;
 use crate::open;
 use crate::printer::{Printer, count, table};
@@ -17,21 +19,17 @@ pub fn run(args: &EvaluateArgs, printer: &Printer) -> Result<()> {
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
     open::needs_encoder(&checkpoint)?;
     let samples = args.samples.unwrap_or(0);
+    let other = match &args.against {
+        Some(run) => Some(rival(args, run, &checkpoint, printer)?),
+        None => None,
+    };
     let (resolved, examples) = open::examples(&args.read, &checkpoint, printer)?;
     if samples > 0 {
-        if !generator.vae.config().posterior.has_density() {
-            return Err(request(
-                "--samples: this posterior has no density to weight importance samples with",
-            ));
-        }
-        if !is_likelihood(&generator.vae, &generator.transform, &examples) {
-            return Err(request(
-                "--samples: there is no likelihood to estimate: the model was trained with a \
-                 cross-entropy on grey pixels or a squared error without its constant. Train with \
-                 --set data.pixels=stochastic (or binary), or with a gaussian likelihood and \
-                 squared_error = false",
-            ));
-        }
+        has_nll("--samples", &generator, &examples)?;
+    }
+    if let Some((rival, theirs)) = &other {
+        open::fits(&examples, theirs, &resolved.name)?;
+        has_nll("--against", rival, &examples)?;
     }
     let judge = Judge {
         examples: Arc::new(examples),
@@ -39,14 +37,32 @@ pub fn run(args: &EvaluateArgs, printer: &Printer) -> Result<()> {
         device: generator.device,
         seed: args.seed,
     };
+    let images = judge.examples.len();
+    let rounds = if other.is_some() { 2 } else { 1 };
     let bar = if printer.has_bar() && samples > 0 {
-        ProgressBar::new(judge.examples.len() as u64)
+        ProgressBar::new((rounds * images) as u64)
     } else {
         ProgressBar::hidden()
     };
     let result = judge.evaluate(&generator.vae, samples, &|done| bar.set_position(done as u64));
+    let other = other.map(|(rival, _)| {
+        judge.evaluate(&rival.vae, samples, &|done| bar.set_position((images + done) as u64))
+    });
     bar.finish_and_clear();
-    let text = report(&result, &format!("{} {}", resolved.name, args.read.split), samples);
+
+    let mut text = report(&result, &format!("{} {}", resolved.name, args.read.split), samples);
+    let against = args.against.as_ref().zip(other).map(|(run, other)| {
+        let difference = Mean::of_differences(&result.nll_each, &other.nll_each);
+        (run.display().to_string(), other, difference)
+    });
+    if let Some((run, other, Some(difference))) = &against {
+        let error = difference.stderr.map(|e| format!(" +- {e:.3}")).unwrap_or_default();
+        text += &format!(
+            "\nnll less that of {run}, {:.3}: {:+.3}{error} (below 0: this model is better)",
+            other.nll.unwrap_or(f64::NAN),
+            difference.value
+        );
+    }
     printer.result(&text, || {
         let mut object = json!(result);
         object["data"] = json!(resolved.name);
@@ -54,8 +70,56 @@ pub fn run(args: &EvaluateArgs, printer: &Printer) -> Result<()> {
         if samples > 0 {
             object["samples"] = json!(samples);
         }
+        if let Some((run, other, difference)) = &against {
+            object["against"] = json!({
+                "run": run,
+                "nll": other.nll,
+                "nll_stderr": other.nll_stderr,
+                "difference": difference.map(|d| d.value),
+                "difference_stderr": difference.and_then(|d| d.stderr),
+            });
+        }
         object
     })
+}
+
+/// The model to compare with, which must see images as the first does.
+fn rival(
+    args: &EvaluateArgs,
+    run: &Path,
+    first: &Checkpoint,
+    printer: &Printer,
+) -> Result<(Generator, Checkpoint)> {
+    let checkpoint = args.model.checkpoint.filter(|_| !run.is_file());
+    let model = ModelArgs { run: Some(run.to_owned()), checkpoint, ..args.model.clone() };
+    let (generator, checkpoint) = open::generator(&model, args.seed, printer)?;
+    open::needs_encoder(&checkpoint)?;
+    if checkpoint.transform != first.transform {
+        return Err(request(format!(
+            "--against {}: it was trained on other values of the data (data.pixels, data.scale), so \
+             its likelihood is of something else: compare runs with the same",
+            run.display()
+        )));
+    }
+    Ok((generator, checkpoint))
+}
+
+/// Refuses a model whose likelihood of these examples cannot be estimated.
+fn has_nll(flag: &str, generator: &Generator, examples: &Examples) -> Result<()> {
+    if !generator.vae.config().posterior.has_density() {
+        return Err(request(format!(
+            "{flag}: this posterior has no density to weight importance samples with"
+        )));
+    }
+    if !is_likelihood(&generator.vae, &generator.transform, examples) {
+        return Err(request(format!(
+            "{flag}: there is no likelihood to estimate: the model was trained with a cross-entropy on \
+             grey pixels or a squared error without its constant. Train with --set \
+             data.pixels=stochastic (or binary), or with a gaussian likelihood and squared_error = \
+             false"
+        )));
+    }
+    Ok(())
 }
 
 fn report(result: &Evaluation, data: &str, samples: usize) -> String {
