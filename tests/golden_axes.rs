@@ -1,5 +1,6 @@
-//! Golden numbers of the further choices on every axis: priors, flows, likelihoods, critics, discrepancies,
-//! bounds and networks against PyTorch in double precision. `golden/axes.py` says how they are made.
+//! Golden numbers of the further choices on every axis: priors, flows, codes, likelihoods, critics,
+//! discrepancies, bounds and networks against PyTorch in double precision. `golden/axes.py` says how they
+//! are made.
 //!
 //! A case lists under `inputs` what goes in, with its shape and width, by the formula of `golden/common.rs`.
 
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Gradients, Tensor, activation};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, activation};
 use common::{
     BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,
     assert_close_by_path, assert_loss, by_path, cases, centred, choice, count, counts, data,
@@ -25,10 +26,12 @@ use vae_model::critic::CriticConfig;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::init::{Stored, build_stored};
 use vae_model::likelihood::{Decoding, LikelihoodConfig};
+use vae_model::network::{Activation, Features};
 use vae_model::objective::{AdversarialConfig, CriticLoss, Over, stratified};
-use vae_model::posterior::{Encoding, Flow, Gaussian, IafStep};
-use vae_model::prior::{Density, Mixture, RealNvpConfig, Standard};
-use vae_model::{Batch, Domain, Learnable, Noise, ObjectiveConfig, Player};
+use vae_model::parameters::parameters;
+use vae_model::posterior::{Encoding, Flow, Gaussian, IafStep, PosteriorConfig};
+use vae_model::prior::{CodePrior, Density, HierarchicalConfig, Mixture, RealNvpConfig, Standard};
+use vae_model::{Batch, Domain, Learnable, Loss, Noise, ObjectiveConfig, Player};
 
 // ------------------------------------------------------------ what goes into a case
 
@@ -63,6 +66,48 @@ fn weights(case: &Value, path: &str) -> BTreeMap<String, Stored> {
 
 fn gradient<const D: usize>(leaf: &Tensor<D>, grads: &Gradients) -> Vec<f64> {
     host(leaf.grad(grads).expect("a gradient of this input"))
+}
+
+/// The cases of a file that are about `part`.
+fn of_part(file: &str, part: &str, at_least: usize) -> Vec<Value> {
+    let all = cases(file, at_least).into_iter();
+    let found: Vec<Value> = all.filter(|case| text(case, "part") == part).collect();
+    assert!(found.len() >= at_least, "{} cases of {part} are too few", found.len());
+    found
+}
+
+/// What the formula draws beside weights and z given x: both levels of a prior, uniform numbers behind
+/// codes, and the order (of one step, where there are many) in which points take codes over.
+#[derive(Default)]
+struct Further {
+    step: Option<usize>,
+}
+
+impl Noise for Further {
+    fn normal(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
+        let known = ["posterior", "second level", "prior"];
+        assert!(known.contains(&purpose), "{purpose}: nothing normal is drawn here");
+        centred(purpose, shape.iter().product(), 3.6)
+    }
+
+    fn uniform(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
+        assert_eq!(purpose, "codes", "nothing else that is uniform is drawn here");
+        uniform(purpose, shape.iter().product())
+    }
+
+    fn permutation(&self, purpose: &str, n: usize) -> Vec<u32> {
+        assert_eq!(purpose, "codes that start again", "no other order is drawn here");
+        let name = self.step.map_or(purpose.to_owned(), |step| format!("{purpose}/{step}"));
+        let keys = uniform(&name, n);
+        let mut order: Vec<u32> = (0..n as u32).collect();
+        order.sort_by(|a, b| keys[*a as usize].total_cmp(&keys[*b as usize]));
+        order
+    }
+}
+
+/// Codes on the host.
+fn on_host(codes: Tensor<2, Int>) -> Vec<usize> {
+    codes.into_data().iter::<i64>().map(|code| code as usize).collect()
 }
 
 /// Gradients of some inputs by name.
@@ -154,6 +199,41 @@ fn a_realnvp_has_the_density_and_the_slopes_of_its_definition_and_can_be_undone(
     assert_close_by_path(name, &found, &case["gradients"], near);
 }
 
+#[test]
+fn a_second_level_has_the_weights_the_slopes_and_the_draws_of_its_definition() {
+    let (device, noise) = (device(), Further::default());
+    let autodiff = device.clone().autodiff();
+    for case in of_part(include_str!("golden/hierarchical.json"), "density", 3) {
+        let name = text(&case, "name");
+        let (k, latent) = (count(&case, "k"), count(&case, "latent"));
+        let config = HierarchicalConfig {
+            latent: count(&case, "inner"),
+            hidden: counts(&case["hidden"]),
+            activation: serde_json::from_value(case["activation"].clone()).unwrap(),
+        };
+        let prior =
+            build_stored(weights(&case, ""), &autodiff, |init| config.init(init, latent)).unwrap();
+        let density = Density::Hierarchical(prior.clone());
+        let z = leaf::<3>(&case, "z", &autodiff);
+
+        let log_prob = density.log_prob(z.clone(), &noise);
+        assert_eq!(log_prob.dims(), [k, BATCH]);
+        let golden = numbers(&case["log_prob"]);
+        assert_close(name, &host(log_prob.clone().inner()), &golden, SINGLE);
+        let grads = log_prob.sum().backward();
+        let mut found = named([("z", gradient(&z, &grads))]);
+        found.extend(by_path(&prior, GradientsParams::from_grads(grads, &prior)));
+        // Sums of numbers of opposite sign that narrow Gaussians make large.
+        let near = Tolerance { relative: 1e-4, floor: 1e-5 };
+        assert_close_by_path(name, &found, &case["gradients"], near);
+
+        let golden = numbers(&case["sample"]);
+        let sample = density.sample(&noise, golden.len() / latent, &device);
+        assert_eq!(sample.dims(), [golden.len() / latent, latent]);
+        assert_close(&format!("draws, {name}"), &host(sample.inner()), &golden, SINGLE);
+    }
+}
+
 // ------------------------------------------------------------ inverse autoregressive flow
 
 /// All normal numbers are 0: what is drawn is the mean.
@@ -222,6 +302,91 @@ fn an_autoregressive_flow_has_the_draws_determinants_and_slopes_of_its_definitio
         }
         assert_close_by_path(name, &found, &case["gradients"], SINGLE);
     }
+}
+
+// ------------------------------------------------------------ discrete codes
+
+#[test]
+fn draws_of_codes_what_they_add_and_all_slopes_are_those_of_the_definition() {
+    let autodiff = device().autodiff();
+    for case in of_part(include_str!("golden/vq.json"), "draw", 2) {
+        let name = text(&case, "name");
+        let (k, latent) = (count(&case, "k"), count(&case, "latent"));
+        let config: PosteriorConfig = choice(text(&case, "posterior"), "posterior");
+        let features = leaf::<2>(&case, "features", &autodiff);
+        let [_, width] = features.dims();
+        let given = Features { width, head_depth: 1, activation: Activation::default() };
+        let posterior = build_stored(weights(&case, "posterior."), &autodiff, |init| {
+            config.init(init, given, latent)
+        })
+        .unwrap();
+
+        let encoding = posterior.forward(features.clone());
+        let Encoding::Vq(q) = &encoding else { panic!("{name}: no codes") };
+        assert_eq!(on_host(q.codes()), counts(&case["codes"]), "{name}: codes");
+        let golden = numbers(&case["z"]);
+        let mean = host(encoding.mean().inner());
+        assert_close(&format!("mean, {name}"), &mean, &golden, SINGLE);
+        let draw = encoding.draw(&Further::default(), k);
+        assert_eq!(draw.z.dims(), [k, BATCH, latent]);
+        assert!(draw.log_q().is_none(), "{name}: codes have no density");
+        let z = host(draw.z.clone().inner());
+        assert_close(&format!("z, {name}"), &z, &golden.repeat(k), SINGLE);
+        let added = draw.regularizer.unwrap();
+        let loss = Loss { total: added.total, terms: added.terms, update: Some(added.update) };
+        assert_loss(name, &loss, &case);
+
+        let w = input::<2>(&case, "w", &autodiff);
+        let along = (draw.z * w.unsqueeze::<3>()).sum().div_scalar(k as f64);
+        let grads = (along + loss.total).backward();
+        let mut found = named([("features", gradient(&features, &grads))]);
+        found.extend(by_path(&posterior, GradientsParams::from_grads(grads, &posterior)));
+        assert_close_by_path(name, &found, &case["gradients"], SINGLE);
+    }
+}
+
+#[test]
+fn a_prior_over_codes_has_the_probabilities_the_slopes_and_the_draws_of_its_definition() {
+    let device = device();
+    let autodiff = device.clone().autodiff();
+    let case = &of_part(include_str!("golden/vq.json"), "prior", 1)[0];
+    let name = text(case, "name");
+    let [codes, positions, hidden, embedding] =
+        ["codes", "positions", "hidden", "embedding"].map(|key| count(case, key));
+    let prior = build_stored(weights(case, "prior."), &autodiff, |init| {
+        CodePrior::new(init, codes, positions)
+    })
+    .unwrap();
+    let rows: Vec<i64> = counts(&case["rows"]).into_iter().map(|code| code as i64).collect();
+    let n = rows.len() / positions;
+    let rows = Tensor::<2, Int>::from_data(TensorData::new(rows, [n, positions]), &device);
+
+    let log_probs = prior.log_probs(rows.clone());
+    assert_eq!(log_probs.dims(), [n, positions, codes]);
+    let golden = numbers(&case["log_probs"]);
+    assert_close("each code", &host(log_probs.inner()), &golden, SINGLE);
+    let log_prob = prior.log_prob(rows);
+    assert_eq!(log_prob.dims(), [n]);
+    let golden = numbers(&case["log_prob"]);
+    assert_close(name, &host(log_prob.clone().inner()), &golden, SINGLE);
+
+    let grads = GradientsParams::from_grads(log_prob.sum().backward(), &prior);
+    let mut found = by_path(&prior, grads);
+    let inward = found.remove("inward").unwrap();
+    assert_close_by_path(name, &found, &case["gradients"], SINGLE);
+    // Of these, which are many, some, and the squares of all.
+    let some: Vec<f64> = inward.iter().copied().step_by(count(case, "every")).collect();
+    assert_close("inward", &some, &numbers(&case["inward"]), SINGLE);
+    let squares: f64 = inward.iter().map(|slope| slope * slope).sum();
+    assert_close("squares", &[squares], &[number(case, "inward_squares")], SINGLE);
+    let columns = positions * hidden;
+    for (at, slope) in inward.iter().enumerate() {
+        let (read, reader) = (at / columns / embedding, at % columns / hidden);
+        assert!(read < reader || *slope == 0.0, "position {reader} reads {read}");
+    }
+
+    let drawn = prior.sample(&Further::default(), n, &device);
+    assert_eq!(on_host(drawn), counts(&case["drawn"]), "{name}: draws");
 }
 
 // ------------------------------------------------------------ likelihoods
@@ -455,26 +620,87 @@ fn one_hot(classes: usize, device: &Device) -> Tensor<2> {
     tensor((0..BATCH * classes).map(at).collect(), [BATCH, classes], device)
 }
 
+/// The model of a case with the formula's weights.
+fn whole(case: &Value, device: &Device) -> Learnable {
+    let domain = Domain { input: counts(&case["input"]), classes: count(case, "classes") };
+    let config = vae_config(text(case, "model"));
+    config.validate_domain(&domain).unwrap();
+    let autodiff = device.clone().autodiff();
+    Learnable::from(config.init(&domain, &Formula::default(), &autodiff).train())
+}
+
+/// The objective of a case, which must suit its model.
+fn objective_of(case: &Value, learnable: &Learnable) -> ObjectiveConfig {
+    let objective: ObjectiveConfig = choice(text(case, "objective"), "objective");
+    objective.validate("objective", learnable.vae.config()).unwrap();
+    objective
+}
+
+/// The examples of a case that the formula calls `name`.
+fn examples(case: &Value, name: &str, domain: &Domain, device: &Device) -> Batch {
+    let x = data(text(case, "x"), name, domain.numbers(), device);
+    let condition = (domain.classes > 0).then(|| one_hot(domain.classes, device));
+    Batch { condition, ..Batch::new(x) }
+}
+
+/// Compares the loss on x, its terms and its gradient in every parameter.
+fn assert_whole(case: &Value, learnable: &Learnable, noise: &dyn Noise, device: &Device) {
+    let (name, vae) = (text(case, "name"), &learnable.vae);
+    let objective = objective_of(case, learnable);
+    let batch = examples(case, "x", vae.domain(), device);
+    let loss = objective.loss(Player::Model, learnable, &batch, noise, number(case, "epoch"));
+    assert_loss(name, &loss, case);
+    let grads = GradientsParams::from_grads(loss.total.backward(), vae);
+    assert_close_by_path(name, &by_path(vae, grads), &case["gradients"], WHOLE);
+}
+
 #[test]
 fn whole_models_have_the_loss_the_terms_and_all_gradients_of_the_definition() {
     let device = device();
     for case in cases(include_str!("golden/networks.json"), 9) {
+        assert_whole(&case, &whole(&case, &device), &Formula::default(), &device);
+    }
+}
+
+#[test]
+fn models_of_two_levels_have_the_bounds_and_all_gradients_of_the_definition() {
+    let device = device();
+    for case in of_part(include_str!("golden/hierarchical.json"), "whole", 3) {
+        assert_whole(&case, &whole(&case, &device), &Further::default(), &device);
+    }
+}
+
+#[test]
+fn codebooks_move_and_models_of_codes_have_the_loss_and_all_gradients_as_defined() {
+    let device = device();
+    for case in of_part(include_str!("golden/vq.json"), "whole", 4) {
         let name = text(&case, "name");
-        let domain = Domain { input: counts(&case["input"]), classes: count(&case, "classes") };
-        let config = vae_config(text(&case, "model"));
-        config.validate_domain(&domain).unwrap();
-        let vae = config.init(&domain, &Formula::default(), &device.clone().autodiff()).train();
-        let learnable = Learnable::from(vae);
-        let objective: ObjectiveConfig = choice(text(&case, "objective"), "objective");
-        objective.validate("objective", &config).unwrap();
-        let x = data(text(&case, "x"), "x", domain.numbers(), &device);
-        let condition = (domain.classes > 0).then(|| one_hot(domain.classes, &device));
-        let batch = Batch { condition, ..Batch::new(x) };
-        let epoch = number(&case, "epoch");
-        let loss = objective.loss(Player::Model, &learnable, &batch, &Formula::default(), epoch);
-        assert_loss(name, &loss, &case);
+        let mut learnable = whole(&case, &device);
+        let objective = objective_of(&case, &learnable);
+        let domain = learnable.vae.domain().clone();
+        for (step, golden) in case["steps"].as_array().unwrap().iter().enumerate() {
+            let batch = examples(&case, &format!("x/{step}"), &domain, &device);
+            let noise = Further { step: Some(step) };
+            let loss = objective.loss(Player::Model, &learnable, &batch, &noise, 0.0);
+            learnable.vae = learnable.vae.absorb(loss.update.unwrap());
+            let after = parameters(&learnable.vae.valid());
+            for (path, golden) in golden.as_object().unwrap() {
+                let got: Vec<f64> = after[path].values.iter().map(|v| f64::from(*v)).collect();
+                let what = format!("{path} after step {step}, {name}");
+                assert_close(&what, &got, &numbers(golden), SINGLE);
+            }
+        }
+
         let vae = &learnable.vae;
-        let grads = GradientsParams::from_grads(loss.total.backward(), vae);
-        assert_close_by_path(name, &by_path(vae, grads), &case["gradients"], WHOLE);
+        let batch = examples(&case, "x", &domain, &device);
+        let codes = vae.codes(batch.x.clone(), batch.condition.as_ref()).unwrap();
+        assert_eq!(on_host(codes.clone()), counts(&case["codes"]), "{name}: codes");
+        let golden = numbers(&case["vectors"]);
+        let vectors = vae.vectors(codes).unwrap();
+        assert_close(&format!("vectors, {name}"), &host(vectors.inner()), &golden, SINGLE);
+        let mean = vae.encode_batch(&batch).mean();
+        assert_close(&format!("mean, {name}"), &host(mean.inner()), &golden, SINGLE);
+        // After the steps: what has moved must still be learned.
+        assert_whole(&case, &learnable, &Further::default(), &device);
     }
 }

@@ -2,7 +2,8 @@
 """Makes the golden numbers of the further choices on every axis, as make.py makes the first ones.
 
     python axes.py            writes prior.json, iaf.json, more_likelihoods.json, critic.json, mmd.json,
-                              tc.json, iwae.json and networks.json into this folder
+                              tc.json, iwae.json, networks.json, hierarchical.json and vq.json into
+                              this folder
 
 The conventions are make.py's. Every number is computed twice: by PyTorch (torch.distributions, autograd)
 and by the closed formulas in NumPy, loops or quadrature; gradients of the first must agree with central
@@ -196,6 +197,87 @@ def realnvp_case():
     }
 
 
+# ---------------------------------------------------------------- a second stochastic level
+
+
+def torch_second_level(p, z, eps, activation):
+    """log p(z|u) + log p(u) - log q(u|z) at u = mean + sigma eps of q(u|z)."""
+
+    def conditional(net, given):
+        h = torch_mlp(p, f"{net}.trunk", given, activation)
+        mean, log_var = (torch_linear(p, f"{net}.{head}.output", h) for head in ["mean", "log_var"])
+        return td.Independent(td.Normal(mean, torch.exp(log_var / 2)), 1)
+
+    q = conditional("inference", z)
+    u = q.base_dist.mean + q.base_dist.stddev * eps
+    log_p = conditional("generation", u).log_prob(z) + td.Normal(0.0, 1.0).log_prob(u).sum(-1)
+    return log_p - q.log_prob(u)
+
+
+def numpy_conditional(p, net, given, activation):
+    """Mean and log-variance."""
+    i = 0
+    while f"{net}.trunk.layers.{i}.weight" in p:
+        layer = f"{net}.trunk.layers.{i}"
+        given = NUMPY_ACTIVATION[activation](given @ p[f"{layer}.weight"] + p[f"{layer}.bias"])
+        i += 1
+    heads = [f"{net}.{head}.output" for head in ["mean", "log_var"]]
+    return [given @ p[f"{head}.weight"] + p[f"{head}.bias"] for head in heads]
+
+
+def numpy_second_level(p, z, eps, activation):
+    """The same with the squares and the logarithms of the deviations written out."""
+    mean, log_var = numpy_conditional(p, "inference", z, activation)
+    u = mean + np.exp(log_var / 2) * eps
+    log_w = 0.5 * (eps**2 + log_var - u**2).sum(-1)
+    mean, log_var = numpy_conditional(p, "generation", u, activation)
+    squares = (z - mean) ** 2 / np.exp(log_var)
+    return log_w - 0.5 * (squares + log_var + np.log(2 * np.pi)).sum(-1)
+
+
+def second_level_inputs(inputs, latent, inner, hidden):
+    for net, first, widths, last in [
+        ("inference", latent, hidden, inner), ("generation", inner, hidden[::-1], latent)
+    ]:
+        for i, (n, m) in enumerate(pairwise([first, *widths])):
+            inputs.add_linear(f"{net}.trunk.layers.{i}", n, m)
+        for head, width in [("mean", 2.0), ("log_var", 1.0)]:
+            inputs.add_linear(f"{net}.{head}.output", [first, *widths][-1], last, width)
+
+
+def second_level_cases():
+    # That the weights are a density's on average: their integral over z and the normal numbers is one.
+    inputs = Inputs()
+    second_level_inputs(inputs, 1, 1, [3])
+    one = lambda e, t: np.exp(
+        numpy_second_level(inputs.arrays, np.array([t]), np.array([e]), "tanh") - e**2 / 2
+    ) / np.sqrt(2 * np.pi)
+    agree("second level's mass", scipy.integrate.dblquad(one, -12, 12, -9, 9)[0], 1.0, 1e-6)
+
+    k, n, latent, inner = 2, 4, 3, 4
+    for hidden, activation in [([5, 4], "tanh"), ([], "tanh"), ([6], "silu")]:
+        name = f"second level, hidden {hidden}, {activation}"
+        inputs = Inputs()
+        inputs.add("z", [k, BATCH, latent], 4.0)
+        second_level_inputs(inputs, latent, inner, hidden)
+        a, t = inputs.arrays, as_torch(inputs.arrays, requires_grad=True)
+        eps = normal("second level", k * BATCH * inner).reshape(k, BATCH, inner)
+        log_prob = torch_second_level(t, t["z"], torch.tensor(eps), activation)
+        second = lambda: numpy_second_level(a, a["z"], eps, activation)
+        agree(name, log_prob, second())
+        grads = gradients(name, log_prob.sum(), t, lambda: second().sum(), a, 1e-7)
+        # From the second level down: u first, then z.
+        mean, log_var = numpy_conditional(
+            a, "generation", normal("second level", n * inner).reshape(n, inner), activation
+        )
+        sample = mean + np.exp(log_var / 2) * normal("prior", n * latent).reshape(n, latent)
+        yield {
+            "part": "density", "name": name, "k": k, "latent": latent, "inner": inner, "hidden": hidden,
+            "activation": activation, "inputs": inputs.said, "log_prob": listed(log_prob),
+            "gradients": by_path(grads), "sample": listed(sample),
+        }
+
+
 # ---------------------------------------------------------------- inverse autoregressive flow
 
 
@@ -279,6 +361,214 @@ def iaf_cases():
             "name": name, **sizes, "steps": steps, "inputs": inputs.said,
             "z": listed(z), "log_det": listed(log_det), "gradients": by_path(grads),
         }
+
+
+# ---------------------------------------------------------------- discrete codes
+
+
+def torch_vq(settings, points, codebook):
+    """Codes, z with the points' gradient, what is added to the loss, and its terms: equation 3 of van den
+    Oord et al. 2017."""
+    held, n = points.detach(), len(points)
+    flat = held.reshape(-1, settings["width"])
+    distances = torch.cdist(flat, codebook.detach(), compute_mode="donot_use_mm_for_euclid_dist")
+    codes = distances.argmin(1)
+    vectors = functional.embedding(codes, codebook).reshape(points.shape)
+    commitment = functional.mse_loss(points, vectors.detach(), reduction="sum") / n
+    added = settings["commitment"] * commitment
+    if settings["codebook"] == "gradient":
+        added = added + functional.mse_loss(vectors, held, reduction="sum") / n
+    share = torch.bincount(codes, minlength=len(codebook)) / len(codes)
+    perplexity = torch.exp(td.Categorical(probs=share).entropy())
+    z = points + (vectors - points).detach()
+    return codes, z, added, {"commitment": commitment, "perplexity": perplexity}
+
+
+def numpy_codes(points, codebook):
+    """Point after point; no rounding may decide which code is nearest."""
+    codes = []
+    for point in points.reshape(-1, codebook.shape[1]):
+        squares = ((codebook - point) ** 2).sum(1)
+        nearest, next_one = np.sort(squares)[:2]
+        assert next_one - nearest > 1e-3, (nearest, next_one)
+        codes.append(int(squares.argmin()))
+    return np.array(codes)
+
+
+def numpy_vq(settings, points, codebook):
+    """Functions of points and codebook as they will be: the codes and all that stands still for a gradient
+    are as they are now."""
+    codes, held, n = numpy_codes(points, codebook), points.copy(), len(points)
+    look_up = lambda codebook: np.concatenate([codebook[code] for code in codes]).reshape(held.shape)
+    vectors = look_up(codebook)
+
+    def added(points, codebook):
+        total = settings["commitment"] * ((points - vectors) ** 2).sum() / n
+        if settings["codebook"] == "gradient":
+            total += ((held - look_up(codebook)) ** 2).sum() / n
+        return total
+
+    return codes, lambda points: points + vectors - held, added
+
+
+def numpy_perplexity(codes):
+    share = np.unique(codes, return_counts=True)[1] / len(codes)
+    return np.prod(share**-share)
+
+
+def vq_text(settings):
+    """As the program's configuration has them."""
+    said = [f'{key} = "{v}"' if isinstance(v, str) else f"{key} = {v}" for key, v in settings.items()]
+    return "\n".join(['kind = "vq"', *said]) + "\n"
+
+
+def vq_draw_cases():
+    """Points from a head on features that no network made."""
+    k, features, latent = 2, 4, 6
+    for settings in [
+        {"codes": 7, "width": 2, "commitment": 0.4, "codebook": "gradient"},
+        {"codes": 5, "width": 3, "commitment": 0.25, "codebook": "moving-average"},
+    ]:
+        name = f"draws, {settings['codebook']}"
+        inputs = Inputs()
+        inputs.add("features", [BATCH, features], 3.0)
+        w = inputs.add("w", [BATCH, latent], 2.0)
+        inputs.add_linear("posterior.points.output", features, latent)
+        inputs.add("posterior.codebook", [settings["codes"], settings["width"]], 4.0)
+        inputs.add("posterior.uses", [settings["codes"]])
+        a = {path.removeprefix("posterior."): v for path, v in inputs.arrays.items() if path != "w"}
+        t = as_torch(a, requires_grad=True)
+        points = torch_linear(t, "points.output", t["features"])
+        codes, z, added, terms = torch_vq(settings, points, t["codebook"])
+
+        numpy_points = lambda: a["features"] @ a["points.output.weight"] + a["points.output.bias"]
+        codes_again, z_later, added_later = numpy_vq(settings, numpy_points(), a["codebook"])
+        agree(f"{name}: codes", codes, codes_again)
+        agree(f"{name}: z", z, a["codebook"][codes_again].reshape(BATCH, latent))
+        agree(f"{name}: perplexity", terms["perplexity"], numpy_perplexity(codes_again))
+        assert 2.0 < float(terms["perplexity"]) < settings["codes"], name
+        agree(f"{name}: added", added, added_later(numpy_points(), a["codebook"]))
+
+        def second():
+            points = numpy_points()
+            return (z_later(points) * w).sum() + added_later(points, a["codebook"])
+
+        grads = gradients(name, (z * torch.tensor(w)).sum() + added, t, second, a)
+        yield {
+            "part": "draw", "name": name, "k": k, "latent": latent,
+            "posterior": f"[posterior]\n{vq_text(settings)}", "inputs": inputs.said,
+            "codes": codes.tolist(), "z": listed(z), "loss": listed(added)[0],
+            "terms": [[term, listed(value)[0]] for term, value in terms.items()],
+            "gradients": by_path(grads),
+        }
+
+
+def torch_absorb(settings, uses, codebook, points, codes, order):
+    """Uses and codebook after a step."""
+    decay, n = settings["decay"], settings["codes"]
+    flat = points.reshape(-1, settings["width"])
+    sums = torch.zeros_like(codebook).index_add(0, codes, flat)
+    before, uses = uses, torch.lerp(torch.bincount(codes, minlength=n).to(uses.dtype), uses, decay)
+    if settings["codebook"] == "moving-average":
+        codebook = torch.lerp(sums, before[:, None] * codebook, decay) / uses[:, None]
+    candidates = flat[torch.tensor(order)[torch.arange(n) % len(flat)]]
+    dead = uses < settings["restart"] * uses.mean()
+    return torch.where(dead, uses.mean(), uses), torch.where(dead[:, None], candidates, codebook)
+
+
+class NumpyAverages:
+    """N, m and e = m / N as in appendix A.1 of van den Oord et al. 2017, code after code."""
+
+    def __init__(self, settings, uses, codebook):
+        self.settings, self.n, self.e = settings, uses.copy(), codebook.copy()
+        self.m = uses[:, None] * codebook
+        self.restarts = 0
+
+    def step(self, points, codes, order):
+        keep = self.settings["decay"]
+        points = points.reshape(-1, self.settings["width"])
+        for i in range(len(self.n)):
+            mine = [point for point, code in zip(points, codes) if code == i]
+            self.n[i] = keep * self.n[i] + (1 - keep) * len(mine)
+            self.m[i] = keep * self.m[i] + (1 - keep) * np.sum(mine, axis=0)
+            if self.settings["codebook"] == "moving-average":
+                self.e[i] = self.m[i] / self.n[i]
+        even = self.n.mean()
+        least = self.settings["restart"] * even
+        # No rounding may decide here either.
+        assert least == 0 or np.abs(self.n - least).min() > 1e-3
+        for i in np.flatnonzero(self.n < least):
+            self.n[i], self.e[i] = even, points[order[i % len(points)]]
+            self.m[i] = self.n[i] * self.e[i]
+            self.restarts += 1
+
+
+# ---------------------------------------------------------------- an autoregressive prior over codes
+
+EMBEDDING = 16
+
+
+def torch_code_prior(p, codes, positions):
+    """log p of every code at every position."""
+    n, hidden = len(codes), len(p["outward"])
+    # Ones where a later position reads an earlier one.
+    mask = torch.kron(torch.ones(positions, positions).triu(1), torch.ones(EMBEDDING, hidden))
+    embedded = functional.embedding(codes, p["embedding"]).flatten(1)
+    seen = torch.relu(embedded @ (p["inward"] * mask) + p["inward_bias"])
+    logits = seen.reshape(n, positions, hidden) @ p["outward"] + p["outward_bias"]
+    return torch.log_softmax(logits, -1)
+
+
+def numpy_code_prior(p, codes, positions):
+    """Position after position, by the codes that it may look at."""
+    hidden, found = len(p["outward"]), []
+    for i in range(positions):
+        before = p["embedding"][codes[:, :i]].reshape(len(codes), i * EMBEDDING)
+        mine = slice(i * hidden, (i + 1) * hidden)
+        seen = before @ p["inward"][: i * EMBEDDING, mine] + p["inward_bias"][mine]
+        # Of so many units some come closer to the kink than elsewhere, but none within rounding.
+        assert np.abs(seen).min() > 2e-5, np.abs(seen).min()
+        logits = np.maximum(seen, 0.0) @ p["outward"] + p["outward_bias"][i]
+        found.append(logits - scipy.special.logsumexp(logits, axis=1, keepdims=True))
+    return np.stack(found, 1)
+
+
+def code_prior_case():
+    n, codes, positions, hidden, every = 4, 5, 3, 256, 37
+    inputs = Inputs()
+    inputs.add("prior.embedding", [codes, EMBEDDING], 2.0)
+    inputs.add("prior.inward", [positions * EMBEDDING, positions * hidden], 0.8)
+    inputs.add("prior.inward_bias", [positions * hidden], 1.0)
+    inputs.add("prior.outward", [hidden, codes], 0.6)
+    inputs.add("prior.outward_bias", [positions, codes], 2.0)
+    a = {path.removeprefix("prior."): v for path, v in inputs.arrays.items()}
+    t = as_torch(a, requires_grad=True)
+    rows = np.int64(codes * np.float64(uniform("rows", n * positions))).reshape(n, positions)
+    assert set(rows.ravel()) == set(range(codes))
+    pick = lambda log_probs, rows: np.take_along_axis(log_probs, rows[:, :, None], 2).sum((1, 2))
+    log_probs = torch_code_prior(t, torch.tensor(rows), positions)
+    log_prob = log_probs.gather(2, torch.tensor(rows)[:, :, None]).sum((1, 2))
+    second = lambda: numpy_code_prior(a, rows, positions)
+    agree("code prior: log_probs", log_probs, second())
+    agree("code prior: log_prob", log_prob, pick(second(), rows))
+    every_row = np.stack(np.meshgrid(*[np.arange(codes)] * positions), -1).reshape(-1, positions)
+    mass = np.exp(pick(numpy_code_prior(a, every_row, positions), every_row)).sum()
+    agree("code prior's mass", mass, 1.0)
+    grads = gradients("code prior", log_prob.sum(), t, lambda: pick(second(), rows).sum(), a, 1e-7)
+    # Each by the share of the uniform numbers that its probabilities cover.
+    u, drawn = np.float64(uniform("codes", n * positions)).reshape(n, positions), np.zeros_like(rows)
+    for i in range(positions):
+        ends = np.exp(numpy_code_prior(a, drawn, positions)[:, i]).cumsum(1)
+        assert np.abs(ends - u[:, [i]]).min() > 1e-3
+        drawn[:, i] = (ends < u[:, [i]]).sum(1)
+    inward = grads.pop("inward")
+    yield {
+        "part": "prior", "name": "prior over codes", "codes": codes, "positions": positions,
+        "hidden": hidden, "embedding": EMBEDDING, "inputs": inputs.said, "rows": rows.ravel().tolist(),
+        "log_probs": listed(log_probs), "log_prob": listed(log_prob),
+        "gradients": by_path(grads), "every": every, "inward": listed(inward.ravel()[::every]),
+        "inward_squares": listed((inward**2).sum())[0], "drawn": drawn.ravel().tolist(),
+    }
 
 
 # ---------------------------------------------------------------- likelihoods
@@ -836,6 +1126,49 @@ WHOLE = [
      "samples = 2\nbeta = 1.5", 0.0),
 ]
 
+SECOND_LEVEL = '[model.prior]\nkind = "hierarchical"\nlatent = 2\n'
+WHOLE_OF_TWO_LEVELS = [
+    ("bound, two levels", [1, 3, 4], 0, "binary",
+     f"[model.encoder]\n{MLP}\n{SECOND_LEVEL}hidden = [6, 4]\n", "samples = 2\nbeta = 1.5", 0.0),
+    ("importance weights, two levels", [1, 3, 4], 0, "signed",
+     f'[model.encoder]\n{MLP}\n{SECOND_LEVEL}hidden = [4]\nactivation = "silu"\n'
+     '[model.likelihood]\nkind = "gaussian"\nsigma = 0.7\n', 'kind = "iwae"\nsamples = 4', 0.0),
+    ("groups of importance weights, two levels below a flow, conditional", [1, 3, 4], CLASSES, "binary",
+     f'condition = "label"\n[model.encoder]\n{MLP}\n[model.posterior]\nkind = "gaussian"\n'
+     f'flow_steps = 1\nflow_hidden = 7\n{SECOND_LEVEL}hidden = []\n',
+     'kind = "iwae"\nsamples = 3\ngroups = 2\nelbo_weight = 0.3', 0.0),
+]
+
+LATENT_OF_CODES = 6
+WIDER = "hidden = [9]\nactivation = \"elu\""
+WHOLE_OF_CODES = [
+    # name, shape of x, classes, kind of x, model (without `latent` and the posterior), posterior,
+    # objective, steps before
+    ("codes that learn by their gradient", [1, 3, 4], 0, "binary",
+     f"[model.encoder]\n{WIDER}\nhead_depth = 2\n",
+     {"codes": 14, "width": 2, "commitment": 0.4, "codebook": "gradient", "decay": 0.9, "restart": 0.0},
+     "beta = 0.0", 0),
+    ("codes that are moving averages, conditional", [1, 3, 4], CLASSES, "signed",
+     'condition = "label"\n[model.encoder]\nhidden = [7]\nactivation = "tanh"\n'
+     '[model.likelihood]\nkind = "gaussian"\nsigma = 0.7\n',
+     {"codes": 7, "width": 3, "commitment": 0.25, "codebook": "moving-average", "decay": 0.7,
+      "restart": 0.0},
+     "beta = 0.0", 3),
+    ("moving averages that start again", [1, 3, 4], 0, "binary", f"[model.encoder]\n{WIDER}\n",
+     {"codes": 7, "width": 2, "commitment": 1.5, "codebook": "moving-average", "decay": 0.6,
+      "restart": 0.3},
+     "beta = 0.0\ndecoder_penalty = 0.01", 4),
+    ("codes that learn by their gradient and start again, more than points", [1, 3, 4], 0, "binary",
+     f"[model.encoder]\n{WIDER}\n",
+     {"codes": 12, "width": 3, "commitment": 0.25, "codebook": "gradient", "decay": 0.2, "restart": 0.2},
+     "beta = 0.0", 2),
+    # What their averages hold of old points is soon next to nothing.
+    ("moving averages of which some have no points", [1, 3, 4], 0, "binary", f"[model.encoder]\n{WIDER}\n",
+     {"codes": 6, "width": 2, "commitment": 0.25, "codebook": "moving-average", "decay": 0.001,
+      "restart": 0.0},
+     "beta = 0.0", 6),
+]
+
 
 def one_hot(classes):
     return np.eye(classes)[np.arange(BATCH) % classes] if classes else np.zeros((BATCH, 0))
@@ -898,7 +1231,10 @@ def whole_parameters(model, shape, classes):
 
     posterior = model.get("posterior", {})
     flow = posterior.get("flow_steps", 0)
-    heads = ["mean"] if posterior.get("kind") == "point" else ["mean", "log_var"]
+    heads = {"point": ["mean"], "vq": ["points"]}.get(posterior.get("kind"), ["mean", "log_var"])
+    if posterior.get("kind") == "vq":
+        drawn("posterior.codebook", [posterior["codes"], posterior["width"]], 1.0)
+        constant("posterior.uses", [posterior["codes"]], 1.0)
     for head in heads + ["context"] * (flow > 0):
         chain(f"posterior.{head}.trunk.layers", [features] * depth)
         p.update(linear(f"posterior.{head}.output", features, latent))
@@ -921,9 +1257,22 @@ def whole_parameters(model, shape, classes):
         constant("prior.learned.logits", [prior["k"]], 0.0)
         drawn("prior.learned.mean", [prior["k"], latent], prior["radius"] * np.sqrt(3.0))
         constant("prior.learned.log_var", [prior["k"], latent], 2 * np.log(prior["sigma"]))
+    if prior.get("kind") == "hierarchical":
+        inner, widths = prior["latent"], prior["hidden"]
+        for net, first, widths, last in [
+            ("inference", latent, widths, inner), ("generation", inner, widths[::-1], latent)
+        ]:
+            chain(f"prior.{net}.trunk.layers", [first, *widths])
+            for head in ["mean", "log_var"]:
+                p.update(linear(f"prior.{net}.{head}.output", [first, *widths][-1], last))
     if likelihood.get("spread") == "global":
         constant("likelihood.log_spread", [1], np.log(likelihood["sigma"]))
     return p
+
+
+def of_prior(p):
+    """Its weights by the rest of their path."""
+    return {path.removeprefix("prior."): v for path, v in p.items() if path.startswith("prior.")}
 
 
 class TorchWhole:
@@ -975,7 +1324,7 @@ class TorchWhole:
 
     def heads(self, p, x, y):
         h = self.features(p, x, y)
-        names = ["mean", "log_var", "context"]
+        names = ["mean", "log_var", "context", "points"]
         return [self.head(p, f"posterior.{n}", h) for n in names if f"posterior.{n}.output.weight" in p]
 
     def decode(self, p, z, y):
@@ -1010,18 +1359,35 @@ class TorchWhole:
                 y = torch.softmax(p["prior.classes"], 1)
                 mean, log_var = self.heads(p, p["prior.inputs"].clamp(0, 1), y)
                 of = [mean, log_var, torch.zeros(len(mean))]
+            case "hierarchical":
+                prior = self.model["prior"]
+                shape = *z.shape[:-1], prior["latent"]
+                eps = torch.tensor(normal("second level", int(np.prod(shape))).reshape(shape))
+                return torch_second_level(of_prior(p), z, eps, prior.get("activation", "tanh"))
             case "standard":
                 return td.Normal(0.0, 1.0).log_prob(z).sum(-1)
         return torch_mixture(z, *of)
 
+    def squares_of_decoder(self, p):
+        return sum((leaf**2).sum() for path, leaf in p.items() if path.startswith("decoder."))
+
     def loss(self, objective, p, x, y, eps, epoch):
         """Total, and the terms by name."""
-        heads, k = self.heads(p, x, y), len(eps)
+        heads = self.heads(p, x, y)
+        if "posterior.codebook" in p:
+            codes, z, added, terms = torch_vq(self.model["posterior"], *heads, p["posterior.codebook"])
+            self.codes = codes
+            reconstruction = -self.log_prob(p, self.decode(p, z, y), x).mean()
+            total, terms = reconstruction + added, {"reconstruction": reconstruction} | terms
+            if "decoder_penalty" in objective:
+                terms["decoder_penalty"] = self.squares_of_decoder(p)
+                total = total + objective["decoder_penalty"] * terms["decoder_penalty"]
+            return total, terms
         if len(heads) == 1:
             (z,) = heads
             reconstruction = -self.log_prob(p, self.decode(p, z, y), x).mean()
             latent = 0.5 * (z**2).sum(1).mean()
-            decoder = sum((leaf**2).sum() for path, leaf in p.items() if path.startswith("decoder."))
+            decoder = self.squares_of_decoder(p)
             total = reconstruction + objective["latent_penalty"] * latent
             terms = {"reconstruction": reconstruction, "latent_penalty": latent, "decoder_penalty": decoder}
             return total + objective["decoder_penalty"] * decoder, terms
@@ -1037,7 +1403,13 @@ class TorchWhole:
                     start = start - log_det
                 draws.append((z, start))
             z, log_q = (torch.stack(parts) for parts in zip(*draws))
-        reconstruction = -torch.stack([self.log_prob(p, self.decode(p, one, y), x) for one in z]).mean()
+        log_x = torch.stack([self.log_prob(p, self.decode(p, one, y), x) for one in z])
+        if objective.get("kind") == "iwae":
+            log_w, share = log_x + self.log_prior(p, z) - log_q, objective.get("elbo_weight", 0.0)
+            neg_elbo = -log_w.mean()
+            total = share * neg_elbo + (1 - share) * torch_iwae(log_w, objective.get("groups", 1))
+            return total, {"neg_elbo": neg_elbo}
+        reconstruction = -log_x.mean()
         if len(heads) == 2 and "prior" not in self.model:
             kl = td.kl_divergence(q, td.Normal(0.0, 1.0)).sum(1).mean()
         else:
@@ -1055,6 +1427,7 @@ class NumpyWhole:
     def __init__(self, model, shape):
         self.model, self.shape, self.encoder = model, shape, model["encoder"]
         self.act = NUMPY_ACTIVATION[self.encoder.get("activation", "relu")]
+        self.vq = None
 
     def trunk(self, p, path, x):
         affine = lambda layer, x: x @ p[f"{path}.{layer}.weight"] + p[f"{path}.{layer}.bias"]
@@ -1108,7 +1481,7 @@ class NumpyWhole:
             for i in range(len(self.encoder["channels"])):
                 h = self.stage(p, f"encoder.stages.{i}", h, 2)
             h = self.trunk(p, "encoder.trunk", h.reshape(len(h), -1))
-        paths = [f"posterior.{name}" for name in ["mean", "log_var", "context"]]
+        paths = [f"posterior.{name}" for name in ["mean", "log_var", "context", "points"]]
         return [self.head(p, path, h) for path in paths if f"{path}.output.weight" in p]
 
     def decode(self, p, z, y):
@@ -1133,8 +1506,13 @@ class NumpyWhole:
                 log_scale = output[..., n:]
         return scipy.stats.norm.logpdf(x, output[..., :n], np.exp(log_scale)).sum(-1)
 
-    def log_prior(self, p, z):
+    def log_prior(self, p, z, draw):
+        """Of one of the draws."""
         match self.model.get("prior", {}).get("kind", "standard"):
+            case "hierarchical":
+                prior, of_draw = self.model["prior"], BATCH * self.model["prior"]["latent"]
+                eps = normal("second level", (draw + 1) * of_draw)[-of_draw:].reshape(BATCH, -1)
+                return numpy_second_level(of_prior(p), z, eps, prior.get("activation", "tanh"))
             case "mixture":
                 of = [p[f"prior.learned.{name}"] for name in ["mean", "log_var", "logits"]]
             case "vamp":
@@ -1148,6 +1526,14 @@ class NumpyWhole:
 
     def loss(self, objective, p, x, y, eps, epoch):
         heads = self.heads(p, x, y)
+        if "posterior.codebook" in p:
+            # The codes, and what stands still, are those of the first call.
+            codebook = p["posterior.codebook"]
+            self.vq = self.vq or numpy_vq(self.model["posterior"], *heads, codebook)
+            _, z, added = self.vq
+            total = -self.log_prob(p, self.decode(p, z(*heads), y), x).mean() + added(*heads, codebook)
+            squares = [(leaf**2).sum() for path, leaf in p.items() if path.startswith("decoder.")]
+            return total + objective.get("decoder_penalty", 0.0) * np.sum(squares)
         if len(heads) == 1:
             total = -self.log_prob(p, self.decode(p, heads[0], y), x).mean()
             total += objective["latent_penalty"] * (heads[0] ** 2).sum() / (2 * len(x))
@@ -1155,15 +1541,20 @@ class NumpyWhole:
             return total + objective["decoder_penalty"] * np.sum(squares)
         mean, log_var = heads[:2]
         flow = {n.removeprefix("posterior.flow."): v for n, v in p.items() if ".flow." in n}
-        reconstruction = kl = 0.0
-        for e in eps:
+        log_x, log_ratio = [], []
+        for draw, e in enumerate(eps):
             z = mean + np.exp(log_var / 2) * e
             log_q = scipy.stats.norm.logpdf(e).sum(1) - log_var.sum(1) / 2
             for i in range(len(flow) // len(IAF_SHAPES)):
                 z, log_det = numpy_iaf(flow, i, z[:, ::-1].copy() if i else z, heads[2])
                 log_q = log_q - log_det
-            reconstruction -= self.log_prob(p, self.decode(p, z, y), x).mean() / len(eps)
-            kl += (log_q - self.log_prior(p, z)).mean() / len(eps)
+            log_x.append(self.log_prob(p, self.decode(p, z, y), x))
+            log_ratio.append(log_q - self.log_prior(p, z, draw))
+        reconstruction, kl = -np.mean(log_x), np.mean(log_ratio)
+        if objective.get("kind") == "iwae":
+            share = objective.get("elbo_weight", 0.0)
+            bound = numpy_iwae(np.array(log_x) - np.array(log_ratio), objective.get("groups", 1))
+            return share * (reconstruction + kl) + (1 - share) * bound
         if len(heads) == 2 and "prior" not in self.model:
             kl = 0.5 * (mean**2 + np.exp(log_var) - log_var - 1.0).sum(1).mean()
         if objective.get("capacity", 0.0) > 0:
@@ -1173,35 +1564,92 @@ class NumpyWhole:
         return reconstruction + objective.get("beta", 1.0) * kl
 
 
-def whole_cases():
-    """The objective, every term of it, and its gradient in every parameter."""
-    sides = set()
-    for name, shape, classes, kind, model_toml, objective_toml, epoch in WHOLE:
+def whole_case(name, shape, classes, kind, model, objective_toml, epoch, p, idle=()):
+    """The objective, every term of it, and its gradient in every parameter; and both programs. Nothing but
+    `idle` parameters may have no gradient."""
+    objective, y = tomllib.loads(objective_toml), one_hot(classes)
+    x, latent = data(kind, "x", int(np.prod(shape))), model["latent"]
+    k = objective.get("samples", 1) * objective.get("groups", 1)
+    eps = normal("posterior", k * BATCH * latent).reshape(k, BATCH, latent)
+    t = as_torch(p, requires_grad=True)
+    first, second = TorchWhole(model, shape), NumpyWhole(model, shape)
+    total, terms = first.loss(objective, t, *map(torch.tensor, (x, y, eps)), epoch)
+    again = lambda: second.loss(objective, p, x, y, eps, epoch)
+    grads = gradients(name, total, t, again, p, 1e-7)
+    largest = {path: float(g.abs().max()) for path, g in grads.items()}
+    count = sum(g.numel() for g in grads.values())
+    print(f"  {name}: {count} parameters, loss {float(total.detach()):.4f}")
+    assert all((size > 1e-7) != (path in idle) for path, size in largest.items()), (name, largest)
+    return first, second, {
+        "loss": listed(total)[0], "terms": [[term, listed(value)[0]] for term, value in terms.items()],
+        "gradients": by_path(grads),
+    }
+
+
+def whole_cases(table):
+    for name, shape, classes, kind, model_toml, objective_toml, epoch in table:
         model_toml = f"[model]\nlatent = {LATENT}\n{model_toml}"
-        model, objective = tomllib.loads(model_toml)["model"], tomllib.loads(objective_toml)
-        p, y = whole_parameters(model, shape, classes), one_hot(classes)
-        x = data(kind, "x", int(np.prod(shape)))
-        k = objective.get("samples", 1)
-        eps = normal("posterior", k * BATCH * LATENT).reshape(k, BATCH, LATENT)
-        t = as_torch(p, requires_grad=True)
-        first, second = TorchWhole(model, shape), NumpyWhole(model, shape)
-        total, terms = first.loss(objective, t, *map(torch.tensor, (x, y, eps)), epoch)
-        again = lambda: second.loss(objective, p, x, y, eps, epoch)
-        grads = gradients(name, total, t, again, p, 1e-7)
-        if "capacity" in objective:
+        model = tomllib.loads(model_toml)["model"]
+        p = whole_parameters(model, shape, classes)
+        _, second, found = whole_case(name, shape, classes, kind, model, objective_toml, epoch, p)
+        yield second, {
+            "name": name, "model": model_toml, "objective": f"[objective]\n{objective_toml}\n",
+            "input": shape, "classes": classes, "x": kind, "epoch": epoch, **found,
+        }
+
+
+def network_cases():
+    sides = set()
+    for second, case in whole_cases(WHOLE):
+        if "capacity" in case["objective"]:
             assert abs(second.apart) > 0.05
             sides.add(second.apart > 0)
-        largest = {path: float(g.abs().max()) for path, g in grads.items()}
-        count = sum(g.numel() for g in grads.values())
-        print(f"  {name}: {count} parameters, loss {float(total.detach()):.4f}")
-        assert all(size > 1e-7 for path, size in largest.items()), (name, largest)
-        yield {
-            "name": name, "model": model_toml, "objective": f"[objective]\n{objective_toml}\n",
-            "input": shape, "classes": classes, "x": kind, "epoch": epoch, "loss": listed(total)[0],
-            "terms": [[term, listed(value)[0]] for term, value in terms.items()],
-            "gradients": by_path(grads),
-        }
+        yield case
     assert sides == {True, False}
+
+
+def two_level_cases():
+    for _, case in whole_cases(WHOLE_OF_TWO_LEVELS):
+        yield {"part": "whole", **case}
+
+
+def code_cases():
+    """Steps that move the codebook and nothing else, each on its own data, and the loss after them."""
+    for name, shape, classes, kind, model_toml, settings, objective_toml, steps in WHOLE_OF_CODES:
+        model_toml = f"[model]\nlatent = {LATENT_OF_CODES}\n{model_toml}[model.posterior]\n"
+        model_toml += vq_text(settings)
+        model = tomllib.loads(model_toml)["model"]
+        p, y = whole_parameters(model, shape, classes), one_hot(classes)
+        paths = ["posterior.uses", "posterior.codebook"]
+        averages, said = NumpyAverages(settings, *(p[path] for path in paths)), []
+        for step in range(steps):
+            x = data(kind, f"x/{step}", int(np.prod(shape)))
+            t = as_torch(p)
+            (points,) = TorchWhole(model, shape).heads(t, *map(torch.tensor, (x, y)))
+            codes = torch_vq(settings, points, t["posterior.codebook"])[0]
+            order = np.argsort(uniform(f"codes that start again/{step}", len(codes)), kind="stable")
+            after = torch_absorb(settings, *(t[path] for path in paths), points, codes, order)
+            (points,) = NumpyWhole(model, shape).heads(p, x, y)
+            averages.step(points, numpy_codes(points, averages.e), order)
+            for what, one, other in zip(paths, after, (averages.n, averages.e)):
+                agree((name, step, what), one, other)
+                p[what] = one.numpy()
+            said.append({what: listed(one) for what, one in zip(paths, after)})
+        print(f"  {name}: {averages.restarts} started again in {steps} steps")
+        assert (averages.restarts > 0) == (settings["restart"] > 0), name
+        idle = paths if settings["codebook"] == "moving-average" else paths[:1]
+        first, second, found = whole_case(
+            name, shape, classes, kind, model, objective_toml, 0.0, p, idle
+        )
+        codes = second.vq[0]
+        agree((name, "codes"), first.codes, codes)
+        agree((name, "perplexity"), dict(found["terms"])["perplexity"], numpy_perplexity(codes), 1e-9)
+        yield {
+            "part": "whole", "name": name, "model": model_toml,
+            "objective": f"[objective]\n{objective_toml}\n", "input": shape, "classes": classes,
+            "x": kind, "epoch": 0.0, "steps": said, "codes": codes.tolist(),
+            "vectors": listed(p["posterior.codebook"][codes]), **found,
+        }
 
 
 if __name__ == "__main__":
@@ -1213,6 +1661,8 @@ if __name__ == "__main__":
         "mmd": mmd_cases(),
         "tc": tc_cases(),
         "iwae": iwae_cases(),
-        "networks": whole_cases(),
+        "networks": network_cases(),
+        "hierarchical": [*second_level_cases(), *two_level_cases()],
+        "vq": [*vq_draw_cases(), *code_cases(), *code_prior_case()],
     }.items():
         write(name, list(cases), "tests/golden/axes.py")

@@ -135,15 +135,17 @@ impl Vq {
     /// The codebook after a step: moved to the averages of the points it stood for, if it learns so, and
     /// with codes that are hardly used started again.
     pub(crate) fn absorb(self, update: CodebookUpdate) -> Self {
-        let VqConfig { codes, decay, restart, codebook: way, .. } = self.config;
+        let VqConfig { codes, decay, restart, codebook: learns, .. } = self.config;
         let (before, uses) = (self.codebook.val().inner(), self.uses.val().inner());
         let column = |t: &Tensor<1>| t.clone().reshape([codes, 1]);
-        let now = uses.clone().mul_scalar(decay) + update.uses.mul_scalar(1.0 - decay);
-        let mut codebook = match way {
+        let now = uses.clone().mul_scalar(decay) + update.uses.clone().mul_scalar(1.0 - decay);
+        let mut codebook = match learns {
             Codebook::Gradient => before,
             Codebook::MovingAverage => {
-                let kept = before * column(&uses).mul_scalar(decay);
-                (kept + update.sums.mul_scalar(1.0 - decay)) / column(&now).clamp_min(1e-12)
+                // The averages of uses and of sums, one over the other, as a way from where the code is: a code
+                // without points stays.
+                let way = update.sums - before.clone() * column(&update.uses);
+                before + way.mul_scalar(1.0 - decay) / column(&now).clamp_min(1e-12)
             }
         };
         let mut uses = now;
