@@ -19,8 +19,8 @@ struct Case {
 }
 
 /// Every optimizer; a critic with an optimizer of its own, on z and on x; what is kept from the encoder, a
-/// condition, and a prior that uses the encoder.
-const CASES: [Case; 6] = [
+/// condition, and a prior that uses the encoder; a codebook that moves beside the optimizer.
+const CASES: [Case; 7] = [
     Case { preset: "mnist-mlp", optimizer: "adam", sets: STOCHASTIC },
     Case { preset: "mnist-mlp", optimizer: "adamw", sets: STOCHASTIC },
     Case {
@@ -39,6 +39,7 @@ const CASES: [Case; 6] = [
         optimizer: "adam",
         sets: &["data.mask=0.2", "data.noise=0.1", "model.condition=label", "model.prior.k=20"],
     },
+    Case { preset: "vq-vae", optimizer: "adam", sets: &["model.posterior.restart=0.5"] },
 ];
 
 const STOCHASTIC: &[&str] = &["data.pixels=stochastic", "objective.warmup_epochs=2"];
@@ -124,6 +125,8 @@ fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
     assert!(parameters(&found.critic) == parameters(&expected.critic), "critics differ: {when}");
     let optimizers = [&found.critic_optimizer, &expected.critic_optimizer];
     assert!(optimizers[0] == optimizers[1], "the critic's optimizer differs: {when}");
+    let samplers = [found, expected].map(|c| c.sampler.as_ref().map(|s| s.to_tensors()));
+    assert!(samplers[0] == samplers[1], "the fitted prior differs: {when}");
     assert_eq!(found.progress.step, expected.progress.step, "{when}");
     assert_eq!(found.progress.best, expected.progress.best, "{when}");
     let moved = parameters(&found.vae);

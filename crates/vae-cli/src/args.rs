@@ -104,7 +104,7 @@ pub enum CheckpointArg {
 pub enum PriorArg {
     /// The model's own p(z).
     Model,
-    /// The mixture that was fitted on the codes of the training data after training.
+    /// What was fitted on the codes of the training data when training ended.
     Fitted,
     /// N(0, I), whatever the model was trained with.
     Standard,

@@ -23,13 +23,14 @@ pub fn run(args: &PresetsArgs, printer: &Printer) -> Result<()> {
     for (name, text) in presets::ALL {
         let config = presets::resolve(name, &[])?;
         let model = &config.model;
+        let trained = config.objective.trains_prior(model);
         let row = [
             (*name).to_owned(),
             config.data.source.clone(),
             model.encoder.summary(),
             model.latent.to_string(),
             model.posterior.kind().to_owned(),
-            model.prior.kind().to_owned(),
+            if trained { model.prior.kind() } else { "fitted" }.to_owned(),
             model.likelihood.kind().to_owned(),
             config.objective.kind().to_owned(),
         ];
