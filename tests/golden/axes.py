@@ -1098,7 +1098,7 @@ CLASSES = 3
 MLP = "hidden = [7, 5]\nactivation = \"tanh\""
 WHOLE = [
     # name, shape of x, classes, kind of x, model (without `latent`), objective, epoch
-    ("conv", [1, 4, 4], 0, "binary",
+    ("conv", [1, 8, 8], 0, "binary",
      '[model.encoder]\nkind = "conv"\nchannels = [4, 6]\nhidden = [5]\nactivation = "tanh"\n'
      'residual = 1\ngroups = 2\n', "", 0.0),
     ("conv of two channels, conditional, a spread of each pixel", [2, 2, 4], CLASSES, "signed",

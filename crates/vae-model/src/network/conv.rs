@@ -4,8 +4,8 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{Activation, Features, Mlp};
@@ -172,6 +172,24 @@ impl Conv {
         let options = ConvOptions::new([self.stride; 2], [1, 1], [1, 1], 1);
         conv2d(x, self.weight.val(), Some(self.bias.val()), options)
     }
+
+    /// The convolution (of stride 1) of a picture of twice the size, in which every pixel is a square of
+    /// four. A pixel reaches 4x4 results of that, so it is one transposed convolution of the small picture:
+    /// the same numbers with less than half the products.
+    fn of_doubled(&self, x: Tensor<4>) -> Tensor<4> {
+        let [after, before, _, _] = self.weight.dims();
+        let device = x.device().inner();
+        // Along an axis a pixel's two copies meet the weights [a, b, c] as [c, b + c, a + b, a].
+        let rows = [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]];
+        let spread = Tensor::<2>::from_data(rows, &device);
+        let weight =
+            self.weight.val().reshape([after * before * 3, 3]).matmul(spread.clone().transpose());
+        let weight = weight.reshape([after * before, 3, 4]).swap_dims(1, 2);
+        let weight = weight.reshape([after * before * 4, 3]).matmul(spread.transpose());
+        let weight = weight.reshape([after, before, 4, 4]).swap_dims(0, 1).swap_dims(2, 3);
+        let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
+        conv_transpose2d(x, weight, Some(self.bias.val()), options)
+    }
 }
 
 /// Group normalization: each group of channels of each picture to mean 0 and variance 1, then a learned
@@ -222,9 +240,9 @@ impl Layer {
         }
     }
 
-    /// Convolution and normalization; the activation is left to the caller.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.conv.forward(x);
+    /// Convolution, of the doubled picture if so, and normalization; the activation is left to the caller.
+    fn forward(&self, x: Tensor<4>, doubled: bool) -> Tensor<4> {
+        let x = if doubled { self.conv.of_doubled(x) } else { self.conv.forward(x) };
         match &self.norm {
             Some(norm) => norm.forward(x),
             None => x,
@@ -253,15 +271,15 @@ impl ConvStack {
         }
     }
 
-    /// `[batch, before, h, w]` to `[batch, after, h / stride, w / stride]`.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// `[batch, before, h, w]` to `[batch, after, h / stride, w / stride]`; `doubled` if what is meant is the
+    /// picture of twice the size.
+    pub fn forward(&self, x: Tensor<4>, doubled: bool) -> Tensor<4> {
         let act = |x| self.activation.forward(x);
-        let x = act(self.first.forward(x));
+        let x = act(self.first.forward(x, doubled));
         self.blocks.iter().fold(x, |x, block| {
-            let inner = block
-                .iter()
-                .enumerate()
-                .fold(x.clone(), |x, (i, layer)| layer.forward(if i == 0 { x } else { act(x) }));
+            let inner = block.iter().enumerate().fold(x.clone(), |x, (i, layer)| {
+                layer.forward(if i == 0 { x } else { act(x) }, false)
+            });
             act(x + inner)
         })
     }
@@ -288,7 +306,7 @@ impl ConvEncoder {
             let planes = condition.reshape([batch, classes, 1, 1]).expand([batch, classes, h, w]);
             x = Tensor::cat(vec![x, planes], 1);
         }
-        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x));
+        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x, false));
         self.trunk.forward(x.flatten(1, 3))
     }
 }
@@ -310,14 +328,7 @@ impl ConvDecoder {
         let [rows, _] = z.dims();
         let [channels, height, width] = self.smallest;
         let x = self.trunk.forward(z).reshape([rows, channels, height, width]);
-        let x = self.stages.iter().fold(x, |x, stage| stage.forward(doubled(x)));
+        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x, true));
         self.output.forward(x).flatten(1, 3)
     }
-}
-
-/// Every pixel as a square of four: `[batch, c, h, w]` to `[batch, c, 2 h, 2 w]`.
-fn doubled(x: Tensor<4>) -> Tensor<4> {
-    let [batch, channels, height, width] = x.dims();
-    let x: Tensor<6> = x.reshape([batch, channels, height, 1, width, 1]);
-    x.repeat_dim(3, 2).repeat_dim(5, 2).reshape([batch, channels, 2 * height, 2 * width])
 }
