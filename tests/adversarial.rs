@@ -10,12 +10,11 @@ use std::sync::atomic::AtomicBool;
 
 use npyz::WriterBuilder;
 use vae_data::source::Options;
-use vae_data::{Part, Source};
 use vae_model::Noise;
 use vae_model::parameters::parameters;
-use vae_tests::{config, say};
+use vae_tests::{config, judged, say};
 use vae_train::{
-    Backend, Generator, Judge, KeyedNoise, Override, Phase, PriorSource, TrainConfig, Trainer, data,
+    Backend, Generator, KeyedNoise, Override, Phase, PriorSource, TrainConfig, Trainer, data,
 };
 
 const MODES: usize = 8;
@@ -160,17 +159,7 @@ fn under_the_penalty_the_norm_of_the_critics_gradient_is_near_one() {
 
 /// The discrepancy between q(z) and p(z) on test images, by one kernel and sample size.
 fn discrepancy(sets: &[&str]) -> f64 {
-    let config = config("aae", sets);
-    let backend = Backend::open("flex").unwrap();
-    let data = data::load(&config, &Options::default()).unwrap();
-    let transform = Arc::clone(&data.transform);
-    let mut trainer = Trainer::new(config, data, &backend).unwrap();
-    trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
-    let options = Options::default();
-    let mut test = Source::Digits.resolve(&options).unwrap().load(Part::Test, &options).unwrap();
-    test.truncate(2_000);
-    let judge = Judge { examples: Arc::new(test), transform, device: backend.device, seed: 0 };
-    judge.evaluate(&trainer.vae(), 0, &|_| {}).aggregate_mmd.unwrap()
+    judged(&config("aae", sets), &Options::default(), 2_000, 0).aggregate_mmd.unwrap()
 }
 
 #[test]

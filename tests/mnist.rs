@@ -3,28 +3,15 @@
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
 use vae_data::source::Options;
-use vae_data::{Part, Source};
-use vae_tests::{config, data_dir};
-use vae_train::{Backend, Judge, Trainer, data};
+use vae_tests::{config, data_dir, judged};
 
 /// Test neg_elbo after so many epochs of a preset.
 fn neg_elbo(preset: &str, epochs: u64) -> Option<f64> {
     let folder = data_dir()?;
     let options = Options { data_dir: Some(folder), ..Options::default() };
-    let config = config(preset, &[&format!("train.epochs={epochs}")]);
-    let backend = Backend::open("flex").unwrap();
-    let data = data::load(&config, &options).unwrap();
-    let transform = Arc::clone(&data.transform);
-    let mut trainer = Trainer::new(config, data, &backend).unwrap();
-    trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
-    let test = Source::Mnist.resolve(&options).unwrap().load(Part::Test, &options).unwrap();
-    let judge =
-        Judge { examples: Arc::new(test), transform, device: backend.device.clone(), seed: 0 };
-    judge.evaluate(&trainer.vae(), 0, &|_| {}).neg_elbo
+    let config = config(preset, &["data.source=mnist", &format!("train.epochs={epochs}")]);
+    judged(&config, &options, usize::MAX, 0).neg_elbo
 }
 
 // PyTorch 2.15, the same model, loss and hyper-parameters, test split after the epoch: one run each. Two

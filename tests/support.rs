@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
+use vae_data::Part;
 use vae_data::source::Options;
-use vae_train::{Backend, Event, Observer, Override, TrainConfig, Trainer, data, presets};
+use vae_train::{
+    Backend, Evaluation, Event, Judge, Observer, Override, TrainConfig, Trainer, data, presets,
+};
 
 /// Makes a test of `$check(backend)` for each backend of this build.
 #[macro_export]
@@ -86,6 +89,25 @@ pub fn losses(trainer: &mut Trainer) -> Vec<f64> {
     let mut losses = Losses::default();
     trainer.train(None, vec![&mut losses], &AtomicBool::new(false)).unwrap();
     losses.0
+}
+
+/// Trains to the end on the reference, and judges on the first `images` test images of the same data with
+/// so many importance samples.
+pub fn judged(
+    config: &TrainConfig,
+    options: &Options<'_>,
+    images: usize,
+    samples: usize,
+) -> Evaluation {
+    let backend = reference();
+    let data = data::load(config, options).unwrap();
+    let (transform, resolved) = (data.transform.clone(), data.resolved.clone());
+    let mut trainer = Trainer::new(config.clone(), data, &backend).unwrap();
+    trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
+    let mut test = resolved.load(Part::Test, options).unwrap();
+    test.truncate(images);
+    let judge = Judge { examples: test.into(), transform, device: backend.device, seed: 0 };
+    judge.evaluate(&trainer.vae(), samples, &|_| {})
 }
 
 /// The folder of real data sets, if there is one.

@@ -112,12 +112,16 @@ impl Replicas {
             return vec![share(learnable, batch, 0)];
         }
         let home = &self.devices[0];
+        // A fork of tensors with autodiff leaves nodes in their graph, which nothing frees where a
+        // parameter gets no gradient (a GAN's encoder): the search through them slowed each step. Without
+        // autodiff it leaves none.
+        let still = learnable.valid();
         let parts = split(whole, self.count());
         on_each(&self.threads[..parts.len()], &|i| {
             let (device, part) = (&self.devices[i], &parts[i]);
             // A fork has leaves of its own. Clones share theirs, which would join the graphs of all
             // replicas into one, and only one replica at a time could work on it.
-            let learnable = learnable.clone().fork(&device.clone().autodiff());
+            let learnable = still.clone().fork(&device.clone().autodiff()).train();
             let batch = batch.part(part.clone()).to_device(device);
             let share = share(&learnable, &batch, part.start);
             Share {
