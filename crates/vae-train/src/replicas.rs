@@ -113,8 +113,8 @@ impl Replicas {
         }
         let home = &self.devices[0];
         // A fork of tensors with autodiff leaves nodes in their graph, which nothing frees where a
-        // parameter gets no gradient (a GAN's encoder): the search through them slowed each step. Without
-        // autodiff it leaves none.
+        // parameter gets no gradient (a GAN's encoder), and the search through them slows each step
+        // (tracel-ai/burn#4970). Without autodiff it leaves none.
         let still = learnable.valid();
         let parts = split(whole, self.count());
         on_each(&self.threads[..parts.len()], &|i| {
