@@ -187,6 +187,22 @@ fn binary_data_has_an_importance_sampled_likelihood() {
          --set train.max_steps=1");
     let grey = "evaluate --backend flex --run runs/b --samples 5 --against runs/grey";
     program.fails(2, grey, &["runs/grey", "data.pixels"]);
+    // A density of black and white pixels, and a model that is told the class.
+    for (name, set, word) in [
+        ("density", "model.likelihood.kind=gaussian", "probability"),
+        ("told", "model.condition=label", "model.condition"),
+    ] {
+        program.ok(&format!(
+            "train --backend flex --data digits --limit 2000 --out runs/{name} -q --set {set} \
+             --set data.pixels=binary --set train.max_steps=1"
+        ));
+        let other =
+            format!("evaluate --backend flex --run runs/b --samples 5 --against runs/{name}");
+        program.fails(2, &other, &[&format!("runs/{name}"), word]);
+    }
+    let held_out =
+        "evaluate --backend flex --run runs/b --samples 5 --against runs/a --split train";
+    program.fails(2, held_out, &["--split train", "--split test"]);
 }
 
 #[test]

@@ -1006,10 +1006,13 @@ fn codes_are_the_nearest_and_their_gradient_goes_straight_through() {
         let points = Tensor::from_inner(q.points.clone().inner()).require_grad();
         let mut q = q;
         q.points = points.clone();
+        let mean = Encoding::Vq(q.clone()).mean();
         let z: Tensor<2> = Encoding::Vq(q).draw(&noise(38), 1).z.squeeze_dim(0);
-        let grads = (z * Tensor::from_inner(slope.clone())).sum().backward();
-        let through = host(points.grad(&grads).unwrap());
-        assert!(largest_difference(&through, &host(slope)) < 1e-6, "{way}");
+        for z in [z, mean] {
+            let grads = (z * Tensor::from_inner(slope.clone())).sum().backward();
+            let through = host(points.grad(&grads).unwrap());
+            assert!(largest_difference(&through, &host(slope.clone())) < 1e-6, "{way}");
+        }
 
         // Perplexity is the exponential of the entropy of how often each code is used.
         let share = |code: usize| {

@@ -127,6 +127,8 @@ fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
     assert!(optimizers[0] == optimizers[1], "the critic's optimizer differs: {when}");
     let samplers = [found, expected].map(|c| c.sampler.as_ref().map(|s| s.to_tensors()));
     assert!(samplers[0] == samplers[1], "the fitted prior differs: {when}");
+    let trained = expected.config.objective.trains_prior(&expected.config.model);
+    assert_eq!(samplers[0].is_some(), !trained, "{when}");
     assert_eq!(found.progress.step, expected.progress.step, "{when}");
     assert_eq!(found.progress.best, expected.progress.best, "{when}");
     let moved = parameters(&found.vae);

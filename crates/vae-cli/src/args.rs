@@ -274,7 +274,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "K", value_parser = count)]
     pub samples: Option<usize>,
     /// Another run's folder or .vae file, judged by the same images and as many samples: tells by how much
-    /// nll differs, with the standard error of the paired differences.
+    /// nll differs, with the standard error of the paired differences. --checkpoint holds for both, if both
+    /// are runs.
     #[arg(long, value_name = "DIR", requires = "samples")]
     pub against: Option<PathBuf>,
     /// Seed of the draws.

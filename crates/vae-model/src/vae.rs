@@ -225,7 +225,8 @@ impl Vae {
         }
     }
 
-    /// z of discrete codes `[rows, positions]`, `[rows, latent]`; `None` for a model without any.
+    /// z of discrete codes `[rows, positions]`, each below the number that there are, `[rows, latent]`; `None`
+    /// for a model without any.
     pub fn vectors(&self, codes: Tensor<2, Int>) -> Option<Tensor<2>> {
         match &self.posterior {
             Posterior::Vq(vq) => Some(vq.vectors(codes)),

@@ -43,7 +43,7 @@ pub struct Evaluation {
     pub latent: usize,
     /// The squared maximum mean discrepancy between q(z), a draw each for the first 2,000 examples, and as
     /// many draws of p(z): unbiased, so it may be below 0; inverse multiquadratic kernels of bandwidth 1.
-    /// Null with fewer than two examples.
+    /// Null with fewer than two examples, and for discrete codes, which have no p(z) of the model's.
     pub aggregate_mmd: Option<f64>,
     /// Whether -reconstruction is a log-likelihood; false for cross-entropy on grey pixels and for a
     /// squared error without its constant.
@@ -175,7 +175,7 @@ impl Judge {
 impl Judge {
     /// How far draws from q(z) are from as many of p(z).
     fn aggregate_mmd(&self, vae: &Vae, codes: Vec<Tensor<2>>) -> Option<f64> {
-        if self.examples.len() < 2 {
+        if self.examples.len() < 2 || vae.code_space().is_some() {
             return None;
         }
         let codes = Tensor::cat(codes, 0);

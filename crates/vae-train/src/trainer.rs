@@ -491,6 +491,8 @@ impl Trainer {
         if better {
             self.fit_sampler(observers);
             self.checkpoint(run, Which::Best, observers)?;
+            // The model goes on, and leaves it behind.
+            self.sampler = None;
         }
         if self.progress.epoch.is_multiple_of(self.config.train.checkpoint_every) {
             self.checkpoint(run, Which::Last, observers)?;

@@ -90,6 +90,13 @@ fn rival(
     first: &Checkpoint,
     printer: &Printer,
 ) -> Result<(Generator, Checkpoint)> {
+    if !["test", "all"].contains(&args.read.split.as_str()) {
+        return Err(request(format!(
+            "--against: --split {} need not be the same images for both runs, one may have been trained \
+             on what the other held out: compare by --split test",
+            args.read.split
+        )));
+    }
     let checkpoint = args.model.checkpoint.filter(|_| !run.is_file());
     let model = ModelArgs { run: Some(run.to_owned()), checkpoint, ..args.model.clone() };
     let (generator, checkpoint) = open::generator(&model, args.seed, printer)?;
@@ -98,6 +105,21 @@ fn rival(
         return Err(request(format!(
             "--against {}: it was trained on other values of the data (data.pixels, data.scale), so \
              its likelihood is of something else: compare runs with the same",
+            run.display()
+        )));
+    }
+    let kinds = [first, &checkpoint].map(|c| c.config.model.likelihood.is_probability());
+    if kinds[0] != kinds[1] {
+        return Err(request(format!(
+            "--against {}: of the two likelihoods one is a probability of pixels and one a density, which \
+             are no numbers to compare: compare runs of one kind of likelihood",
+            run.display()
+        )));
+    }
+    if first.vae.classes() != checkpoint.vae.classes() {
+        return Err(request(format!(
+            "--against {}: of the two models one is told the class and one is not, so their likelihoods \
+             are of different things: compare runs with the same model.condition",
             run.display()
         )));
     }

@@ -17,13 +17,14 @@ pub fn run(args: &InfoArgs, printer: &Printer) -> Result<()> {
     let c = Checkpoint::read(&file, &backend.device)?;
     let weights: usize = parameters(&c.vae).values().map(|p| p.values.len()).sum();
     let model = &c.config.model;
+    let trained = c.config.objective.trains_prior(model);
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let mut rows = vec![
         row("file", file.display().to_string()),
         row("input", format!("{:?}", c.vae.input())),
         row("encoder", model.encoder.summary()),
         row("posterior", format!("{}, latent {}", model.posterior.kind(), model.latent)),
-        row("prior", model.prior.kind().to_owned()),
+        row("prior", if trained { model.prior.kind() } else { "fitted" }.to_owned()),
         row("decoder", model.decoder.summary()),
         row("likelihood", model.likelihood.kind().to_owned()),
         row("objective", c.config.objective.kind().to_owned()),

@@ -112,6 +112,12 @@ impl LikelihoodConfig {
         !matches!(self, Self::Gaussian(c) if c.squared_error)
     }
 
+    /// Whether p(x|z) is a probability, of pixels of so many levels; where not it is a density, which is no
+    /// number to compare with a probability.
+    pub fn is_probability(&self) -> bool {
+        matches!(self, Self::Bernoulli(_) | Self::DiscretizedLogistic(_))
+    }
+
     /// Whether it is a likelihood for x of zeros and ones only (and a loss for x between them).
     pub fn needs_binary(&self) -> bool {
         matches!(self, Self::Bernoulli(_))

@@ -106,7 +106,7 @@ impl AdversarialConfig {
         counts(key, 100, &[("critic_steps", self.critic_steps)])?;
         self.critic.validate(&format!("{key}.critic"))?;
         codes_can_match_a_prior(key, model)?;
-        kl_exists(key, self.beta, model)?;
+        kl_exists(key, &[("beta", self.beta)], model)?;
         if self.over == Over::Z && self.reconstruction == 0.0 {
             let why =
                 "a critic on z trains no decoder: set reconstruction above 0, or over = \"xz\"";

@@ -89,7 +89,13 @@ impl ElboConfig {
             let why = "this posterior has only one draw; set samples and average_decodings to 1";
             return refuse("samples", why);
         }
-        kl_exists(key, self.beta, model)?;
+        let of_kl = [
+            ("beta", self.beta),
+            ("warmup_epochs", self.warmup_epochs),
+            ("free_bits", self.free_bits),
+            ("capacity", self.capacity),
+        ];
+        kl_exists(key, &of_kl, model)?;
         if self.latent_penalty > 0.0 && !matches!(model.posterior, PosteriorConfig::Point(_)) {
             let why = "it stands in place of the KL that a point posterior lacks: set \
                        model.posterior.kind = \"point\", or use beta";

@@ -40,7 +40,7 @@ impl MmdConfig {
             return Err(ConfigError::new(format!("{key}.bandwidth"), why));
         }
         codes_can_match_a_prior(key, model)?;
-        kl_exists(key, self.beta, model)
+        kl_exists(key, &[("beta", self.beta)], model)
     }
 
     pub(super) fn loss(&self, vae: &Vae, batch: &Batch, noise: &dyn Noise) -> Loss {

@@ -174,13 +174,15 @@ impl ObjectiveConfig {
     }
 }
 
-/// Refuses a weight of the KL where there is none.
-fn kl_exists(key: &str, beta: f64, model: &VaeConfig) -> Result<(), ConfigError> {
-    if beta == 0.0 || model.posterior.has_density() {
-        return Ok(());
+/// Refuses settings of the KL where there is none.
+fn kl_exists(key: &str, of_kl: &[(&str, f64)], model: &VaeConfig) -> Result<(), ConfigError> {
+    match of_kl.iter().find(|(_, value)| *value != 0.0) {
+        Some((name, _)) if !model.posterior.has_density() => {
+            let why = format!("a posterior without a density has no KL: set objective.{name} = 0");
+            Err(ConfigError::new(format!("{key}.{name}"), why))
+        }
+        _ => Ok(()),
     }
-    let why = "a posterior without a density has no KL: set objective.beta = 0";
-    Err(ConfigError::new(format!("{key}.beta"), why))
 }
 
 /// Refuses codes that cannot be moved towards a prior by a gradient.

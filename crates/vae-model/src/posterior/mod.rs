@@ -260,7 +260,7 @@ impl Encoding {
     }
 
     /// log q(z|x) in nats of any z `[k, batch, latent]`, each under its own example: `[k, batch]`. `None`
-    /// where the density is known only at the draws (a flow), or not at all (a point).
+    /// where the density is known only at the draws (a flow), or not at all (a point, codes).
     pub fn log_prob(&self, z: Tensor<3>) -> Option<Tensor<2>> {
         let Self::Gaussian(q) = self else { return None };
         let [_, _, latent] = z.dims();
@@ -286,7 +286,8 @@ impl Encoding {
     }
 
     /// `k` reparameterized draws a point: z = mean + exp(log_var / 2) eps, eps ~ N(0, I) from `noise`
-    /// (Kingma and Welling 2014, section 2.4), then the flow, if there is one.
+    /// (Kingma and Welling 2014, section 2.4), then the flow, if there is one. A point and codes have one
+    /// draw only, which stands there `k` times.
     pub fn draw(&self, noise: &dyn Noise, k: usize) -> Draw {
         match self {
             Self::Point { z } => {
@@ -330,7 +331,7 @@ pub struct Draw {
 /// What a posterior adds to the loss, and what it wants changed.
 #[derive(Clone, Debug)]
 pub struct Regularizer {
-    /// The sum, weighted, in nats per image, `[1]`.
+    /// The weighted sum, averaged over images, `[1]`: squared distances, which count as nats.
     pub total: Tensor<1>,
     /// Its parts and what else is worth a log, `[1]` each.
     pub terms: Vec<(&'static str, Tensor<1>)>,

@@ -17,6 +17,9 @@ const MOST_CODES: usize = 1 << 14;
 /// Most codes of an image: the prior over them has a matrix that grows with their square.
 const MOST_POSITIONS: usize = 256;
 
+/// Most codes times positions: so many numbers an image are compared.
+const MOST_CHOICES: usize = 1 << 17;
+
 /// Settings of discrete codes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -74,6 +77,14 @@ impl VqConfig {
             return refuse("width", why);
         }
         let positions = latent / self.width;
+        if self.codes * positions > MOST_CHOICES {
+            let why = format!(
+                "{} codes at {positions} positions are more choices an image than {MOST_CHOICES}: take \
+                 fewer codes, or wider ones",
+                self.codes
+            );
+            return refuse("codes", why);
+        }
         if positions > MOST_POSITIONS {
             let why = format!(
                 "model.latent = {latent} makes {positions} codes of width {} an image, and the prior over \
@@ -125,7 +136,8 @@ impl Vq {
         }
     }
 
-    /// The vectors of codes `[rows, positions]`, one after the other: `[rows, latent]`.
+    /// The vectors of codes `[rows, positions]`, one after the other: `[rows, latent]`. Codes are below
+    /// [`VqConfig::codes`].
     pub fn vectors(&self, codes: Tensor<2, Int>) -> Tensor<2> {
         let [rows, positions] = codes.dims();
         let codes = codes.reshape([rows * positions]);
@@ -212,11 +224,12 @@ impl VqEncoding {
         distances.argmin(1).reshape([batch, latent / width])
     }
 
-    /// The vectors of the nearest codes, `[batch, latent]`.
+    /// The vectors of the nearest codes, `[batch, latent]`, with the points' gradient.
     pub(super) fn mean(&self) -> Tensor<2> {
         let [batch, latent] = self.points.dims();
         let codes = self.codes().reshape([batch * latent / self.config.width]);
-        self.codebook.clone().inner().select(0, codes).reshape([batch, latent])
+        let vectors = self.codebook.clone().inner().select(0, codes).reshape([batch, latent]);
+        straight_through(&self.points, vectors)
     }
 
     /// The code's vectors in place of the points, with the points' gradient (straight through), and what
@@ -228,6 +241,7 @@ impl VqEncoding {
         let chosen = self.codes().reshape([rows]);
         let vectors = self.codebook.clone().select(0, chosen.clone()).reshape([batch, latent]);
         let (fixed, points) = (vectors.clone().inner(), self.points.clone().inner());
+        let z = straight_through(&self.points, fixed.clone());
         let apart = |a: Tensor<2>, b: Tensor<2>| (a - b).square().sum_dim(1).mean();
         let to_code = apart(self.points.clone(), fixed.clone());
         let mut total = to_code.clone().mul_scalar(commitment);
@@ -254,7 +268,6 @@ impl VqEncoding {
             sums: one_hot.transpose().matmul(flat.clone()),
             candidates: flat.select(0, order),
         };
-        let z = self.points.clone() - points + fixed;
         Draw {
             z: z.unsqueeze::<3>().repeat_dim(0, k),
             density: None,
@@ -265,4 +278,9 @@ impl VqEncoding {
             }),
         }
     }
+}
+
+/// `vectors` `[batch, latent]` in place of `points`, whose gradient goes straight through.
+fn straight_through(points: &Tensor<2>, vectors: Tensor<2>) -> Tensor<2> {
+    points.clone() - points.clone().inner() + vectors
 }

@@ -10,6 +10,9 @@ use crate::noise::Noise;
 /// Numbers that stand for a code where later positions read it.
 const EMBEDDING: usize = 16;
 
+/// Rows of codes that are drawn at once.
+const ROWS: usize = 500;
+
 /// One masked network for all positions (Germain et al. 2015): each has hidden units of its own, which see
 /// the positions before it alone.
 #[derive(Module, Debug)]
@@ -51,25 +54,38 @@ impl CodePrior {
 
     /// log p(c_i | those before) of every code at every position given codes `[n, positions]`:
     /// `[n, positions, codes]`.
+    ///
+    /// Codes are below the number that there are.
     pub fn log_probs(&self, codes: Tensor<2, Int>) -> Tensor<3> {
+        self.log_probs_by(self.masked(), codes)
+    }
+
+    /// The weights from embeddings to hidden units without those that would lead to the same position or
+    /// back, `[positions * embedding, positions * hidden]`.
+    fn masked(&self) -> Tensor<2> {
+        let weights = self.inward.val();
+        let [rows, columns] = weights.dims();
+        let device = weights.device().inner();
+        let position = |n: usize, each: usize| {
+            Tensor::<1, Int>::arange(0..n as i64, &device).div_scalar(each as i64)
+        };
+        let from = position(rows, EMBEDDING).reshape([rows, 1]).expand([rows, columns]);
+        let to = position(columns, self.hidden).reshape([1, columns]).expand([rows, columns]);
+        weights * from.lower(to).float()
+    }
+
+    fn log_probs_by(&self, inward: Tensor<2>, codes: Tensor<2, Int>) -> Tensor<3> {
         let [n, _] = codes.dims();
         let (positions, hidden) = (self.positions, self.hidden);
         let embedded = self.embedding.val().select(0, codes.reshape([n * positions]));
         let embedded = embedded.reshape([n, positions * EMBEDDING]);
-        let (rows, columns) = (positions * EMBEDDING, positions * hidden);
-        let mask: Vec<f32> = (0..rows * columns)
-            .map(|at| f32::from(u8::from(at / columns / EMBEDDING < at % columns / hidden)))
-            .collect();
-        let device = embedded.device().inner();
-        let mask = Tensor::<2>::from_data(TensorData::new(mask, [rows, columns]), &device);
-        let seen =
-            embedded.matmul(self.inward.val() * mask) + self.inward_bias.val().unsqueeze::<2>();
+        let seen = embedded.matmul(inward) + self.inward_bias.val().unsqueeze::<2>();
         let seen = activation::relu(seen).reshape([n * positions, hidden]);
         let logits = seen.matmul(self.outward.val()).reshape([n, positions, self.codes]);
         activation::log_softmax(logits + self.outward_bias.val().unsqueeze::<3>(), 2)
     }
 
-    /// log p(c) in nats of rows of codes `[n, positions]`: `[n]`.
+    /// log p(c) in nats of rows of codes `[n, positions]`, each below the number that there are: `[n]`.
     pub fn log_prob(&self, codes: Tensor<2, Int>) -> Tensor<1> {
         let [n, positions] = codes.dims();
         let all = self.log_probs(codes.clone());
@@ -79,24 +95,29 @@ impl CodePrior {
 
     /// `n` rows of codes drawn one position after the other, `[n, positions]`.
     pub fn sample(&self, noise: &dyn Noise, n: usize, device: &Device) -> Tensor<2, Int> {
-        let u = noise.uniform("codes", [1, n, self.positions]);
-        let mut drawn = vec![0i64; n * self.positions];
+        let positions = self.positions;
+        let u = noise.uniform("codes", [1, n, positions]);
+        let inward = self.masked();
+        let mut drawn = vec![0i64; n * positions];
         let tensor = |drawn: &[i64]| {
-            let data = TensorData::new(drawn.to_vec(), [n, self.positions]);
+            let data = TensorData::new(drawn.to_vec(), [drawn.len() / positions, positions]);
             Tensor::<2, Int>::from_data(data, device)
         };
-        for position in 0..self.positions {
-            let log_probs = self.log_probs(tensor(&drawn)).narrow(1, position, 1);
-            let log_probs: Vec<f64> = log_probs.into_data().iter::<f64>().collect();
-            for (i, row) in log_probs.chunks(self.codes).enumerate() {
-                let at = i * self.positions + position;
-                let mut left = f64::from(u[at]);
-                let code = row.iter().position(|log| {
-                    left -= log.exp();
-                    left < 0.0
-                });
-                // Rounding may leave a little above the last.
-                drawn[at] = code.unwrap_or(self.codes - 1) as i64;
+        for (drawn, u) in drawn.chunks_mut(ROWS * positions).zip(u.chunks(ROWS * positions)) {
+            for position in 0..positions {
+                let log_probs = self.log_probs_by(inward.clone(), tensor(drawn));
+                let log_probs = log_probs.narrow(1, position, 1).into_data();
+                let log_probs: Vec<f64> = log_probs.iter::<f64>().collect();
+                for (i, row) in log_probs.chunks(self.codes).enumerate() {
+                    let at = i * positions + position;
+                    let mut left = f64::from(u[at]);
+                    let code = row.iter().position(|log| {
+                        left -= log.exp();
+                        left < 0.0
+                    });
+                    // Rounding may leave a little above the last.
+                    drawn[at] = code.unwrap_or(self.codes - 1) as i64;
+                }
             }
         }
         tensor(&drawn)

@@ -5,6 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vae_data::rng::Stream;
 use vae_model::init::Init;
+use vae_model::parameters::parameters;
 use vae_model::prior::CodePrior;
 
 use crate::noise::{KeyedNoise, Phase};
@@ -19,7 +20,7 @@ const LEARNING_RATE: f64 = 2e-3;
 /// The prior fitted on rows of codes `[n, positions]` by the mean of -log p(c).
 ///
 /// # Errors
-/// If there are fewer than two rows.
+/// If there are fewer than two rows, or the training comes to what is no number.
 pub fn fit(
     rows: &[i64],
     codes: usize,
@@ -52,7 +53,9 @@ pub fn fit(
             prior = optimizer.step(LEARNING_RATE, prior, vec![grads]);
         }
     }
-    Ok(prior.valid())
+    let prior = prior.valid();
+    let sound = parameters(&prior).values().all(|p| p.values.iter().all(|v| v.is_finite()));
+    if sound { Ok(prior) } else { Err("the prior over codes came to no numbers".to_owned()) }
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -234,10 +234,6 @@ impl GaussianMixture {
         if k == 0 || shapes != [vec![k], vec![k, latent], vec![k, latent, latent]] {
             return Err(format!("{shapes:?} are no mixture over {latent} numbers"));
         }
-        let sound = |stored: &Stored| stored.values.iter().all(|v| v.is_finite());
-        if ![&weights, &means, &factors].into_iter().all(sound) {
-            return Err("it holds what is no number".to_owned());
-        }
         let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
         let components = (0..k).map(|i| Component {
             weight: f64::from(weights.values[i]),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use vae_data::Examples;
+use vae_data::rng::Stream;
 use vae_model::init::Stored;
 use vae_model::parameters::parameters;
 use vae_model::prior::CodePrior;
@@ -31,12 +32,16 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    /// The prior fitted on the codes of `examples`; the seed of the generator decides where it starts.
+    /// The prior fitted on the codes of `examples`, or of 20,000 of them; the seed of the generator decides
+    /// which, and where it starts.
     ///
     /// # Errors
     /// If there are too few examples, or codes that are no numbers.
     pub fn fit(generator: &Generator, examples: &Examples) -> Result<Self, String> {
-        let indices: Vec<u32> = (0..examples.len().min(MOST_EXAMPLES) as u32).collect();
+        // Files may list their examples class by class.
+        let mut indices =
+            Stream::new(generator.seed, "examples of a fitted prior").permutation(examples.len());
+        indices.truncate(MOST_EXAMPLES);
         match generator.vae.code_space() {
             Some((codes, positions)) => {
                 let rows = generator.codes(examples, &indices);
@@ -81,6 +86,9 @@ impl Sampler {
     ) -> Result<Option<Self>, String> {
         if tensors.is_empty() {
             return Ok(None);
+        }
+        if tensors.values().any(|t| t.values.iter().any(|v| !v.is_finite())) {
+            return Err("it holds what is no number".to_owned());
         }
         match vae.code_space() {
             Some((codes, positions)) => {
