@@ -11,10 +11,13 @@ use vae_model::prior::CodePrior;
 use crate::noise::{KeyedNoise, Phase};
 use crate::optimizer::{AdamSettings, OptimizerConfig};
 
-/// Passes over the codes.
+/// Passes over the codes, at least.
 const EPOCHS: u64 = 10;
+/// Steps, at least: of few examples there are more passes.
+const STEPS: u64 = 500;
 /// Rows a step.
 const BATCH: usize = 100;
+/// Of the first step; it goes down to 0 in a straight line, so that the last steps average their batches.
 const LEARNING_RATE: f64 = 2e-3;
 
 /// The prior fitted on rows of codes `[n, positions]` by the mean of -log p(c).
@@ -38,7 +41,11 @@ pub fn fit(
     let mut prior = CodePrior::new(&init, codes, positions).train();
     let adam = AdamSettings { learning_rate: LEARNING_RATE, ..AdamSettings::default() };
     let mut optimizer = OptimizerConfig::Adam(adam).init(false);
-    for epoch in 0..EPOCHS {
+    let steps_an_epoch = n.div_ceil(BATCH) as u64;
+    let epochs = EPOCHS.max(STEPS.div_ceil(steps_an_epoch));
+    let steps = epochs * steps_an_epoch;
+    let mut step = 0;
+    for epoch in 0..epochs {
         let order = Stream::new(seed, "order of an epoch, codes").derive(epoch).permutation(n);
         for part in order.chunks(BATCH) {
             let batch: Vec<i64> = part
@@ -50,7 +57,9 @@ pub fn fit(
             let batch = Tensor::<2, Int>::from_data(data, device);
             let loss = prior.log_prob(batch).mean().neg();
             let grads = GradientsParams::from_grads(loss.backward(), &prior);
-            prior = optimizer.step(LEARNING_RATE, prior, vec![grads]);
+            let rate = LEARNING_RATE * (1.0 - step as f64 / steps as f64);
+            prior = optimizer.step(rate, prior, vec![grads]);
+            step += 1;
         }
     }
     let prior = prior.valid();
