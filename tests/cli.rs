@@ -300,6 +300,18 @@ fn presets_are_listed_and_printed() {
     for name in ["default", "autoencoder", "mnist-mlp", "mnist-tanh", "deep-mlp"] {
         assert!(names.contains(&name), "{name}");
     }
+    // Presets that differ on any axis differ in the table.
+    let table = program.ok("presets").stdout;
+    for (name, axes) in [
+        ("iaf", "gaussian flow_steps=4"),
+        ("piwae", "iwae samples=8 groups=8 combination=piwae"),
+        ("wgan-gp", "adversarial over=x loss=wasserstein-gp"),
+        ("conditional", "8 + label"),
+        ("rae", "fitted"),
+    ] {
+        let row = table.lines().find(|line| line.starts_with(&format!("{name} ")));
+        assert!(row.is_some_and(|row| row.contains(axes)), "{name}: {row:?}");
+    }
     let text = program.ok("presets mnist-tanh").stdout;
     assert!(text.contains("output = \"tanh\""));
     // What is printed is a configuration that trains.

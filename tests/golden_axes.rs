@@ -1,6 +1,6 @@
 //! Golden numbers of the further choices on every axis: priors, flows, codes, likelihoods, critics,
-//! discrepancies, bounds and networks against PyTorch in double precision. `golden/axes.py` says how they
-//! are made.
+//! discrepancies, bounds, networks and objectives against PyTorch in double precision. `golden/axes.py`
+//! says how they are made.
 //!
 //! A case lists under `inputs` what goes in, with its shape and width, by the formula of `golden/common.rs`.
 
@@ -32,6 +32,7 @@ use vae_model::parameters::parameters;
 use vae_model::posterior::{Encoding, Flow, Gaussian, IafStep, PosteriorConfig};
 use vae_model::prior::{CodePrior, Density, HierarchicalConfig, Mixture, RealNvpConfig, Standard};
 use vae_model::{Batch, Domain, Learnable, Loss, Noise, ObjectiveConfig, Player};
+use vae_train::GaussianMixture;
 
 // ------------------------------------------------------------ what goes into a case
 
@@ -77,7 +78,8 @@ fn of_part(file: &str, part: &str, at_least: usize) -> Vec<Value> {
 }
 
 /// What the formula draws beside weights and z given x: both levels of a prior, uniform numbers behind
-/// codes, and the order (of one step, where there are many) in which points take codes over.
+/// codes and a penalty, and the orders in which dimensions are shuffled and (of one step, where there are
+/// many) points take codes over.
 #[derive(Default)]
 struct Further {
     step: Option<usize>,
@@ -91,12 +93,14 @@ impl Noise for Further {
     }
 
     fn uniform(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
-        assert_eq!(purpose, "codes", "nothing else that is uniform is drawn here");
+        let known = ["codes", "penalty"];
+        assert!(known.contains(&purpose), "{purpose}: nothing uniform is drawn here");
         uniform(purpose, shape.iter().product())
     }
 
     fn permutation(&self, purpose: &str, n: usize) -> Vec<u32> {
-        assert_eq!(purpose, "codes that start again", "no other order is drawn here");
+        let known = purpose == "codes that start again" || purpose.starts_with("dimension ");
+        assert!(known, "{purpose}: no order is drawn here");
         let name = self.step.map_or(purpose.to_owned(), |step| format!("{purpose}/{step}"));
         let keys = uniform(&name, n);
         let mut order: Vec<u32> = (0..n as u32).collect();
@@ -197,6 +201,33 @@ fn a_realnvp_has_the_density_and_the_slopes_of_its_definition_and_can_be_undone(
     // Of opposite sign, and some hundreds large, are the parts of which the smaller ones are sums.
     let near = Tolerance { relative: 1e-4, floor: 2e-5 };
     assert_close_by_path(name, &found, &case["gradients"], near);
+}
+
+#[test]
+fn a_fitted_mixture_has_the_density_of_its_definition() {
+    let case = &cases(include_str!("golden/prior.json"), 4)[3];
+    let name = text(case, "name");
+    assert_eq!(name, "fitted mixture");
+    let (k, latent) = (count(case, "components"), count(case, "latent"));
+    let listed = |key: &str, shape: &[usize]| -> Stored {
+        let values = numbers(&case[key]).into_iter().map(|v| v as f32).collect();
+        Stored { shape: shape.to_vec(), values }
+    };
+    let tensors: BTreeMap<String, Stored> = [
+        ("weights", listed("weights", &[k])),
+        ("means", stored(case, "means")),
+        ("factors", listed("factors", &[k, latent, latent])),
+    ]
+    .map(|(name, stored)| (name.to_owned(), stored))
+    .into();
+    let mixture = GaussianMixture::from_tensors(tensors, latent).unwrap().unwrap();
+    let rows = stored(case, "z").values;
+    let log_prob: Vec<f64> = rows.chunks(latent).map(|row| mixture.log_prob(row)).collect();
+    // Both are computed in double precision, and the golden numbers have ten digits.
+    let near = Tolerance { relative: 1e-9, floor: 1e-9 };
+    assert_close(name, &log_prob, &numbers(&case["log_prob"]), near);
+    let mean = log_prob.iter().sum::<f64>() / log_prob.len() as f64;
+    assert_close("all rows", &[mixture.log_prob(&rows)], &[mean], near);
 }
 
 #[test]
@@ -620,13 +651,14 @@ fn one_hot(classes: usize, device: &Device) -> Tensor<2> {
     tensor((0..BATCH * classes).map(at).collect(), [BATCH, classes], device)
 }
 
-/// The model of a case with the formula's weights.
+/// The model of a case, and the critic of its objective, with the formula's weights.
 fn whole(case: &Value, device: &Device) -> Learnable {
     let domain = Domain { input: counts(&case["input"]), classes: count(case, "classes") };
     let config = vae_config(text(case, "model"));
     config.validate_domain(&domain).unwrap();
+    let objective: ObjectiveConfig = choice(text(case, "objective"), "objective");
     let autodiff = device.clone().autodiff();
-    Learnable::from(config.init(&domain, &Formula::default(), &autodiff).train())
+    Learnable::init(&config, &objective, &domain, &Formula::default(), &autodiff).train()
 }
 
 /// The objective of a case, which must suit its model.
@@ -636,29 +668,48 @@ fn objective_of(case: &Value, learnable: &Learnable) -> ObjectiveConfig {
     objective
 }
 
-/// The examples of a case that the formula calls `name`.
+/// The examples of a case that the formula calls `name`, out of a data set of the size that it tells.
 fn examples(case: &Value, name: &str, domain: &Domain, device: &Device) -> Batch {
     let x = data(text(case, "x"), name, domain.numbers(), device);
     let condition = (domain.classes > 0).then(|| one_hot(domain.classes, device));
-    Batch { condition, ..Batch::new(x) }
+    let data_set = case["data_set"].as_u64().map_or(BATCH, |n| n as usize);
+    Batch { condition, data_set, ..Batch::new(x) }
 }
 
-/// Compares the loss on x, its terms and its gradient in every parameter.
+/// Compares the loss of the player (the model, where the case names none) on x, its terms and its gradient
+/// in every parameter of that player.
 fn assert_whole(case: &Value, learnable: &Learnable, noise: &dyn Noise, device: &Device) {
-    let (name, vae) = (text(case, "name"), &learnable.vae);
-    let objective = objective_of(case, learnable);
+    let (name, objective) = (text(case, "name"), objective_of(case, learnable));
+    let player = match case["player"].as_str() {
+        None | Some("model") => Player::Model,
+        Some("critic") => Player::Critic,
+        Some(other) => panic!("no player {other}"),
+    };
+    let (vae, critic) = (&learnable.vae, &learnable.critic);
     let batch = examples(case, "x", vae.domain(), device);
-    let loss = objective.loss(Player::Model, learnable, &batch, noise, number(case, "epoch"));
+    let loss = objective.loss(player, learnable, &batch, noise, number(case, "epoch"));
     assert_loss(name, &loss, case);
-    let grads = GradientsParams::from_grads(loss.total.backward(), vae);
-    assert_close_by_path(name, &by_path(vae, grads), &case["gradients"], WHOLE);
+    let grads = loss.total.backward();
+    let found = match player {
+        Player::Model => by_path(vae, GradientsParams::from_grads(grads, vae)),
+        Player::Critic => by_path(critic, GradientsParams::from_grads(grads, critic)),
+    };
+    assert_close_by_path(name, &found, &case["gradients"], WHOLE);
 }
 
 #[test]
 fn whole_models_have_the_loss_the_terms_and_all_gradients_of_the_definition() {
     let device = device();
-    for case in cases(include_str!("golden/networks.json"), 9) {
+    for case in cases(include_str!("golden/networks.json"), 10) {
         assert_whole(&case, &whole(&case, &device), &Formula::default(), &device);
+    }
+}
+
+#[test]
+fn objectives_have_the_loss_the_terms_and_all_gradients_of_both_players_as_defined() {
+    let device = device();
+    for case in cases(include_str!("golden/objectives.json"), 19) {
+        assert_whole(&case, &whole(&case, &device), &Further::default(), &device);
     }
 }
 

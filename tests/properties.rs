@@ -74,10 +74,10 @@ impl Mean {
     }
 }
 
-/// Column `i` of rows.
 /// A function whose mean is compared, and its name.
 type Moment = (&'static str, fn(f64) -> f64);
 
+/// Column `i` of rows.
 fn column(rows: &[Vec<f64>], i: usize) -> Vec<f64> {
     rows.iter().map(|row| row[i]).collect()
 }
@@ -1097,6 +1097,7 @@ fn posteriors() -> Vec<String> {
 
 fn priors() -> Vec<String> {
     tables::<PriorConfig>(&settings(&[
+        ("standard", ""),
         ("mixture", "k = 3"),
         ("mixture", "k = 3\ncomponents = \"learned\""),
         ("vamp", "k = 3"),
@@ -1280,6 +1281,100 @@ fn impossible_combinations_are_refused_with_what_would_work() {
     }
 }
 
+#[test]
+fn settings_that_do_not_go_together_are_refused_by_name() {
+    const HIERARCHICAL: &str = "model.prior.kind = \"hierarchical\"";
+    const LEARNED: &str = "model.prior = { kind = \"mixture\", components = \"learned\" }";
+    const PIXEL: &str = "model.likelihood = { kind = \"gaussian\", spread = \"pixel\" }";
+    // Keys and values, the key that the refusal names, and a word of what would work.
+    let cases: &[(&[&str], &str, &str)] = &[
+        (&["kind = \"iwae\"", "combination = \"piwae\""], "combination", "groups to 2"),
+        (
+            &["kind = \"iwae\"", "combination = \"piwae\"", "groups = 2", "estimator = \"dreg\""],
+            "estimator",
+            "miwae",
+        ),
+        (
+            &["kind = \"iwae\"", "elbo_weight = 0.1", "estimator = \"dreg\""],
+            "elbo_weight",
+            "elbo_weight = 0",
+        ),
+        (&["kind = \"iwae\"", "estimator = \"dreg\"", HIERARCHICAL], "estimator", "plain"),
+        (
+            &["kind = \"iwae\"", "combination = \"piwae\"", "groups = 2", HIERARCHICAL],
+            "estimator",
+            "miwae",
+        ),
+        (
+            &["kind = \"tc\"", "estimator = \"discriminator\"", "alpha = 2.0"],
+            "estimator",
+            "stratified",
+        ),
+        (&["samples = 2", "average_decodings = 2"], "average_decodings", "samples"),
+        (&["average_decodings = 2", PIXEL], "average_decodings", "spread"),
+        (&["free_bits = 1.0", "capacity = 2.0"], "capacity", "free_bits"),
+        (&["free_bits = 1.0", "model.posterior.flow_steps = 2"], "free_bits", "capacity"),
+        (&["free_bits = 1.0", "model.prior.kind = \"realnvp\""], "free_bits", "standard prior"),
+        (&["latent_penalty = 1.0"], "latent_penalty", "point"),
+        (&["kind = \"mmd\"", "weight = 0.0"], "weight", "elbo"),
+        (&["kind = \"mmd\"", LEARNED], "beta", "KL"),
+        (&["kind = \"mmd\"", HIERARCHICAL], "beta", "KL"),
+        (&["kind = \"adversarial\"", "over = \"xz\"", LEARNED], "beta", "KL"),
+        (&["kind = \"adversarial\"", "reconstruction = 0.0"], "reconstruction", "xz"),
+        (&["model.prior.kind = \"mixture\"", "model.latent = 1"], "model.prior", "ring"),
+        (&["model.prior.kind = \"realnvp\"", "model.latent = 1"], "model.prior", "latent"),
+        (
+            &["model.likelihood = { kind = \"discretized-logistic\", output = \"identity\" }"],
+            "model.likelihood.output",
+            "sigmoid",
+        ),
+        (
+            &["model.likelihood = { kind = \"gaussian\", squared_error = true, sigma = 2.0 }"],
+            "model.likelihood.sigma",
+            "squared_error",
+        ),
+        (
+            &["model.encoder = { kind = \"conv\", channels = [6], groups = 4 }"],
+            "model.encoder.groups",
+            "6 channels",
+        ),
+        (
+            &["beta = 0.0", "model.posterior.kind = \"point\"", "model.latent = 2000"],
+            "model.latent",
+            "gaussian posterior",
+        ),
+    ];
+    for (settings, key, word) in cases {
+        let (model, objective): (Vec<&str>, Vec<&str>) =
+            settings.iter().partition(|setting| setting.starts_with("model."));
+        let text = format!("{}\n[objective]\n{}\n", model.join("\n"), objective.join("\n"));
+        assert_refused(&[&text], &[key, word]);
+    }
+    // On replicas, and of data that a configuration alone does not know.
+    let coupled = "[objective]\nkind = \"mmd\"\n[train]\nreplicas = 2\n";
+    assert_refused(&[coupled], &["train.replicas", "one replica"]);
+    let tanh = ["model.likelihood.kind=discretized-logistic", "model.likelihood.output=tanh"];
+    assert!(refusal("digits", &tanh).contains("from -1 to 1"));
+    let vectors = ["model.likelihood.kind=continuous-bernoulli"];
+    assert!(refusal("curves", &vectors).contains("gaussian or laplace"));
+}
+
+#[test]
+fn likelihoods_of_grey_and_critics_on_images_refuse_black_and_white_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("images.idx");
+    std::fs::write(&path, idx(|i| if i % 3 == 0 { 255 } else { 0 })).unwrap();
+    let source = path.to_str().unwrap();
+    let critic = ["objective.kind=adversarial", "objective.over=x"];
+    for sets in [&["model.likelihood.kind=continuous-bernoulli"][..], &critic[..]] {
+        let refused = refusal(source, sets);
+        assert!(
+            refused.contains("black and white") && refused.contains("many levels"),
+            "{refused}"
+        );
+    }
+}
+
 /// Checks that a configuration of these tables is refused in these words.
 fn assert_refused(tables: &[&str], words: &[&str]) {
     let text = tables.concat();
@@ -1290,6 +1385,14 @@ fn assert_refused(tables: &[&str], words: &[&str]) {
     for word in words {
         assert!(refused.contains(word), "`{word}` is not in: {refused}\n{text}");
     }
+}
+
+/// An IDX file of images and none of labels: 240, of which 200 are to train on.
+fn idx(pixel: impl Fn(usize) -> u8) -> Vec<u8> {
+    let mut bytes = 0x803u32.to_be_bytes().to_vec();
+    [240u32, 28, 28].iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+    bytes.extend((0..240 * 784).map(pixel));
+    bytes
 }
 
 /// What a training says that cannot begin.
@@ -1315,13 +1418,9 @@ fn pictures_that_cannot_be_halved_so_often_are_refused_with_how_often_they_can()
 
 #[test]
 fn a_condition_on_labels_that_the_data_lack_is_refused() {
-    // An IDX file of images and none of labels: 240, of which 200 are to train on.
-    let mut bytes = 0x803u32.to_be_bytes().to_vec();
-    [240u32, 28, 28].iter().for_each(|d| bytes.extend(d.to_be_bytes()));
-    bytes.extend((0..240 * 784).map(|i| (i % 251) as u8));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("images.idx");
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, idx(|i| (i % 251) as u8)).unwrap();
     let refused = refusal(path.to_str().unwrap(), &["model.condition=label"]);
     for word in ["model.condition", "no labels", "model.condition = \"none\""] {
         assert!(refused.contains(word), "`{word}` is not in: {refused}");

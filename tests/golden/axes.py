@@ -2,8 +2,8 @@
 """Makes the golden numbers of the further choices on every axis, as make.py makes the first ones.
 
     python axes.py            writes prior.json, iaf.json, more_likelihoods.json, critic.json, mmd.json,
-                              tc.json, iwae.json, networks.json, hierarchical.json and vq.json into
-                              this folder
+                              tc.json, iwae.json, networks.json, hierarchical.json, vq.json and
+                              objectives.json into this folder
 
 The conventions are make.py's. Every number is computed twice: by PyTorch (torch.distributions, autograd)
 and by the closed formulas in NumPy, loops or quadrature; gradients of the first must agree with central
@@ -26,7 +26,8 @@ from torch.nn.functional import logsigmoid, softplus
 from make import (
     BATCH, LATENT, NUMPY_ACTIVATION, NUMPY_OUTPUT, NUMBERS, TORCH_ACTIVATION, TORCH_OUTPUT, NumpyModel,
     agree, as_torch, by_path, centred, data, linear, listed, model_text, normal, numpy_log_prob,
-    parameters, torch_decode, torch_encode, torch_linear, torch_log_prob, torch_mlp, uniform, write,
+    numpy_mean, parameters, torch_decode, torch_encode, torch_linear, torch_log_prob, torch_mean,
+    torch_mlp, uniform, write,
 )
 
 WIDTH_OF_NORMAL = 3.6  # of `normal` in make.py
@@ -194,6 +195,28 @@ def realnvp_case():
         "name": "realnvp", "k": k, "latent": latent, "couplings": couplings, "hidden": [hidden],
         "inputs": inputs.said, "e": listed(e), "log_det": listed(log_det), "log_prob": listed(log_prob),
         "gradients": by_path(grads),
+    }
+
+
+def fitted_case():
+    """A mixture of full covariances, each by the lower factor that a file keeps."""
+    n, components, latent = 6, 3, 4
+    inputs = Inputs()
+    z = inputs.add("z", [n, latent], 6.0)
+    means = inputs.add("means", [components, latent], 5.0)
+    roots = centred("roots", components * latent**2, 3.0).reshape(components, latent, latent)
+    lower = np.linalg.cholesky(roots @ roots.mT + 0.1 * np.eye(latent))
+    lower, weights = np.float64(np.float32(lower)), np.array([0.5, 0.375, 0.125])
+    each = td.MultivariateNormal(torch.tensor(means), scale_tril=torch.tensor(lower))
+    log_prob = td.MixtureSameFamily(td.Categorical(torch.tensor(weights)), each).log_prob(torch.tensor(z))
+    density = sum(
+        weight * scipy.stats.multivariate_normal(mean, root @ root.T).pdf(z)
+        for weight, mean, root in zip(weights, means, lower)
+    )
+    agree("fitted mixture", log_prob, np.log(density))
+    yield {
+        "name": "fitted mixture", "components": components, "latent": latent, "inputs": inputs.said,
+        "weights": weights.tolist(), "factors": listed(lower), "log_prob": listed(log_prob),
     }
 
 
@@ -862,38 +885,48 @@ def critic_cases():
 SCALES = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
 
 
+def torch_mmd(a, b, kernel, bandwidth):
+    n, latent = a.shape
+    c = 2 * latent * bandwidth**2
+
+    def between(p, q):
+        d2 = ((p[:, None] - q[None]) ** 2).sum(-1)
+        return sum(c * s / (c * s + d2) for s in SCALES) if kernel == "imq" else torch.exp(-d2 / c)
+
+    off = 1 - torch.eye(n)
+    within = ((between(a, a) + between(b, b)) * off).sum() / (n * (n - 1))
+    return within - 2 * between(a, b).mean()
+
+
+def numpy_mmd(a, b, kernel, bandwidth):
+    """Pair after pair."""
+    n, latent = a.shape
+    c = 2 * latent * bandwidth**2
+
+    def k(p, q):
+        d2 = ((p - q) ** 2).sum()
+        return sum(c * s / (c * s + d2) for s in SCALES) if kernel == "imq" else np.exp(-d2 / c)
+
+    total = 0.0
+    for i in range(n):
+        for j in range(n):
+            total -= 2 * k(a[i], b[j]) / n**2
+            if i != j:
+                total += (k(a[i], a[j]) + k(b[i], b[j])) / (n * (n - 1))
+    return total
+
+
 def mmd_cases():
     n, latent = 6, 3
     for kernel in ["imq", "gaussian"]:
         for bandwidth in [1.0, 0.7]:
             what = f"mmd, {kernel}, {bandwidth}"
-            c = 2 * latent * bandwidth**2
-            if kernel == "imq":
-                of_square = of_square_numpy = lambda d2: sum(c * s / (c * s + d2) for s in SCALES)
-            else:
-                of_square, of_square_numpy = lambda d2: torch.exp(-d2 / c), lambda d2: np.exp(-d2 / c)
             inputs = Inputs()
             inputs.add("a", [n, latent], 4.0)
             inputs.add("b", [n, latent], WIDTH_OF_NORMAL)
             a, t = inputs.arrays, as_torch(inputs.arrays, requires_grad=True)
-
-            def between(p, q):
-                return of_square(((p[:, None] - q[None]) ** 2).sum(-1))
-
-            off = 1 - torch.eye(n)
-            mmd2 = ((between(t["a"], t["a"]) + between(t["b"], t["b"])) * off).sum() / (n * (n - 1))
-            mmd2 = mmd2 - 2 * between(t["a"], t["b"]).mean()
-
-            def second():
-                total = 0.0
-                for i in range(n):
-                    for j in range(n):
-                        k = lambda p, q: of_square_numpy(((a[p][i] - a[q][j]) ** 2).sum())
-                        total -= 2 * k("a", "b") / n**2
-                        if i != j:
-                            total += (k("a", "a") + k("b", "b")) / (n * (n - 1))
-                return total
-
+            mmd2 = torch_mmd(t["a"], t["b"], kernel, bandwidth)
+            second = lambda: numpy_mmd(a["a"], a["b"], kernel, bandwidth)
             grads = gradients(what, mmd2, {"a": t["a"]}, second, a)
             yield {
                 "name": what, "kernel": kernel, "bandwidth": bandwidth, "latent": latent,
@@ -904,13 +937,48 @@ def mmd_cases():
 # ---------------------------------------------------------------- decomposed KL
 
 
-def tc_cases():
-    n, m = 50, BATCH - 1
-    # Chen et al. 2018, appendix C.2, with the paper's weights.
+DATA_SET = 50
+
+
+def stratified_weights():
+    """Of a batch in the data set (Chen et al. 2018, appendix C.2)."""
+    n, m = DATA_SET, BATCH - 1
     w = np.full((BATCH, BATCH), 1 / m)
     for i in range(BATCH):
         w[i, i], w[i, (i + 1) % BATCH] = 1 / n, (n - m) / (n * m)
     agree("rows of weights", w.sum(1), np.ones(BATCH))
+    return w
+
+
+def torch_stratified(q, z):
+    """log q(z) and log prod_d q(z_d) of each z, and the terms of the KL."""
+    each = q.log_prob(z[:, None, :])  # [i, j, d]
+    log_w = torch.tensor(np.log(stratified_weights()))
+    log_qz = torch.logsumexp(log_w + each.sum(-1), 1)
+    log_prod = torch.logsumexp(log_w[:, :, None] + each, 1).sum(-1)
+    log_qzx, log_pz = q.log_prob(z).sum(-1), td.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    terms = {
+        "mutual_information": (log_qzx - log_qz).mean(),
+        "total_correlation": (log_qz - log_prod).mean(),
+        "dimension_wise_kl": (log_prod - log_pz).mean(),
+    }
+    agree("sum of terms", sum(terms.values()), (log_qzx - log_pz).mean())
+    return log_qz, log_prod, terms
+
+
+def numpy_stratified(mean, sigma, z):
+    """The terms, with no logarithms where they can be left out."""
+    w, pdf = stratified_weights(), scipy.stats.norm.pdf
+    found = np.zeros(3)
+    for i in range(BATCH):
+        density = np.array([pdf(z[i], mean[j], sigma[j]) for j in range(BATCH)])
+        qz, prod = w[i] @ density.prod(1), (w[i] @ density).prod()
+        found += np.log([density[i].prod() / qz, qz / prod, prod / pdf(z[i]).prod()]) / BATCH
+    return found
+
+
+def tc_cases():
+    # With the paper's weights.
     counted = {"mutual_information": 1.0, "total_correlation": 6.0, "dimension_wise_kl": 1.0}
 
     inputs = Inputs()
@@ -923,35 +991,18 @@ def tc_cases():
 
     q = td.Normal(t["mean"], torch.exp(t["log_var"] / 2))
     z = q.mean + q.stddev * torch.tensor(eps)
-    each = q.log_prob(z[:, None, :])  # [i, j, d]
-    log_w = torch.tensor(np.log(w))
-    log_qz = torch.logsumexp(log_w + each.sum(-1), 1)
-    log_prod = torch.logsumexp(log_w[:, :, None] + each, 1).sum(-1)
-    log_qzx, log_pz = q.log_prob(z).sum(-1), td.Normal(0.0, 1.0).log_prob(z).sum(-1)
-    terms = {
-        "mutual_information": (log_qzx - log_qz).mean(),
-        "total_correlation": (log_qz - log_prod).mean(),
-        "dimension_wise_kl": (log_prod - log_pz).mean(),
-    }
-    agree("sum of terms", sum(terms.values()), (log_qzx - log_pz).mean())
+    log_qz, log_prod, terms = torch_stratified(q, z)
     loss = sum(counted[name] * term for name, term in terms.items())
 
     def second():
-        """No logarithms where they can be left out."""
-        mean, sigma = a["mean"], np.exp(a["log_var"] / 2)
-        z, pdf = mean + sigma * eps, scipy.stats.norm.pdf
-        found = np.zeros(3)
-        for i in range(BATCH):
-            density = np.array([pdf(z[i], mean[j], sigma[j]) for j in range(BATCH)])
-            qz, prod = w[i] @ density.prod(1), (w[i] @ density).prod()
-            found += np.log([density[i].prod() / qz, qz / prod, prod / pdf(z[i]).prod()]) / BATCH
-        return found
+        sigma = np.exp(a["log_var"] / 2)
+        return numpy_stratified(a["mean"], sigma, a["mean"] + sigma * eps)
 
     agree("terms", torch.stack(list(terms.values())), second())
     grads = gradients("tc", loss, t, lambda: second() @ list(counted.values()), a)
     yield {
-        "name": "minibatch-stratified", "data_set": n, "batch": BATCH, "latent": LATENT,
-        "inputs": inputs.said, "stratified": listed(w), "z": listed(z),
+        "name": "minibatch-stratified", "data_set": DATA_SET, "batch": BATCH, "latent": LATENT,
+        "inputs": inputs.said, "stratified": listed(stratified_weights()), "z": listed(z),
         "log_q_z": listed(log_qz), "log_prod_q_z": listed(log_prod),
         "terms": {name: listed(term)[0] for name, term in terms.items()},
         "counted": counted, "loss": listed(loss)[0], "gradients": by_path(grads),
@@ -1124,6 +1175,9 @@ WHOLE = [
      f'[model.encoder]\n{MLP}\n[model.posterior]\nkind = "gaussian"\nflow_steps = 2\nflow_hidden = 7\n'
      '[model.prior]\nkind = "mixture"\nk = 3\ncomponents = "learned"\nradius = 1.5\nsigma = 0.8\n',
      "samples = 2\nbeta = 1.5", 0.0),
+    ("conv of three channels", [3, 8, 4], 0, "grey",
+     '[model.encoder]\nkind = "conv"\nchannels = [4, 5]\nhidden = []\nactivation = "elu"\n'
+     'residual = 1\n', "", 0.0),
 ]
 
 SECOND_LEVEL = '[model.prior]\nkind = "hierarchical"\nlatent = 2\n'
@@ -1564,7 +1618,7 @@ class NumpyWhole:
         return reconstruction + objective.get("beta", 1.0) * kl
 
 
-def whole_case(name, shape, classes, kind, model, objective_toml, epoch, p, idle=()):
+def whole_case(name, shape, classes, kind, model, objective_toml, epoch, p, idle=(), programs=None):
     """The objective, every term of it, and its gradient in every parameter; and both programs. Nothing but
     `idle` parameters may have no gradient."""
     objective, y = tomllib.loads(objective_toml), one_hot(classes)
@@ -1572,7 +1626,7 @@ def whole_case(name, shape, classes, kind, model, objective_toml, epoch, p, idle
     k = objective.get("samples", 1) * objective.get("groups", 1)
     eps = normal("posterior", k * BATCH * latent).reshape(k, BATCH, latent)
     t = as_torch(p, requires_grad=True)
-    first, second = TorchWhole(model, shape), NumpyWhole(model, shape)
+    first, second = programs or (TorchWhole(model, shape), NumpyWhole(model, shape))
     total, terms = first.loss(objective, t, *map(torch.tensor, (x, y, eps)), epoch)
     again = lambda: second.loss(objective, p, x, y, eps, epoch)
     grads = gradients(name, total, t, again, p, 1e-7)
@@ -1652,9 +1706,314 @@ def code_cases():
         }
 
 
+# ---------------------------------------------------------------- whole objectives
+
+# As many layers as in CRITIC, and no unit near its kink.
+HIDDEN_OF_CRITIC = [4, 8]
+SIZE_OF_CRITIC = f"critic = {{ hidden = {HIDDEN_OF_CRITIC}, slope = 0.2 }}"
+CONDITIONAL = f'condition = "label"\n[model.encoder]\n{MLP}\n'
+PLAYED = [
+    # name, classes, model (without `latent`), objective
+    ("total correlation of a batch", 0, f"[model.encoder]\n{MLP}\n",
+     'kind = "tc"\nalpha = 0.7\nbeta = 3.0\ngamma = 1.9'),
+    ("total correlation by a discriminator", 0, f"[model.encoder]\n{MLP}\n",
+     f'kind = "tc"\nestimator = "discriminator"\nbeta = 3.5\n{SIZE_OF_CRITIC}'),
+    ("discrepancy, imq", 0, f"[model.encoder]\n{MLP}\n",
+     'kind = "mmd"\nweight = 5.0\nbeta = 0.3\nkernel = "imq"\nbandwidth = 0.7'),
+    ("discrepancy, gaussian, conditional", CLASSES, CONDITIONAL,
+     'kind = "mmd"\nweight = 7.0\nbeta = 0.4\nkernel = "gaussian"\nbandwidth = 1.2'),
+    ("critic on z, conditional", CLASSES, CONDITIONAL,
+     'kind = "adversarial"\nover = "z"\nloss = "logistic"\nweight = 2.5\nreconstruction = 0.6\n'
+     f"beta = 0.3\n{SIZE_OF_CRITIC}"),
+    ("critic on x, penalized", 0, f"[model.encoder]\n{MLP}\n",
+     'kind = "adversarial"\nover = "x"\nloss = "wasserstein-gp"\nweight = 1.7\nreconstruction = 0.6\n'
+     f"penalty = 4.0\n{SIZE_OF_CRITIC}"),
+    ("critic on x alone, conditional", CLASSES, CONDITIONAL,
+     'kind = "adversarial"\nover = "x"\nloss = "logistic"\nweight = 1.7\nreconstruction = 0.0\n'
+     f"{SIZE_OF_CRITIC}"),
+    ("critic on pairs, conditional", CLASSES, CONDITIONAL,
+     'kind = "adversarial"\nover = "xz"\nloss = "logistic"\nweight = 2.5\nreconstruction = 0.6\n'
+     f"beta = 0.3\n{SIZE_OF_CRITIC}"),
+    ("critic on pairs alone, clipped", 0, f"[model.encoder]\n{MLP}\n",
+     'kind = "adversarial"\nover = "xz"\nloss = "wasserstein-clip"\nweight = 0.7\n'
+     f"reconstruction = 0.0\n{SIZE_OF_CRITIC}"),
+]
+
+
+def normal_rows(name, draw=0):
+    """Of one of the draws."""
+    rows = slice(draw * BATCH * LATENT, None)
+    return normal(name, (draw + 1) * BATCH * LATENT)[rows].reshape(BATCH, LATENT)
+
+
+def orders():
+    """In which each dimension of z is shuffled over the batch, no two alike and none as it was."""
+    keys = [uniform(f"dimension {d} of q(z)", BATCH) for d in range(LATENT)]
+    found = [np.argsort(k, kind="stable") for k in keys]
+    assert len({tuple(order) for order in [*found, range(BATCH)]}) == LATENT + 1
+    return found
+
+
+class TorchPlayed(TorchWhole):
+    """The loss of one player, `held` being the other's weights."""
+
+    def __init__(self, model, shape, player, held):
+        super().__init__(model, shape)
+        self.player, self.held = player, as_torch(held)
+
+    def rows(self, over, p, x, y, z):
+        """What the critic is to take for real, and for fake."""
+        prior = torch.tensor(normal_rows("prior"))
+        decoded = torch_mean(self.model.get("likelihood", {}), self.decode(p, prior, y))
+        real, fake = {"z": ([prior], [z]), "x": ([x], [decoded]), "xz": ([x, z], [decoded, prior])}[over]
+        return torch.cat([*real, y], 1), torch.cat([*fake, y], 1)
+
+    def loss(self, objective, p, x, y, eps, epoch):
+        p, critic = (p, self.held) if self.player == "model" else (self.held, p)
+        score = lambda rows: torch_critic(critic, rows, 0.2)
+        mean, log_var = self.heads(p, x, y)
+        q = td.Normal(mean, torch.exp(log_var / 2))
+        draw = lambda eps: q.mean + q.stddev * eps
+        z = draw(eps[0])
+        if self.player == "critic":
+            return self.loss_of_critic(objective, p, x, y, z, draw, score)
+        reconstruction = -self.log_prob(p, self.decode(p, z, y), x).mean()
+        kl = td.kl_divergence(q, td.Normal(0.0, 1.0)).sum(1).mean()
+        terms = {"reconstruction": reconstruction, "kl": kl, "neg_elbo": reconstruction + kl}
+        match objective:
+            case {"kind": "tc", "estimator": "discriminator", "beta": beta}:
+                terms["total_correlation"] = score(z).mean()
+                return reconstruction + kl + (beta - 1) * terms["total_correlation"], terms
+            case {"kind": "tc"}:
+                _, _, parts = torch_stratified(q, z)
+                weights = [objective[name] for name in ["alpha", "beta", "gamma"]]
+                total = sum(weight * part for weight, part in zip(weights, parts.values()))
+                return reconstruction + total, terms | parts
+            case {"kind": "mmd", "weight": weight, "beta": beta, **kernel}:
+                prior = torch.tensor(normal_rows("prior"))
+                terms["mmd"] = torch_mmd(z, prior, kernel["kernel"], kernel["bandwidth"])
+                return reconstruction + beta * kl + weight * terms["mmd"], terms
+            case {"kind": "adversarial", "over": over, "weight": weight, "reconstruction": share}:
+                of_pairs, formula = over == "xz", objective["loss"].split("-")[0]
+                of_scores = CRITIC_LOSSES[f"{'pairs' if of_pairs else 'generator'}, {formula}"][0]
+                adversarial = of_scores(*map(score, self.rows(over, p, x, y, z)))
+                total = share * reconstruction + objective.get("beta", 0.0) * kl + weight * adversarial
+                return total, (terms if share > 0 else {}) | {"adversarial": adversarial}
+
+    def loss_of_critic(self, objective, p, x, y, z, draw, score):
+        if objective["kind"] == "tc":
+            other = draw(torch.tensor(normal_rows("posterior", 1)))
+            product = torch.stack([other[order, d] for d, order in enumerate(orders())], 1)
+            joint, product = score(z), score(product)
+            loss = functional.binary_cross_entropy_with_logits(joint, torch.ones(BATCH))
+            loss = loss + functional.binary_cross_entropy_with_logits(product, torch.zeros(BATCH))
+            return loss, {"critic_joint": joint.mean(), "critic_product": product.mean()}
+        rows = self.rows(objective["over"], p, x, y, z)
+        real, fake = map(score, rows)
+        loss = CRITIC_LOSSES[f"critic, {objective['loss'].split('-')[0]}"][0](real, fake)
+        terms = {"critic_real": real.mean(), "critic_fake": fake.mean()}
+        if "penalty" in objective:
+            u = torch.tensor(uniform("penalty", BATCH).astype(float))[:, None]
+            between = torch.lerp(rows[1], rows[0], u).requires_grad_()
+            (slopes,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
+            norms = slopes.norm(dim=1)
+            terms |= {"gradient_norm": norms.mean(), "gradient_penalty": ((norms - 1) ** 2).mean()}
+            loss = loss + objective["penalty"] * terms["gradient_penalty"]
+        return loss, terms
+
+
+class NumpyPlayed(NumpyWhole):
+    """The same by the definitions."""
+
+    def __init__(self, model, shape, player, held):
+        super().__init__(model, shape)
+        self.player, self.held = player, held
+
+    def loss(self, objective, p, x, y, eps, epoch):
+        p, critic = (p, self.held) if self.player == "model" else (self.held, p)
+        score = lambda *parts: numpy_critic(critic, np.hstack(parts), 0.2)[0]
+        mean, log_var = self.heads(p, x, y)
+        sigma, prior = np.exp(log_var / 2), normal_rows("prior")
+        z = mean + sigma * eps[0]
+        if objective["kind"] == "adversarial":
+            decoded = numpy_mean(self.model.get("likelihood", {}), self.decode(p, prior, y))
+            match objective["over"]:
+                case "z":
+                    real, fake = [prior, y], [z, y]
+                case "x":
+                    real, fake = [x, y], [decoded, y]
+                case "xz":
+                    real, fake = [x, z, y], [decoded, prior, y]
+        if self.player == "critic":
+            if objective["kind"] == "tc":
+                other, product = mean + sigma * normal_rows("posterior", 1), np.empty_like(z)
+                for d, order in enumerate(orders()):
+                    for i in range(BATCH):
+                        product[i, d] = other[order[i], d]
+                real, fake = [z], [product]
+            real_score, fake_score = score(*real), score(*fake)
+            if objective.get("loss", "logistic") == "logistic":
+                probability = scipy.special.expit
+                return -np.log(probability(real_score) * (1 - probability(fake_score))).mean()
+            loss = fake_score.mean() - real_score.mean()
+            if objective["loss"] == "wasserstein-gp":
+                for real, fake, u in zip(np.hstack(real), np.hstack(fake), uniform("penalty", BATCH)):
+                    between = np.float64(u) * real + (1 - np.float64(u)) * fake
+                    slope = numpy_critic(critic, between[None], 0.2)[1]
+                    loss += objective["penalty"] * (np.sqrt((slope**2).sum()) - 1) ** 2 / BATCH
+            return loss
+        reconstruction = -self.log_prob(p, self.decode(p, z, y), x).mean()
+        kl = 0.5 * (mean**2 + np.exp(log_var) - log_var - 1.0).sum(1).mean()
+        match objective["kind"]:
+            case "mmd":
+                discrepancy = numpy_mmd(z, prior, objective["kernel"], objective["bandwidth"])
+                return reconstruction + objective["beta"] * kl + objective["weight"] * discrepancy
+            case "tc" if "estimator" in objective:
+                # KL + (beta - 1) TC, the score being log D / (1 - D).
+                return reconstruction + kl + (objective["beta"] - 1) * score(z).mean()
+            case "tc":
+                weights = [objective[name] for name in ["alpha", "beta", "gamma"]]
+                return reconstruction + weights @ numpy_stratified(mean, sigma, z)
+        fake_score = score(*fake)
+        if objective["loss"] == "logistic":
+            adversarial = -np.log(scipy.special.expit(fake_score)).mean()
+        else:
+            adversarial = -fake_score.mean()
+        if objective["over"] == "xz":
+            # The real rows have the encoder's z in them: they are to look fake.
+            real_score, logistic = score(*real), objective["loss"] == "logistic"
+            looks = -np.log(1 - scipy.special.expit(real_score)) if logistic else real_score
+            adversarial += looks.mean()
+        total = objective["reconstruction"] * reconstruction + objective.get("beta", 0.0) * kl
+        return total + objective["weight"] * adversarial
+
+
+def critic_parameters(inputs):
+    """As the program starts with them."""
+    names = [*(f"layers.{i}" for i in range(len(CRITIC) - 1)), "output"]
+    sizes, found = [inputs, *HIDDEN_OF_CRITIC, 1], {}
+    for name, (n, m) in zip(names, pairwise(sizes)):
+        found |= linear(f"critic.{name}", n, m)
+    return {path.removeprefix("critic."): v for path, v in found.items()}
+
+
+def played_cases():
+    shape, kind = [1, 3, 4], "binary"
+    for name, classes, model_toml, objective_toml in PLAYED:
+        model_toml = f"[model]\nlatent = {LATENT}\n{model_toml}"
+        model, objective = tomllib.loads(model_toml)["model"], tomllib.loads(objective_toml)
+        p, critic = whole_parameters(model, shape, classes), {}
+        if "critic" in objective:
+            seen = {"z": LATENT, "x": NUMBERS, "xz": NUMBERS + LATENT}[objective.get("over", "z")]
+            critic = critic_parameters(seen + classes)
+        for player in ["model", "critic"] if critic else ["model"]:
+            own, held = (p, critic) if player == "model" else (critic, p)
+            idle = []
+            if player == "critic" and "wasserstein" in objective_toml:
+                idle = ["output.bias"]
+            elif player == "model" and objective.get("over") == "x" and not objective["reconstruction"]:
+                idle = [path for path in p if of_encoder(path)]
+            programs = (one(model, shape, player, held) for one in (TorchPlayed, NumpyPlayed))
+            what = f"{name}: {player}"
+            _, _, found = whole_case(
+                what, shape, classes, kind, model, objective_toml, 0.0, own, idle, tuple(programs)
+            )
+            yield {
+                "name": what, "player": player, "model": model_toml,
+                "objective": f"[objective]\n{objective_toml}\n", "input": shape, "classes": classes,
+                "x": kind, "data_set": DATA_SET, "epoch": 0.0, **found,
+            }
+
+
+# ---------------------------------------------------------------- bounds with two gradients
+
+LEARNED = '[model.prior]\nkind = "mixture"\nk = 3\ncomponents = "learned"\nradius = 1.5\nsigma = 0.8\n'
+VAMP = '[model.prior]\nkind = "vamp"\nk = 4\n'
+SPLIT = [
+    # name, classes, model (without `latent`), objective
+    ("doubly reparameterized, learned mixture", 0, f"[model.encoder]\n{MLP}\n{LEARNED}",
+     'kind = "iwae"\nsamples = 4\nestimator = "dreg"'),
+    ("doubly reparameterized, prior of posteriors", CLASSES, f"{CONDITIONAL}{VAMP}",
+     'kind = "iwae"\nsamples = 3\ngroups = 2\nestimator = "dreg"'),
+    ("piwae, learned mixture", 0, f"[model.encoder]\n{MLP}\n{LEARNED}",
+     'kind = "iwae"\nsamples = 3\ngroups = 2\ncombination = "piwae"'),
+    ("piwae, prior of posteriors", CLASSES, f"{CONDITIONAL}{VAMP}",
+     'kind = "iwae"\nsamples = 2\ngroups = 3\ncombination = "piwae"'),
+]
+
+
+def torch_of_two(program, q_side, p_side, x, y, eps):
+    """log w with q(z|x) of some weights and p(x, z) of others, and the same with q held. A prior made of
+    the encoder belongs to p."""
+    mean, log_var = program.heads(q_side, x, y)
+    q = td.Normal(mean, torch.exp(log_var / 2))
+    z = q.mean + q.stddev * eps
+    log_x = [program.log_prob(p_side, program.decode(p_side, one, y), x) for one in z]
+    log_p = torch.stack(log_x) + program.log_prior(p_side, z)
+    held = td.Normal(q.mean.detach(), q.stddev.detach())
+    return log_p - q.log_prob(z).sum(-1), log_p - held.log_prob(z).sum(-1)
+
+
+def numpy_of_two(program, q_side, p_side, x, y, eps, held=None):
+    mean, log_var = program.heads(q_side, x, y)
+    found = []
+    for draw, e in enumerate(eps):
+        z = mean + np.exp(log_var / 2) * e
+        m, v = held or (mean, log_var)
+        log_q = scipy.stats.norm.logpdf(z, m, np.exp(v / 2)).sum(-1)
+        log_x = program.log_prob(p_side, program.decode(p_side, z, y), x)
+        found.append(log_x + program.log_prior(p_side, z, draw) - log_q)
+    return np.array(found)
+
+
+def split_cases():
+    """The gradient of p in the weights of p, and that of q in the weights of q; their sum, where the
+    encoder has a part in both."""
+    shape, kind = [1, 3, 4], "binary"
+    for name, classes, model_toml, objective_toml in SPLIT:
+        model_toml = f"[model]\nlatent = {LATENT}\n{model_toml}"
+        model, objective = tomllib.loads(model_toml)["model"], tomllib.loads(objective_toml)
+        p, still = (whole_parameters(model, shape, classes) for _ in range(2))
+        groups, dreg = objective.get("groups", 1), "estimator" in objective
+        k = groups * objective["samples"]
+        given = data(kind, "x"), one_hot(classes), normal("posterior", k * BATCH * LATENT)
+        x, y, eps = *given[:2], given[2].reshape(k, BATCH, LATENT)
+        torch_given = [torch.tensor(v) for v in (x, y, eps)]
+        first, second = TorchWhole(model, shape), NumpyWhole(model, shape)
+        again = lambda q_side, p_side, held=None: numpy_of_two(second, q_side, p_side, x, y, eps, held)
+
+        of_p, of_q = (as_torch(p, requires_grad=True) for _ in range(2))
+        log_w, _ = torch_of_two(first, as_torch(still), of_p, *torch_given)
+        groups_of_p = groups if dreg else 1
+        bound = torch_iwae(log_w, groups_of_p)
+        of_p = gradients(name, bound, of_p, lambda: numpy_iwae(again(still, p), groups_of_p), p, 1e-7)
+
+        its_log_w, held = torch_of_two(first, of_q, as_torch(still), *torch_given)
+        if dreg:
+            pairs = zip(its_log_w.chunk(groups), held.chunk(groups))
+            scalar = sum(torch_dreg(*pair) for pair in pairs) / groups
+            held = second.heads(still, x, y)
+            ratios = np.exp(again(still, still)).reshape(groups, -1, BATCH)
+            squares = ((ratios / ratios.sum(1, keepdims=True)) ** 2).reshape(k, BATCH)
+            later = lambda: -(squares * again(p, still, held)).sum(0).mean() / groups
+        else:
+            scalar, later = torch_iwae(its_log_w, groups), lambda: numpy_iwae(again(p, still), groups)
+        of_q = gradients(name, scalar, of_q, later, p, 1e-7)
+
+        both = [path for path in p if of_q[path].abs().max() > 1e-3 and of_p[path].abs().max() > 1e-3]
+        assert (len(both) > 0) == ("vamp" in model_toml) and all(of_encoder(path) for path in both), name
+        grads = {path: of_q[path] + of_p[path] for path in p}
+        assert min(float(g.abs().max()) for g in grads.values()) > 1e-7, name
+        yield {
+            "name": name, "model": model_toml, "objective": f"[objective]\n{objective_toml}\n",
+            "input": shape, "classes": classes, "x": kind, "epoch": 0.0, "loss": listed(bound)[0],
+            "terms": [["neg_elbo", listed(-log_w.mean())[0]]], "gradients": by_path(grads),
+        }
+
+
 if __name__ == "__main__":
     for name, cases in {
-        "prior": [*mixture_cases(), *realnvp_case()],
+        "prior": [*mixture_cases(), *realnvp_case(), *fitted_case()],
         "iaf": iaf_cases(),
         "more_likelihoods": [*continuous_bernoulli_cases(), *spread_cases()],
         "critic": critic_cases(),
@@ -1664,5 +2023,6 @@ if __name__ == "__main__":
         "networks": network_cases(),
         "hierarchical": [*second_level_cases(), *two_level_cases()],
         "vq": [*vq_draw_cases(), *code_cases(), *code_prior_case()],
+        "objectives": [*played_cases(), *split_cases()],
     }.items():
         write(name, list(cases), "tests/golden/axes.py")

@@ -7,6 +7,7 @@
 
 pub mod args;
 mod array;
+mod axis;
 mod commands;
 mod failure;
 mod open;

@@ -255,7 +255,7 @@ pub fn accuracy(read: &[u32], examples: &Examples) -> Option<f64> {
 /// The mean of a few numbers and half the width of its 95 % interval by Student's t distribution, which one
 /// number alone has not.
 pub fn mean_and_interval(values: &[f64]) -> (f64, Option<f64>) {
-    /// 97.5 % quantiles for 1 to 10 degrees of freedom, then for 15, 20, 30 and infinitely many.
+    /// 97.5 % quantiles for 1 to 10 degrees of freedom.
     const QUANTILES: [f64; 10] =
         [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
     let n = values.len() as f64;

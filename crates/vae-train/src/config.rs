@@ -6,10 +6,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use vae_data::{Pixels, Scale};
 use vae_model::config::Section;
+use vae_model::posterior::PosteriorConfig;
 use vae_model::{ConfigError, ObjectiveConfig, VaeConfig};
 
 use crate::error::TrainError;
 use crate::optimizer::OptimizerConfig;
+use crate::sampler;
 use crate::schedule::ScheduleConfig;
 
 /// Everything that decides what is trained, on what, and how.
@@ -237,6 +239,10 @@ impl Override {
     }
 }
 
+/// Why a critic cannot be shown black and white.
+pub(crate) const CRITIC_ON_TWO_TONES: &str = "a critic on x would tell the decoder's grey means from \
+    black and white by that alone: use images of many levels, with pixels = \"grey\"";
+
 impl TrainConfig {
     /// Reads a configuration from TOML `text`, called `name` in errors, with values from the command
     /// line above it.
@@ -329,14 +335,22 @@ impl TrainConfig {
         }
         let two_tone = matches!(self.data.pixels, Pixels::Binary | Pixels::Stochastic);
         if two_tone && self.objective.compares_images() {
-            let why = "a critic on x would tell the decoder's grey means from black and white by \
-                       that alone: use pixels = \"grey\"";
-            return Err(ConfigError::new("data.pixels", why));
+            return Err(ConfigError::new("data.pixels", CRITIC_ON_TWO_TONES));
         }
         if two_tone && self.model.likelihood.needs_grey() {
             let why = "this likelihood is one of pixels of many levels, and these are black or \
                        white: use pixels = \"grey\", or a bernoulli likelihood";
             return Err(ConfigError::new("data.pixels", why));
+        }
+        let fitted = !self.objective.trains_prior(&self.model);
+        let discrete = matches!(self.model.posterior, PosteriorConfig::Vq(_));
+        if fitted && !discrete && self.model.latent > sampler::MOST_DIMENSIONS {
+            let why = format!(
+                "a prior is fitted on the codes of this model when training ends, which have at most \
+                 {} dimensions: use fewer, or a gaussian posterior",
+                sampler::MOST_DIMENSIONS
+            );
+            return Err(ConfigError::new("model.latent", why));
         }
         if self.data.limit == Some(0) {
             return Err(ConfigError::new("data.limit", "must be at least 1"));

@@ -181,15 +181,21 @@ impl Trainer {
                        number: use a gaussian likelihood";
             return Err(invalid("model.likelihood.kind", why.to_owned()));
         }
-        if config.model.likelihood.needs_grey() && (lowest < low || highest > high) {
-            let why = "this likelihood is one of pixels, and these are vectors of any number: use a \
-                       gaussian or laplace likelihood";
-            return Err(invalid("model.likelihood.kind", why.to_owned()));
+        if config.model.likelihood.needs_grey() && (lowest, highest) != (low, high) {
+            let why = format!(
+                "this likelihood is one of pixels from {low} to {high}, and these numbers are from \
+                 {lowest} to {highest}: use pixels = \"grey\" with output = \"sigmoid\" or \
+                 \"signed\" with \"tanh\", or for other numbers a gaussian or laplace likelihood"
+            );
+            return Err(invalid("model.likelihood.kind", why));
         }
         if config.model.likelihood.needs_grey() && data.train.is_binary() {
             let why = "this likelihood is one of pixels of many levels, and these images are black \
                        and white: use a bernoulli likelihood";
             return Err(invalid("model.likelihood.kind", why.to_owned()));
+        }
+        if config.objective.compares_images() && data.train.is_binary() {
+            return Err(invalid("objective.over", crate::config::CRITIC_ON_TWO_TONES.to_owned()));
         }
         let steps = data.train.len().div_ceil(config.train.batch_size);
         let learning = |optimizer, rate| {

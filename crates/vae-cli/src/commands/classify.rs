@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use vae_model::classifier::FeatureLayer;
 use vae_train::classify::{Classification, Mode, SavedClassifier, accuracy, mean_and_interval};
+use vae_train::config::DataConfig;
 
 use super::Form;
 use crate::args::{ClassifyArgs, FeaturesArg, ModeArg};
@@ -112,13 +113,19 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
     let saved = SavedClassifier::read(path, &backend.device)?;
     let spec = args.read.data.as_ref().unwrap_or(&saved.data.source);
     let data_dir = args.read.data_dir.data_dir.clone();
-    let (resolved, mut examples) = open::with_options(data_dir, None, printer, |options| {
-        open::part(spec, &args.read.split, options)
-    })?;
+    let domain = &saved.classifier.config().domain;
+    // Pictures of a folder are brought to the size of those that it was trained on.
+    let mut shape = DataConfig::default();
+    if let &[channels, height, width] = domain.input.as_slice() {
+        (shape.size, shape.channels) = (Some((height, width)), Some(channels));
+    }
+    let (resolved, mut examples) =
+        open::with_options(data_dir, Some(&shape), printer, |options| {
+            open::part(spec, &args.read.split, options)
+        })?;
     if let Some(limit) = args.read.limit {
         examples.truncate(limit);
     }
-    let domain = &saved.classifier.config().domain;
     if domain.input != examples.shape.dims() {
         return Err(request(format!(
             "{}: the classifier reads examples of shape {:?}, these are {:?}: name other data with \

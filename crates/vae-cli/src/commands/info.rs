@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use vae_model::config::Choice;
+use vae_model::Condition;
 use vae_model::parameters::parameters;
 use vae_train::{Backend, Checkpoint};
 
 use crate::args::InfoArgs;
+use crate::axis::Axis;
 use crate::open;
 use crate::printer::{Printer, count, table};
 
@@ -17,23 +18,28 @@ pub fn run(args: &InfoArgs, printer: &Printer) -> Result<()> {
     let c = Checkpoint::read(&file, &backend.device)?;
     let weights: usize = parameters(&c.vae).values().map(|p| p.values.len()).sum();
     let model = &c.config.model;
-    let trained = c.config.objective.trains_prior(model);
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let mut rows = vec![
         row("file", file.display().to_string()),
         row("input", format!("{:?}", c.vae.input())),
         row("encoder", model.encoder.summary()),
-        row("posterior", format!("{}, latent {}", model.posterior.kind(), model.latent)),
-        row("prior", if trained { model.prior.kind() } else { "fitted" }.to_owned()),
+        row(
+            "posterior",
+            format!("{}, latent {}", Axis::new(&model.posterior).text(), model.latent),
+        ),
+        row("prior", Axis::of_prior(&c.config).text()),
         row("decoder", model.decoder.summary()),
-        row("likelihood", model.likelihood.kind().to_owned()),
-        row("objective", c.config.objective.kind().to_owned()),
+        row("likelihood", Axis::new(&model.likelihood).text()),
+        row("objective", Axis::new(&c.config.objective).text()),
         row("weights", count(weights)),
         row("data", format!("{}, {} examples", c.data.source, count(c.data.examples))),
         row("trained", format!("{} epochs, {} steps", c.progress.epoch, c.progress.step)),
         row("backend", format!("{} on {}", c.run.backend, c.run.device)),
         row("version", c.run.version.clone()),
     ];
+    if model.condition == Condition::Label {
+        rows.push(row("condition", format!("{} classes", c.vae.classes())));
+    }
     if let Some(best) = c.progress.best {
         let text = format!("{best:.3} after epoch {}", c.progress.best_epoch);
         rows.push(row("validation", text));

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use serde_json::json;
-use vae_model::config::Choice;
+use vae_model::Condition;
 use vae_train::presets;
 
 use crate::args::PresetsArgs;
+use crate::axis::Axis;
 use crate::failure::request;
 use crate::printer::{Printer, table};
 
@@ -23,24 +24,50 @@ pub fn run(args: &PresetsArgs, printer: &Printer) -> Result<()> {
     for (name, text) in presets::ALL {
         let config = presets::resolve(name, &[])?;
         let model = &config.model;
-        let trained = config.objective.trains_prior(model);
-        let row = [
+        let latent = match model.condition {
+            Condition::None => model.latent.to_string(),
+            Condition::Label => format!("{} + label", model.latent),
+        };
+        let posterior = Axis::new(&model.posterior);
+        let prior = Axis::of_prior(&config);
+        let likelihood = Axis::new(&model.likelihood);
+        let objective = Axis::new(&config.objective);
+        let data = match config.data.noise {
+            0.0 => config.data.source.clone(),
+            noise => format!("{} noise={noise}", config.data.source),
+        };
+        let network = if config.objective.trains_encoder() {
+            model.encoder.summary()
+        } else {
+            format!("none, decoder {}", model.decoder.summary())
+        };
+        rows.push(vec![
             (*name).to_owned(),
-            config.data.source.clone(),
-            model.encoder.summary(),
-            model.latent.to_string(),
-            model.posterior.kind().to_owned(),
-            if trained { model.prior.kind() } else { "fitted" }.to_owned(),
-            model.likelihood.kind().to_owned(),
-            config.objective.kind().to_owned(),
-        ];
-        let mut object =
-            json!({ "about": presets::description(text).collect::<Vec<_>>().join(" ") });
-        for (key, value) in header.iter().zip(&row) {
-            object[*key] = json!(value);
-        }
-        objects.push(object);
-        rows.push(row.to_vec());
+            data,
+            network,
+            latent,
+            posterior.text(),
+            prior.text(),
+            likelihood.text(),
+            objective.text(),
+        ]);
+        objects.push(json!({
+            "preset": name,
+            "about": presets::description(text).collect::<Vec<_>>().join(" "),
+            "data": config.data.source,
+            "encoder": model.encoder.summary(),
+            "decoder": model.decoder.summary(),
+            "latent": model.latent,
+            "condition": model.condition,
+            "posterior": posterior.kind,
+            "prior": prior.kind,
+            "likelihood": likelihood.kind,
+            "objective": objective.kind,
+            "settings": {
+                "posterior": posterior.settings, "prior": prior.settings,
+                "likelihood": likelihood.settings, "objective": objective.settings,
+            },
+        }));
     }
     printer.result(&table(&rows), || json!({ "presets": objects }))
 }

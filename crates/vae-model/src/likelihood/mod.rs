@@ -313,7 +313,7 @@ impl Decoding {
         match &self.likelihood {
             LikelihoodConfig::Bernoulli(_) => uniform().lower(mean).float(),
             LikelihoodConfig::ContinuousBernoulli(_) => {
-                bernoulli::continuous_quantile(self.first(), uniform())
+                bernoulli::continuous_quantile(self.first(), inside())
             }
             LikelihoodConfig::Gaussian(c) => {
                 let eps = normal_tensor(noise, "likelihood", shape, &device).squeeze_dim::<2>(0);

@@ -83,9 +83,10 @@ impl ConvConfig {
         if !height.is_multiple_of(1 << halvings) || !width.is_multiple_of(1 << halvings) {
             let possible = height.trailing_zeros().min(width.trailing_zeros());
             let instead = match possible {
-                0 => "set data.size = [height, width] to even numbers, or use an mlp".to_owned(),
+                0 => "of a folder of pictures, set data.size to even numbers; else use an mlp"
+                    .to_owned(),
                 n => format!(
-                    "use at most {n} channel counts, or for pictures of a folder set data.size"
+                    "use at most {n} channel counts, or pictures of a folder (--data DIR) with data.size"
                 ),
             };
             let why = format!("{height}x{width} cannot be halved {halvings} times: {instead}");

@@ -7,7 +7,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, codes_can_match_a_prior, counts, kl_exists, not_negative};
+use super::{
+    Loss, codes_can_match_a_prior, counts, draws_train_the_prior, kl_exists, not_negative,
+};
 use crate::batch::Batch;
 use crate::bound::Terms;
 use crate::critic::{Critic, CriticConfig};
@@ -117,7 +119,7 @@ impl AdversarialConfig {
                        started: use a standard prior or a mixture with components = \"ring\"";
             return refuse("over", why);
         }
-        Ok(())
+        draws_train_the_prior(key, self.beta, model)
     }
 
     /// Width of what the critic scores.

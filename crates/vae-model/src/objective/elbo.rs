@@ -11,6 +11,7 @@ use crate::bound::Terms;
 use crate::error::ConfigError;
 use crate::noise::Noise;
 use crate::posterior::PosteriorConfig;
+use crate::prior::PriorConfig;
 use crate::vae::{Vae, VaeConfig};
 
 /// Settings of the evidence lower bound (Kingma and Welling 2014; beta: Higgins et al. 2017).
@@ -82,6 +83,11 @@ impl ElboConfig {
                        set model.likelihood.spread to \"fixed\" or \"global\"";
             return refuse("average_decodings", why);
         }
+        if self.free_bits > 0.0 && !kl_is_of_dimensions(model) {
+            let why = "this KL is one number, not one of each dimension: use a gaussian posterior \
+                       without flow steps and a standard prior, or capacity";
+            return refuse("free_bits", why);
+        }
         if self.free_bits > 0.0 && self.capacity > 0.0 {
             return refuse("capacity", "free_bits and capacity both change the KL: set one to 0");
         }
@@ -151,6 +157,11 @@ impl ElboConfig {
         }
         Loss { total, terms: named, update }
     }
+}
+
+/// Whether the KL is a sum over dimensions in closed form.
+fn kl_is_of_dimensions(model: &VaeConfig) -> bool {
+    model.posterior.is_plain_gaussian() && matches!(model.prior, PriorConfig::Standard(_))
 }
 
 /// How far a linear rise over so many epochs has come, 0 to 1.

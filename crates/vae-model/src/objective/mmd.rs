@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, codes_can_match_a_prior, kl_exists, not_negative};
+use super::{Loss, codes_can_match_a_prior, draws_train_the_prior, kl_exists, not_negative};
 use crate::batch::Batch;
 use crate::bound::Terms;
 use crate::divergence::{Kernel, mmd};
@@ -16,7 +16,7 @@ use crate::vae::{Vae, VaeConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MmdConfig {
-    /// Weight of the squared discrepancy (lambda).
+    /// Weight of the squared discrepancy (lambda in WAE, alpha + lambda - 1 in InfoVAE).
     pub weight: f64,
     /// Weight of the KL (1 - alpha in InfoVAE).
     pub beta: f64,
@@ -39,7 +39,12 @@ impl MmdConfig {
             let why = format!("must be a positive number, not {}", self.bandwidth);
             return Err(ConfigError::new(format!("{key}.bandwidth"), why));
         }
+        if self.weight == 0.0 {
+            let why = "must be above 0; for the bound alone set objective.kind = \"elbo\"";
+            return Err(ConfigError::new(format!("{key}.weight"), why));
+        }
         codes_can_match_a_prior(key, model)?;
+        draws_train_the_prior(key, self.beta, model)?;
         kl_exists(key, &[("beta", self.beta)], model)
     }
 

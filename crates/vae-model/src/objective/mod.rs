@@ -195,6 +195,22 @@ fn codes_can_match_a_prior(key: &str, model: &VaeConfig) -> Result<(), ConfigErr
     Err(ConfigError::new(format!("{key}.kind"), why))
 }
 
+/// Refuses a prior of which the KL alone trains a part, where there is no KL.
+fn draws_train_the_prior(key: &str, beta: f64, model: &VaeConfig) -> Result<(), ConfigError> {
+    let part = match &model.prior {
+        PriorConfig::Mixture(_) if model.prior.is_learned() => "weights",
+        PriorConfig::Hierarchical(_) => "inference network",
+        _ => return Ok(()),
+    };
+    if beta > 0.0 {
+        return Ok(());
+    }
+    let why = format!(
+        "the {part} of this prior learn from the KL alone: set it above 0, or use another prior"
+    );
+    Err(ConfigError::new(format!("{key}.beta"), why))
+}
+
 /// Refuses a number that is below 0, or none.
 fn not_negative(key: &str, values: &[(&str, f64)]) -> Result<(), ConfigError> {
     match values.iter().find(|(_, v)| !(v.is_finite() && *v >= 0.0)) {

@@ -10,6 +10,8 @@ use vae_model::init::Stored;
 
 /// Gaussians in the mixture.
 const COMPONENTS: usize = 10;
+/// In more dimensions than this there is one, which takes two rounds where many take dozens.
+const MANY_DIMENSIONS: usize = 128;
 /// Rounds of expectation and maximization, at most.
 const ROUNDS: usize = 100;
 /// A round that gains less than this, in nats a point, is the last.
@@ -80,7 +82,7 @@ impl GaussianMixture {
     /// before the likelier (k-means++; Arthur and Vassilvitskii 2007).
     fn start(points: &[f64], d: usize, spread: &[f64], seed: u64) -> Self {
         let n = points.len() / d;
-        let k = COMPONENTS.min(n / 2).max(1);
+        let k = if d > MANY_DIMENSIONS { 1 } else { COMPONENTS.min(n / 2).max(1) };
         let stream = Stream::new(seed, "start of the fitted prior");
         let mut nearest = vec![f64::INFINITY; n];
         let mut components = Vec::new();

@@ -21,6 +21,9 @@ pub use mixture::GaussianMixture;
 /// Examples that a prior is fitted on, at most.
 const MOST_EXAMPLES: usize = 20_000;
 
+/// Dimensions that a mixture is fitted in, at most: the work goes with their square.
+pub(crate) const MOST_DIMENSIONS: usize = 1024;
+
 /// A fitted prior.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a model has one")]
