@@ -134,9 +134,9 @@ fn conditional_samples_are_read_as_the_digits_that_were_asked_for() {
         seed: 0,
         prior: PriorSource::Model,
     };
-    let samples = generator.sample(10 * OF_EACH, None, false);
+    let asked: Vec<u32> = (0..10 * OF_EACH).map(|i| (i % 10) as u32).collect();
+    let samples = generator.sample(10 * OF_EACH, Some(&asked), false);
     let mnist = Source::Mnist.resolve(&options).unwrap().load(Part::Train, &options).unwrap();
-    let asked: Vec<u32> = (0..10 * OF_EACH).map(|i| (i / OF_EACH) as u32).collect();
     let bytes = samples.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
     let made = Examples {
         values: vae_data::Values::Bytes(bytes),

@@ -524,7 +524,7 @@ fn critics_their_losses_and_all_gradients_are_those_of_the_definition() {
             "pairs" => objective.adversarial_term(&critic, Some(real.clone()), fake.clone()),
             "critic" => {
                 let noise = Formula::default();
-                let loss = objective.critic_loss(&critic, real.clone(), fake.clone(), &noise);
+                let loss = objective.critic_loss(&critic, real.clone(), fake.clone(), None, &noise);
                 let values = host(loss.values());
                 let mean = |key: &str| {
                     let all = numbers(&case[key]);

@@ -916,7 +916,7 @@ fn a_clipped_critic_has_all_weights_in_the_box_and_can_still_be_trained() {
 /// The gradient penalty of a critic on fixed rows.
 fn penalty(critic: &Critic) -> Tensor<1> {
     let config = AdversarialConfig { loss: CriticLoss::WassersteinGp, ..Default::default() };
-    let loss = config.critic_loss(critic, normal(32, [4, 5]), normal(33, [4, 5]), &noise(34));
+    let loss = config.critic_loss(critic, normal(32, [4, 5]), normal(33, [4, 5]), None, &noise(34));
     let found = loss.terms.into_iter().find(|(name, _)| *name == "gradient_penalty");
     found.unwrap().1
 }
@@ -1178,6 +1178,24 @@ fn assert_trainable(what: &str, config: &TrainConfig) {
         let moves = found.values().flatten().any(|g| *g != 0.0);
         assert!(moves, "{what}: {player:?} learns nothing");
     }
+}
+
+#[test]
+fn what_the_encoder_sees_is_not_what_the_loss_explains() {
+    let text = "[model]\nlatent = 3\n[model.encoder]\nhidden = [8]\n[model.posterior]\nkind = \"point\"\n\
+                [objective]\nbeta = 0.0\n";
+    let config = TrainConfig::from_toml("c.toml", text, &[]).unwrap();
+    let domain = Domain::new(&[NUMBERS]);
+    let learnable =
+        Learnable::init(&config.model, &config.objective, &domain, &noise(38), &device());
+    let rows = |seed| tensor(noise(seed).uniform("x", [1, 5, NUMBERS]), [5, NUMBERS], &device());
+    let (clean, noisy) = (rows(39), rows(40));
+    let batch = Batch { seen: Some(noisy.clone()), ..Batch::new(clean.clone()) };
+    let loss = config.objective.loss(Player::Model, &learnable, &batch, &noise(41), 0.0);
+    let vae = &learnable.vae;
+    let z = vae.encode(noisy, None).mean();
+    let expected = host(vae.decode(z, None).log_prob(clean)).iter().sum::<f64>() / -5.0;
+    assert!((host(loss.total)[0] - expected).abs() < 1e-5 * expected.abs());
 }
 
 #[test]

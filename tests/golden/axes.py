@@ -1177,7 +1177,7 @@ WHOLE = [
      "samples = 2\nbeta = 1.5", 0.0),
     ("conv of three channels", [3, 8, 4], 0, "grey",
      '[model.encoder]\nkind = "conv"\nchannels = [4, 5]\nhidden = []\nactivation = "elu"\n'
-     'residual = 1\n', "", 0.0),
+     'residual = 0\n', "", 0.0),
 ]
 
 SECOND_LEVEL = '[model.prior]\nkind = "hierarchical"\nlatent = 2\n'
@@ -1728,6 +1728,9 @@ PLAYED = [
     ("critic on x, penalized", 0, f"[model.encoder]\n{MLP}\n",
      'kind = "adversarial"\nover = "x"\nloss = "wasserstein-gp"\nweight = 1.7\nreconstruction = 0.6\n'
      f"penalty = 4.0\n{SIZE_OF_CRITIC}"),
+    ("critic on pairs, penalized, conditional", CLASSES, CONDITIONAL,
+     'kind = "adversarial"\nover = "xz"\nloss = "wasserstein-gp"\nweight = 1.7\nreconstruction = 0.6\n'
+     f"penalty = 4.0\n{SIZE_OF_CRITIC}"),
     ("critic on x alone, conditional", CLASSES, CONDITIONAL,
      'kind = "adversarial"\nover = "x"\nloss = "logistic"\nweight = 1.7\nreconstruction = 0.0\n'
      f"{SIZE_OF_CRITIC}"),
@@ -1770,7 +1773,7 @@ class TorchPlayed(TorchWhole):
 
     def loss(self, objective, p, x, y, eps, epoch):
         p, critic = (p, self.held) if self.player == "model" else (self.held, p)
-        score = lambda rows: torch_critic(critic, rows, 0.2)
+        score = lambda rows: torch_critic(critic, rows, objective["critic"]["slope"])
         mean, log_var = self.heads(p, x, y)
         q = td.Normal(mean, torch.exp(log_var / 2))
         draw = lambda eps: q.mean + q.stddev * eps
@@ -1816,7 +1819,8 @@ class TorchPlayed(TorchWhole):
             u = torch.tensor(uniform("penalty", BATCH).astype(float))[:, None]
             between = torch.lerp(rows[1], rows[0], u).requires_grad_()
             (slopes,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
-            norms = slopes.norm(dim=1)
+            # The way between does not lead along the condition.
+            norms = slopes[:, : slopes.shape[1] - y.shape[1]].norm(dim=1)
             terms |= {"gradient_norm": norms.mean(), "gradient_penalty": ((norms - 1) ** 2).mean()}
             loss = loss + objective["penalty"] * terms["gradient_penalty"]
         return loss, terms
@@ -1831,7 +1835,8 @@ class NumpyPlayed(NumpyWhole):
 
     def loss(self, objective, p, x, y, eps, epoch):
         p, critic = (p, self.held) if self.player == "model" else (self.held, p)
-        score = lambda *parts: numpy_critic(critic, np.hstack(parts), 0.2)[0]
+        scores = lambda rows: numpy_critic(critic, rows, objective["critic"]["slope"])
+        score = lambda *parts: scores(np.hstack(parts))[0]
         mean, log_var = self.heads(p, x, y)
         sigma, prior = np.exp(log_var / 2), normal_rows("prior")
         z = mean + sigma * eps[0]
@@ -1859,8 +1864,9 @@ class NumpyPlayed(NumpyWhole):
             if objective["loss"] == "wasserstein-gp":
                 for real, fake, u in zip(np.hstack(real), np.hstack(fake), uniform("penalty", BATCH)):
                     between = np.float64(u) * real + (1 - np.float64(u)) * fake
-                    slope = numpy_critic(critic, between[None], 0.2)[1]
-                    loss += objective["penalty"] * (np.sqrt((slope**2).sum()) - 1) ** 2 / BATCH
+                    slope = scores(between[None])[1].ravel()
+                    norm = np.sqrt((slope[: slope.size - y.shape[1]] ** 2).sum())
+                    loss += objective["penalty"] * (norm - 1) ** 2 / BATCH
             return loss
         reconstruction = -self.log_prob(p, self.decode(p, z, y), x).mean()
         kl = 0.5 * (mean**2 + np.exp(log_var) - log_var - 1.0).sum(1).mean()
@@ -1911,6 +1917,9 @@ def played_cases():
             idle = []
             if player == "critic" and "wasserstein" in objective_toml:
                 idle = ["output.bias"]
+                if classes:
+                    # Each unit of the second layer is on one side of 0 for all rows here.
+                    idle.append("layers.1.bias")
             elif player == "model" and objective.get("over") == "x" and not objective["reconstruction"]:
                 idle = [path for path in p if of_encoder(path)]
             programs = (one(model, shape, player, held) for one in (TorchPlayed, NumpyPlayed))
@@ -1976,29 +1985,30 @@ def split_cases():
         p, still = (whole_parameters(model, shape, classes) for _ in range(2))
         groups, dreg = objective.get("groups", 1), "estimator" in objective
         k = groups * objective["samples"]
-        given = data(kind, "x"), one_hot(classes), normal("posterior", k * BATCH * LATENT)
-        x, y, eps = *given[:2], given[2].reshape(k, BATCH, LATENT)
-        torch_given = [torch.tensor(v) for v in (x, y, eps)]
+        x, y = data(kind, "x"), one_hot(classes)
+        eps = normal("posterior", k * BATCH * LATENT).reshape(k, BATCH, LATENT)
+        tensors = [torch.tensor(v) for v in (x, y, eps)]
         first, second = TorchWhole(model, shape), NumpyWhole(model, shape)
         again = lambda q_side, p_side, held=None: numpy_of_two(second, q_side, p_side, x, y, eps, held)
 
-        of_p, of_q = (as_torch(p, requires_grad=True) for _ in range(2))
-        log_w, _ = torch_of_two(first, as_torch(still), of_p, *torch_given)
+        t = as_torch(p, requires_grad=True)
+        log_w, _ = torch_of_two(first, as_torch(still), t, *tensors)
         groups_of_p = groups if dreg else 1
         bound = torch_iwae(log_w, groups_of_p)
-        of_p = gradients(name, bound, of_p, lambda: numpy_iwae(again(still, p), groups_of_p), p, 1e-7)
+        of_p = gradients(name, bound, t, lambda: numpy_iwae(again(still, p), groups_of_p), p, 1e-7)
 
-        its_log_w, held = torch_of_two(first, of_q, as_torch(still), *torch_given)
+        t = as_torch(p, requires_grad=True)
+        its_log_w, held = torch_of_two(first, t, as_torch(still), *tensors)
         if dreg:
             pairs = zip(its_log_w.chunk(groups), held.chunk(groups))
             scalar = sum(torch_dreg(*pair) for pair in pairs) / groups
-            held = second.heads(still, x, y)
-            ratios = np.exp(again(still, still)).reshape(groups, -1, BATCH)
-            squares = ((ratios / ratios.sum(1, keepdims=True)) ** 2).reshape(k, BATCH)
-            later = lambda: -(squares * again(p, still, held)).sum(0).mean() / groups
+            # The weights and q as they are now.
+            w, now = np.exp(again(p, still)).reshape(groups, -1, BATCH), second.heads(still, x, y)
+            squares = ((w / w.sum(1, keepdims=True)) ** 2).reshape(k, BATCH)
+            later = lambda: -(squares * again(p, still, now)).sum(0).mean() / groups
         else:
             scalar, later = torch_iwae(its_log_w, groups), lambda: numpy_iwae(again(p, still), groups)
-        of_q = gradients(name, scalar, of_q, later, p, 1e-7)
+        of_q = gradients(name, scalar, t, later, p, 1e-7)
 
         both = [path for path in p if of_q[path].abs().max() > 1e-3 and of_p[path].abs().max() > 1e-3]
         assert (len(both) > 0) == ("vamp" in model_toml) and all(of_encoder(path) for path in both), name

@@ -629,3 +629,64 @@ impl Clock {
         self.epoch_images as f64 / self.epoch_time.as_secs_f64()
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use vae_data::source::Options;
+
+    use super::*;
+
+    const IMAGES: usize = 100;
+
+    fn trainer(text: &str) -> Trainer {
+        let all = format!("data.source = \"digits\"\ndata.limit = {IMAGES}\n{text}");
+        let config = TrainConfig::from_toml("c.toml", &all, &[]).unwrap();
+        let data = crate::data::load(&config, &Options::default()).unwrap();
+        Trainer::new(config, data, &Backend::open("flex").unwrap()).unwrap()
+    }
+
+    fn host(tensor: Tensor<2>) -> Vec<f64> {
+        tensor.into_data().iter::<f64>().collect()
+    }
+
+    #[test]
+    fn the_encoder_sees_noise_of_the_size_and_the_share_that_are_set_and_the_loss_the_clean_image()
+    {
+        let (size, masked) = (0.3, 0.25);
+        let t =
+            trainer(&format!("train.batch_size = 50\ndata.noise = {size}\ndata.mask = {masked}"));
+        let clean = t.epoch_batches().next().unwrap();
+        let expected = host(clean.x.clone());
+        let noise = KeyedNoise::new(0, Phase::Train);
+        let batch = t.batch(clean.clone(), &noise);
+        assert_eq!(host(batch.x.clone()), expected);
+        let seen = host(batch.seen());
+        let n = seen.len() as f64;
+        let share = seen.iter().filter(|v| **v == 0.0).count() as f64 / n;
+        assert!((share - masked).abs() < 4.0 * (masked * (1.0 - masked) / n).sqrt(), "{share}");
+        let kept = seen.iter().zip(&expected).filter(|(seen, _)| **seen != 0.0);
+        let errors: Vec<f64> = kept.map(|(seen, x)| seen - x).collect();
+        let n = errors.len() as f64;
+        let mean = errors.iter().sum::<f64>() / n;
+        let spread = (errors.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / n).sqrt();
+        assert!(mean.abs() < 4.0 * size / n.sqrt(), "{mean}");
+        assert!((spread / size - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{spread}");
+        // Another step has other noise, and without either there is nothing to keep apart.
+        assert_ne!(host(t.batch(clean.clone(), &noise.at_step(1)).seen()), seen);
+        assert!(trainer("train.batch_size = 50").batch(clean, &noise).seen.is_none());
+    }
+
+    #[test]
+    fn the_critic_takes_as_many_steps_as_are_set_before_each_of_the_models() {
+        for turns in [1, 3] {
+            let mut t = trainer(&format!(
+                "train.batch_size = 20\ntrain.max_steps = 4\nobjective.kind = \"adversarial\"\n\
+                 objective.critic_steps = {turns}\nobjective.critic.hidden = [8]"
+            ));
+            t.train(None, vec![], &AtomicBool::new(false)).unwrap();
+            let progress = t.snapshot().progress;
+            assert_eq!((progress.step, progress.model.images), (4, 80));
+            assert_eq!(progress.critic.images, 80 * turns);
+        }
+    }
+}

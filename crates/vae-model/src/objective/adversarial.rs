@@ -87,10 +87,11 @@ impl Default for AdversarialConfig {
     }
 }
 
-/// Rows for the critic: what it is to take for real, and for fake.
+/// Rows for the critic: what it is to take for real, and for fake, and what it is told of both.
 struct Pair {
     real: Tensor<2>,
     fake: Tensor<2>,
+    condition: Option<Tensor<2>>,
 }
 
 impl AdversarialConfig {
@@ -153,8 +154,8 @@ impl AdversarialConfig {
             Player::Critic => {
                 let vae = learnable.vae.valid();
                 let z = self.needs_z().then(|| vae.encode_batch(batch).draw(noise, 1).z);
-                let Pair { real, fake } = self.pair(&vae, batch, z, noise);
-                self.critic_loss(critic, real, fake, noise)
+                let Pair { real, fake, condition } = self.pair(&vae, batch, z, noise);
+                self.critic_loss(critic, real, fake, condition, noise)
             }
             Player::Model => self.model_loss(&learnable.vae, &critic.valid(), batch, noise),
         }
@@ -180,19 +181,22 @@ impl AdversarialConfig {
             }
             (Over::X, _) | (_, None) => (batch.x.clone(), decoded(prior)),
         };
-        Pair { real: beside(real, condition.clone()), fake: beside(fake, condition) }
+        Pair { real, fake, condition }
     }
 
-    /// The critic's loss on rows `[n, scored]` that it is to take for real and for fake.
+    /// The critic's loss on rows `[n, scored]` that it is to take for real and for fake, told a condition
+    /// `[n, classes]` of both.
     pub fn critic_loss(
         &self,
         critic: &Critic,
         real: Tensor<2>,
         fake: Tensor<2>,
+        condition: Option<Tensor<2>>,
         noise: &dyn Noise,
     ) -> Loss {
-        let [n, _] = real.dims();
-        let scores = critic.score(Tensor::cat(vec![real.clone(), fake.clone()], 0));
+        let [n, width] = real.dims();
+        let told = |rows: &Tensor<2>| beside(rows.clone(), condition.clone());
+        let scores = critic.score(Tensor::cat(vec![told(&real), told(&fake)], 0));
         let (on_real, on_fake) = (scores.clone().narrow(0, 0, n), scores.narrow(0, n, n));
         let mut terms =
             vec![("critic_real", on_real.clone().mean()), ("critic_fake", on_fake.clone().mean())];
@@ -204,7 +208,9 @@ impl AdversarialConfig {
                 let u = noise.uniform("penalty", [1, n, 1]);
                 let u = Tensor::<2>::from_data(TensorData::new(u, [n, 1]), &real.device());
                 let between = fake.clone() + u * (real - fake);
-                let squares = critic.input_gradient(between).square().sum_dim(1);
+                // The way between does not lead along the condition, and neither is the slope there held.
+                let slope = critic.input_gradient(told(&between)).narrow(1, 0, width);
+                let squares = slope.square().sum_dim(1);
                 // The root has no slope at 0.
                 let norms = squares.add_scalar(1e-12).sqrt();
                 let penalty = norms.clone().sub_scalar(1.0).square().mean();
@@ -232,8 +238,9 @@ impl AdversarialConfig {
             self.needs_z().then(|| vae.encode_batch(batch).draw(noise, 1).z)
         };
         let pair = self.pair(vae, batch, z, noise);
-        let real = (self.over == Over::Xz).then_some(pair.real);
-        let adversarial = self.adversarial_term(critic, real, pair.fake);
+        let told = |rows: Tensor<2>| beside(rows, pair.condition.clone());
+        let real = (self.over == Over::Xz).then(|| told(pair.real));
+        let adversarial = self.adversarial_term(critic, real, told(pair.fake));
         named.push(("adversarial", adversarial.clone()));
         total = total + adversarial.mul_scalar(self.weight);
         Loss::new(total, named)
