@@ -1,10 +1,17 @@
-//! Real MNIST, where it is at hand: the loss after an epoch, against PyTorch.
+//! Real MNIST, where it is at hand: the loss after an epoch, against PyTorch; and what a trained encoder is worth
+//! where labels are few.
 
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::atomic::AtomicBool;
+
+use vae_data::Part;
 use vae_data::source::Options;
-use vae_tests::{config, data_dir, judged};
+use vae_model::classifier::FeatureLayer;
+use vae_tests::{config, data_dir, judged, reference, say};
+use vae_train::classify::{Classification, Mode, accuracy, mean_and_interval};
+use vae_train::{Trainer, data};
 
 /// Test neg_elbo after so many epochs of a preset.
 fn neg_elbo(preset: &str, epochs: u64) -> Option<f64> {
@@ -29,4 +36,39 @@ fn mnist_tanh_learns_in_an_epoch_what_it_learns_in_pytorch() {
     if let Some(found) = neg_elbo("mnist-tanh", 1) {
         assert!((found - 87.7).abs() < 2.0, "{found}");
     }
+}
+
+#[test]
+fn a_trained_encoder_fine_tuned_on_ten_labels_a_class_beats_the_same_network_from_scratch() {
+    const SEEDS: u64 = 4;
+    let Some(folder) = data_dir() else { return };
+    let options = Options { data_dir: Some(folder), ..Options::default() };
+    let config = config("denoising", &["data.source=mnist", "train.epochs=5"]);
+    let data = data::load(&config, &options).unwrap();
+    let (transform, resolved, train) =
+        (data.transform.clone(), data.resolved.clone(), data.train.clone());
+    let device = reference().device;
+    let mut trainer = Trainer::new(config, data, &reference()).unwrap();
+    trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
+    let test = resolved.load(Part::Test, &options).unwrap();
+    // What `classify` does when nothing is said.
+    let task = Classification {
+        vae: trainer.vae(),
+        transform,
+        device,
+        train,
+        labels: 10,
+        features: FeatureLayer::Trunk,
+        steps: 300,
+        learning_rate: 1e-3,
+    };
+    let read = |mode, seed| {
+        accuracy(&task.classify(&task.train(mode, seed).unwrap(), &test), &test).unwrap()
+    };
+    let gains: Vec<f64> =
+        (0..SEEDS).map(|seed| read(Mode::FineTune, seed) - read(Mode::Scratch, seed)).collect();
+    let (gain, interval) = mean_and_interval(&gains);
+    let interval = interval.unwrap();
+    say(&format!("fine-tuned - from scratch: {:.2} +- {:.2} %", 100.0 * gain, 100.0 * interval));
+    assert!(gain > interval, "{gains:?}");
 }
