@@ -408,7 +408,7 @@ mod other_backends {
         let raw = preset(name);
         // Convolutions and many draws are slow on a software adapter.
         let batch = if is_conv(&raw) || draws(&raw) > 10 { 4 } else { 16 };
-        let steps = if wants_pictures(&raw) { 2 } else { 5 };
+        let steps = 5;
         let config = test_config(name, steps, Some(batch), FEW);
         let losses = |backend: &Backend| -> Result<Steps, String> {
             train(&mut new_trainer(&config, images, backend)?)
