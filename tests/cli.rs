@@ -300,7 +300,7 @@ fn presets_are_listed_and_printed() {
     for name in ["default", "autoencoder", "mnist-mlp", "mnist-tanh", "deep-mlp"] {
         assert!(names.contains(&name), "{name}");
     }
-    // Presets that differ on any axis differ in the table.
+    // With what was set on each axis.
     let table = program.ok("presets").stdout;
     for (name, axes) in [
         ("iaf", "gaussian flow_steps=4"),

@@ -1329,7 +1329,6 @@ fn impossible_combinations_are_refused_with_what_would_work() {
 #[test]
 fn settings_that_do_not_go_together_are_refused_by_name() {
     const HIERARCHICAL: &str = "model.prior.kind = \"hierarchical\"";
-    const LEARNED: &str = "model.prior = { kind = \"mixture\", components = \"learned\" }";
     const PIXEL: &str = "model.likelihood = { kind = \"gaussian\", spread = \"pixel\" }";
     // Keys and values, the key that the refusal names, and a word of what would work.
     let cases: &[(&[&str], &str, &str)] = &[
@@ -1358,13 +1357,17 @@ fn settings_that_do_not_go_together_are_refused_by_name() {
         (&["samples = 2", "average_decodings = 2"], "average_decodings", "samples"),
         (&["average_decodings = 2", PIXEL], "average_decodings", "spread"),
         (&["free_bits = 1.0", "capacity = 2.0"], "capacity", "free_bits"),
+        (
+            &["beta = 0.0", "free_bits = 1.0", "model.posterior.kind = \"point\""],
+            "free_bits",
+            "has no KL",
+        ),
         (&["free_bits = 1.0", "model.posterior.flow_steps = 2"], "free_bits", "capacity"),
         (&["free_bits = 1.0", "model.prior.kind = \"realnvp\""], "free_bits", "standard prior"),
         (&["latent_penalty = 1.0"], "latent_penalty", "point"),
         (&["kind = \"mmd\"", "weight = 0.0"], "weight", "elbo"),
-        (&["kind = \"mmd\"", LEARNED], "beta", "KL"),
         (&["kind = \"mmd\"", HIERARCHICAL], "beta", "KL"),
-        (&["kind = \"adversarial\"", "over = \"xz\"", LEARNED], "beta", "KL"),
+        (&["kind = \"adversarial\"", "over = \"xz\"", HIERARCHICAL], "beta", "KL"),
         (&["kind = \"adversarial\"", "reconstruction = 0.0"], "reconstruction", "xz"),
         (&["model.prior.kind = \"mixture\"", "model.latent = 1"], "model.prior", "ring"),
         (&["model.prior.kind = \"realnvp\"", "model.latent = 1"], "model.prior", "latent"),

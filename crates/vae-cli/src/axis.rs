@@ -6,15 +6,16 @@ use toml::de::DeTable;
 use vae_model::config::Choice;
 use vae_train::TrainConfig;
 
-/// A choice on one axis, and its settings that are not the default ones of its kind.
-pub struct Axis {
+/// A choice on one axis, and its settings that are not the default ones of its kind (of tables in it, the whole
+/// of each that differs).
+pub struct Chosen {
     /// Its name.
     pub kind: &'static str,
     /// Those settings, as JSON.
     pub settings: Map<String, Value>,
 }
 
-impl Axis {
+impl Chosen {
     /// What `choice` is and what was set of it.
     pub fn new<C: Choice + Serialize>(choice: &C) -> Self {
         let settings = |choice: &C| match json!(choice) {

@@ -239,10 +239,6 @@ impl Override {
     }
 }
 
-/// Why a critic cannot be shown black and white.
-pub(crate) const CRITIC_ON_TWO_TONES: &str = "a critic on x would tell the decoder's grey means from \
-    black and white by that alone: use images of many levels, with pixels = \"grey\"";
-
 impl TrainConfig {
     /// Reads a configuration from TOML `text`, called `name` in errors, with values from the command
     /// line above it.
@@ -335,7 +331,9 @@ impl TrainConfig {
         }
         let two_tone = matches!(self.data.pixels, Pixels::Binary | Pixels::Stochastic);
         if two_tone && self.objective.compares_images() {
-            return Err(ConfigError::new("data.pixels", CRITIC_ON_TWO_TONES));
+            let why = "a critic on x would tell the decoder's grey means from black and white by \
+                       that alone: use pixels = \"grey\"";
+            return Err(ConfigError::new("data.pixels", why));
         }
         if two_tone && self.model.likelihood.needs_grey() {
             let why = "this likelihood is one of pixels of many levels, and these are black or \
@@ -346,8 +344,8 @@ impl TrainConfig {
         let discrete = matches!(self.model.posterior, PosteriorConfig::Vq(_));
         if fitted && !discrete && self.model.latent > sampler::MOST_DIMENSIONS {
             let why = format!(
-                "a prior is fitted on the codes of this model when training ends, which have at most \
-                 {} dimensions: use fewer, or a gaussian posterior",
+                "a prior is fitted on the codes of this model when training ends, in at most {} \
+                 dimensions: use fewer, a gaussian posterior, or objective.kind = \"mmd\"",
                 sampler::MOST_DIMENSIONS
             );
             return Err(ConfigError::new("model.latent", why));

@@ -77,6 +77,14 @@ pub fn resolve(config: &DataConfig, options: &Options) -> Result<Resolved, Train
 /// If the data cannot be had or does not fit the configuration.
 pub fn load(config: &TrainConfig, options: &Options) -> Result<TrainingData, TrainError> {
     let resolved = resolve(&config.data, options)?;
+    let sized = config.data.size.is_some() || config.data.channels.is_some();
+    if sized && !matches!(&resolved.source, Source::Path(path) if path.is_dir()) {
+        return Err(TrainError::Request(format!(
+            "{}: data.size and data.channels are for pictures of a folder: name one with --data DIR, or \
+             leave them out",
+            resolved.name
+        )));
+    }
     let mut train = resolved.load(Part::Train, options)?;
     let classes = train.class_count();
     if let Some(limit) = config.data.limit {

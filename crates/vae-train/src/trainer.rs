@@ -181,11 +181,16 @@ impl Trainer {
                        number: use a gaussian likelihood";
             return Err(invalid("model.likelihood.kind", why.to_owned()));
         }
+        if config.model.likelihood.needs_grey() && !(lowest.is_finite() && highest.is_finite()) {
+            let why = "this likelihood is one of pixels, and these are vectors of any number: use a \
+                       gaussian or laplace likelihood";
+            return Err(invalid("model.likelihood.kind", why.to_owned()));
+        }
         if config.model.likelihood.needs_grey() && (lowest, highest) != (low, high) {
             let why = format!(
                 "this likelihood is one of pixels from {low} to {high}, and these numbers are from \
-                 {lowest} to {highest}: use pixels = \"grey\" with output = \"sigmoid\" or \
-                 \"signed\" with \"tanh\", or for other numbers a gaussian or laplace likelihood"
+                 {lowest} to {highest}: use pixels = \"grey\" with output = \"sigmoid\", or \
+                 \"signed\" with \"tanh\""
             );
             return Err(invalid("model.likelihood.kind", why));
         }
@@ -195,7 +200,9 @@ impl Trainer {
             return Err(invalid("model.likelihood.kind", why.to_owned()));
         }
         if config.objective.compares_images() && data.train.is_binary() {
-            return Err(invalid("objective.over", crate::config::CRITIC_ON_TWO_TONES.to_owned()));
+            let why = "these images are black and white, which a critic on x would tell from the \
+                       decoder's grey means by that alone: use images of many levels, or over = \"z\"";
+            return Err(invalid("objective.over", why.to_owned()));
         }
         let steps = data.train.len().div_ceil(config.train.batch_size);
         let learning = |optimizer, rate| {

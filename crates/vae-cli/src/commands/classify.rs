@@ -114,7 +114,7 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
     let spec = args.read.data.as_ref().unwrap_or(&saved.data.source);
     let data_dir = args.read.data_dir.data_dir.clone();
     let domain = &saved.classifier.config().domain;
-    // Pictures of a folder are brought to the size of those that it was trained on.
+    // Pictures of a folder are brought to the size and channels of those that it was trained on.
     let mut shape = DataConfig::default();
     if let &[channels, height, width] = domain.input.as_slice() {
         (shape.size, shape.channels) = (Some((height, width)), Some(channels));

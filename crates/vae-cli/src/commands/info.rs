@@ -7,7 +7,7 @@ use vae_model::parameters::parameters;
 use vae_train::{Backend, Checkpoint};
 
 use crate::args::InfoArgs;
-use crate::axis::Axis;
+use crate::axis::Chosen;
 use crate::open;
 use crate::printer::{Printer, count, table};
 
@@ -25,12 +25,12 @@ pub fn run(args: &InfoArgs, printer: &Printer) -> Result<()> {
         row("encoder", model.encoder.summary()),
         row(
             "posterior",
-            format!("{}, latent {}", Axis::new(&model.posterior).text(), model.latent),
+            format!("{}, latent {}", Chosen::new(&model.posterior).text(), model.latent),
         ),
-        row("prior", Axis::of_prior(&c.config).text()),
+        row("prior", Chosen::of_prior(&c.config).text()),
         row("decoder", model.decoder.summary()),
-        row("likelihood", Axis::new(&model.likelihood).text()),
-        row("objective", Axis::new(&c.config.objective).text()),
+        row("likelihood", Chosen::new(&model.likelihood).text()),
+        row("objective", Chosen::new(&c.config.objective).text()),
         row("weights", count(weights)),
         row("data", format!("{}, {} examples", c.data.source, count(c.data.examples))),
         row("trained", format!("{} epochs, {} steps", c.progress.epoch, c.progress.step)),

@@ -6,7 +6,7 @@ use vae_model::Condition;
 use vae_train::presets;
 
 use crate::args::PresetsArgs;
-use crate::axis::Axis;
+use crate::axis::Chosen;
 use crate::failure::request;
 use crate::printer::{Printer, table};
 
@@ -28,19 +28,19 @@ pub fn run(args: &PresetsArgs, printer: &Printer) -> Result<()> {
             Condition::None => model.latent.to_string(),
             Condition::Label => format!("{} + label", model.latent),
         };
-        let posterior = Axis::new(&model.posterior);
-        let prior = Axis::of_prior(&config);
-        let likelihood = Axis::new(&model.likelihood);
-        let objective = Axis::new(&config.objective);
-        let data = match config.data.noise {
-            0.0 => config.data.source.clone(),
-            noise => format!("{} noise={noise}", config.data.source),
-        };
-        let network = if config.objective.trains_encoder() {
-            model.encoder.summary()
-        } else {
-            format!("none, decoder {}", model.decoder.summary())
-        };
+        let posterior = Chosen::new(&model.posterior);
+        let prior = Chosen::of_prior(&config);
+        let likelihood = Chosen::new(&model.likelihood);
+        let objective = Chosen::new(&config.objective);
+        let mut data = config.data.source.clone();
+        for (name, value) in [("noise", config.data.noise), ("mask", config.data.mask)] {
+            if value > 0.0 {
+                data += &format!(" {name}={value}");
+            }
+        }
+        let encoder = config.objective.trains_encoder().then(|| model.encoder.summary());
+        let network =
+            encoder.clone().unwrap_or_else(|| format!("none, decoder {}", model.decoder.summary()));
         rows.push(vec![
             (*name).to_owned(),
             data,
@@ -55,7 +55,9 @@ pub fn run(args: &PresetsArgs, printer: &Printer) -> Result<()> {
             "preset": name,
             "about": presets::description(text).collect::<Vec<_>>().join(" "),
             "data": config.data.source,
-            "encoder": model.encoder.summary(),
+            "noise": config.data.noise,
+            "mask": config.data.mask,
+            "encoder": encoder,
             "decoder": model.decoder.summary(),
             "latent": model.latent,
             "condition": model.condition,

@@ -83,11 +83,6 @@ impl ElboConfig {
                        set model.likelihood.spread to \"fixed\" or \"global\"";
             return refuse("average_decodings", why);
         }
-        if self.free_bits > 0.0 && !kl_is_of_dimensions(model) {
-            let why = "this KL is one number, not one of each dimension: use a gaussian posterior \
-                       without flow steps and a standard prior, or capacity";
-            return refuse("free_bits", why);
-        }
         if self.free_bits > 0.0 && self.capacity > 0.0 {
             return refuse("capacity", "free_bits and capacity both change the KL: set one to 0");
         }
@@ -102,6 +97,11 @@ impl ElboConfig {
             ("capacity", self.capacity),
         ];
         kl_exists(key, &of_kl, model)?;
+        if self.free_bits > 0.0 && !kl_is_of_dimensions(model) {
+            let why = "this KL is one number, not one of each dimension: use a gaussian posterior \
+                       without flow steps and a standard prior, or capacity";
+            return refuse("free_bits", why);
+        }
         if self.latent_penalty > 0.0 && !matches!(model.posterior, PosteriorConfig::Point(_)) {
             let why = "it stands in place of the KL that a point posterior lacks: set \
                        model.posterior.kind = \"point\", or use beta";

@@ -195,19 +195,13 @@ fn codes_can_match_a_prior(key: &str, model: &VaeConfig) -> Result<(), ConfigErr
     Err(ConfigError::new(format!("{key}.kind"), why))
 }
 
-/// Refuses a prior of which the KL alone trains a part, where there is no KL.
+/// Refuses a prior that draws alone do not train, where nothing but draws does.
 fn draws_train_the_prior(key: &str, beta: f64, model: &VaeConfig) -> Result<(), ConfigError> {
-    let part = match &model.prior {
-        PriorConfig::Mixture(_) if model.prior.is_learned() => "weights",
-        PriorConfig::Hierarchical(_) => "inference network",
-        _ => return Ok(()),
-    };
-    if beta > 0.0 {
+    if beta > 0.0 || !matches!(model.prior, PriorConfig::Hierarchical(_)) {
         return Ok(());
     }
-    let why = format!(
-        "the {part} of this prior learn from the KL alone: set it above 0, or use another prior"
-    );
+    let why = "the inference network of a hierarchical prior learns from the KL alone: set beta above 0 \
+               with a gaussian posterior, or use another prior";
     Err(ConfigError::new(format!("{key}.beta"), why))
 }
 

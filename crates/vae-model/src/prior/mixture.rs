@@ -32,7 +32,8 @@ pub enum Components {
     /// Fixed, of equal weight, evenly on a circle in the first two dimensions.
     #[default]
     Ring,
-    /// Weights, means and variances are parameters.
+    /// Weights, means and variances are parameters. (The weights learn from a KL alone: without one they stay as
+    /// they are, equal.)
     Learned,
 }
 

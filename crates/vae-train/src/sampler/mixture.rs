@@ -10,7 +10,7 @@ use vae_model::init::Stored;
 
 /// Gaussians in the mixture.
 const COMPONENTS: usize = 10;
-/// In more dimensions than this there is one, which takes two rounds where many take dozens.
+/// In more dimensions than this there is one, which takes three rounds where many take dozens.
 const MANY_DIMENSIONS: usize = 128;
 /// Rounds of expectation and maximization, at most.
 const ROUNDS: usize = 100;
