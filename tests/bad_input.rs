@@ -179,6 +179,8 @@ fn likelihoods_and_data_that_do_not_go_together_are_refused() {
     program.fails(2, vectors, &["bernoulli", "gaussian"]);
     program.fails(2, "train --data digits --set data.scale=minmax", &["data.pixels"]);
     program.fails(2, "train deep-mlp --set data.pixels=binary", &["data.scale"]);
+    let sized = "train conv --backend flex --data digits --set data.size=[32,32]";
+    program.fails(2, sized, &["data.size", "--data DIR"]);
 }
 
 #[test]
