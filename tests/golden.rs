@@ -4,22 +4,10 @@
 //! The files hold results only. Weights, data and noise come from `uniform` in `golden/common.rs`, which
 //! make.py has too.
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-#[path = "golden/common.rs"]
-#[allow(dead_code, reason = "each of the tests of golden numbers uses a part")]
-mod common;
-
 use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use common::{
-    BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,
-    assert_close_by_path, assert_loss, by_path, cases, centred, choice, count, data, device, host,
-    model, number, numbers, tensor, text, uniform,
-};
 use vae_data::{Examples, Pixels, Shape, Transform, Values};
 use vae_model::bound::log_weights;
 use vae_model::divergence::kl_per_dimension;
@@ -32,6 +20,12 @@ use vae_model::prior::{Density, Standard};
 use vae_model::{Batch, Learnable, ObjectiveConfig, Player};
 use vae_train::optimizer::{OptimizerConfig, clip_global_norm};
 use vae_train::{Judge, KeyedNoise, Phase};
+
+use crate::common::{
+    BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,
+    assert_close_by_path, assert_loss, by_path, cases, centred, choice, count, data, device, host,
+    model, number, numbers, tensor, text, uniform,
+};
 
 #[test]
 fn activations_and_their_slopes_are_right_near_zero_and_far_from_it() {

@@ -4,23 +4,11 @@
 //!
 //! A case lists under `inputs` what goes in, with its shape and width, by the formula of `golden/common.rs`.
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-#[path = "golden/common.rs"]
-#[allow(dead_code, reason = "each of the tests of golden numbers uses a part")]
-mod common;
-
 use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, activation};
-use common::{
-    BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,
-    assert_close_by_path, assert_loss, by_path, cases, centred, choice, count, counts, data,
-    device, host, model, number, numbers, tensor, text, uniform, vae_config,
-};
 use serde_json::Value;
 use vae_model::critic::CriticConfig;
 use vae_model::divergence::{Kernel, mmd};
@@ -33,6 +21,12 @@ use vae_model::posterior::{Encoding, Flow, Gaussian, IafStep, PosteriorConfig};
 use vae_model::prior::{CodePrior, Density, HierarchicalConfig, Mixture, RealNvpConfig, Standard};
 use vae_model::{Batch, Domain, Learnable, Loss, Noise, ObjectiveConfig, Player};
 use vae_train::GaussianMixture;
+
+use crate::common::{
+    BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,
+    assert_close_by_path, assert_loss, by_path, cases, centred, choice, count, counts, data,
+    device, host, model, number, numbers, tensor, text, uniform, vae_config,
+};
 
 // ------------------------------------------------------------ what goes into a case
 
