@@ -1,9 +1,6 @@
 //! What the authors of adversarial objectives claim, on one small set: eight narrow Gaussians on a circle,
 //! learned by a small decoder against a small critic. And that a critic on z makes q(z) match p(z).
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,7 +1,5 @@
 //! The backends against each other: loss, gradients, training, sampling, files.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use burn::tensor::{Tensor, TensorData};
 use vae_model::config::Section;
 use vae_model::parameters::parameters;

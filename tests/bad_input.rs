@@ -1,17 +1,11 @@
 //! Wrong requests and broken files: exit code 2, a clear sentence, nothing lost, no panic.
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use vae_tests::Program;
 
-fn program() -> Program {
-    Program::new(env!("CARGO_BIN_EXE_vae-cli-tested"))
-}
+use crate::program;
 
 /// Arguments that train on some data, which is expected to be refused.
 fn train_on(data: &str) -> String {

@@ -1,13 +1,8 @@
 //! The program end to end, as a stranger types it.
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+use vae_tests::read_npy;
 
-use vae_tests::{Program, read_npy};
-
-fn program() -> Program {
-    Program::new(env!("CARGO_BIN_EXE_vae-cli-tested"))
-}
+use crate::program;
 
 #[test]
 fn a_run_leaves_what_the_documentation_says() {

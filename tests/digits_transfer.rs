@@ -2,9 +2,6 @@
 //! (trained on them alone it reads real MNIST, and the reverse), and are the samples of a conditional model
 //! the digits that it was asked for?
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

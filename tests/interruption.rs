@@ -1,17 +1,12 @@
 //! What happens to a run when the program is stopped, killed, locked out or left without room.
 
-#![cfg(all(unix, feature = "flex"))]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use vae_tests::{Outcome, Program, outcome};
 
-fn program() -> Program {
-    Program::new(env!("CARGO_BIN_EXE_vae-cli-tested"))
-}
+use crate::program;
 
 const LONG: &str = "train --backend flex --data digits --limit 20 --batch-size 20 --epochs 100000 \
      --out runs/long --set train.sheet_every=0";

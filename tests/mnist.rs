@@ -1,9 +1,6 @@
 //! Real MNIST, where it is at hand: the loss after an epoch, against PyTorch; and what a trained encoder is worth
 //! where labels are few.
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::atomic::AtomicBool;
 
 use vae_data::Part;

@@ -1,9 +1,6 @@
 //! Every preset: its objective gets better, backends agree on it, its model uses its latent; on the built-in digits and,
 //! where it is at hand, on real MNIST. A new preset needs no new test.
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,9 +1,6 @@
 //! Learned priors against the standard one: the same networks, data, epochs and test images, and the likelihood
 //! of each image under both.
 
-#![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use vae_data::source::Options;
 use vae_tests::{config, judged, say};
 use vae_train::Mean;

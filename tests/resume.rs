@@ -1,7 +1,5 @@
 //! Stopping anywhere and resuming gives the parameters of never stopping, to the bit.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use vae_data::source::Options;

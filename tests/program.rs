@@ -1,0 +1,16 @@
+//! The real program, run as a process in a folder of its own.
+
+#![cfg(feature = "flex")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bad_input;
+mod cli;
+#[cfg(unix)]
+mod interruption;
+
+use vae_tests::Program;
+
+/// The program built with these tests, in a new folder.
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_vae-cli-tested"))
+}
