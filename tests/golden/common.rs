@@ -38,6 +38,7 @@ pub fn data(kind: &str, name: &str, numbers: usize, device: &Device) -> Tensor<2
         "grey" => u,
         "binary" => f32::from(u >= 0.5),
         "signed" => (2.0 * f64::from(u) - 1.0) as f32,
+        "counts" => (40.0 * f64::from(u)).floor() as f32,
         other => panic!("no kind of data {other}"),
     });
     tensor(x.collect(), [BATCH, numbers], device)
