@@ -1,4 +1,4 @@
-//! `Batch`: what a loss is taken on.
+//! `Batch`: the examples that a loss is computed on.
 
 use std::ops::Range;
 
@@ -7,40 +7,40 @@ use burn::tensor::{Device, Tensor};
 /// Examples ready for a model, and what is known about them.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// What is to be explained, `[batch, numbers]`; an image is flattened `[c, h, w]`.
+    /// The examples, `[batch, numbers]`; an image is flattened `[c, h, w]`.
     pub x: Tensor<2>,
-    /// What the encoder sees in place of x, if not x itself (denoising), `[batch, numbers]`.
-    pub seen: Option<Tensor<2>>,
-    /// The class of each example as a one-hot row, `[batch, classes]`; read by conditional models only.
-    pub condition: Option<Tensor<2>>,
-    /// How many examples the data set has that this batch is of.
-    pub data_set: usize,
+    /// What the encoder is given in place of x, if not x itself (denoising), `[batch, numbers]`.
+    pub corrupted: Option<Tensor<2>>,
+    /// The class of each example as a one-hot row, `[batch, classes]`, for models that use labels.
+    pub labels: Option<Tensor<2>>,
+    /// Examples in the data set that this batch is from.
+    pub data_set_size: usize,
 }
 
 impl Batch {
-    /// Examples of which nothing else is known; the data set is taken to be this batch.
+    /// Makes a batch of examples of which nothing else is known; it is its own data set.
     pub fn new(x: Tensor<2>) -> Self {
-        let [data_set, _] = x.dims();
-        Self { x, seen: None, condition: None, data_set }
+        let [data_set_size, _] = x.dims();
+        Self { x, corrupted: None, labels: None, data_set_size }
     }
 
-    /// How many examples.
+    /// Returns the number of examples.
     pub fn size(&self) -> usize {
         let [size, _] = self.x.dims();
         size
     }
 
-    /// What the encoder sees, `[batch, numbers]`.
-    pub fn seen(&self) -> Tensor<2> {
-        self.seen.as_ref().unwrap_or(&self.x).clone()
+    /// Returns what the encoder is given, `[batch, numbers]`.
+    pub fn encoder_input(&self) -> Tensor<2> {
+        self.corrupted.as_ref().unwrap_or(&self.x).clone()
     }
 
-    /// Some of its examples.
+    /// Returns some of its examples.
     pub fn part(&self, part: Range<usize>) -> Self {
         self.each(|t| t.narrow(0, part.start, part.len()))
     }
 
-    /// The same examples on `device`.
+    /// Returns the same examples on `device`.
     pub fn to_device(&self, device: &Device) -> Self {
         self.each(|t| t.to_device(device))
     }
@@ -48,9 +48,9 @@ impl Batch {
     fn each(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
         Self {
             x: f(self.x.clone()),
-            seen: self.seen.clone().map(&f),
-            condition: self.condition.clone().map(&f),
-            data_set: self.data_set,
+            corrupted: self.corrupted.clone().map(&f),
+            labels: self.labels.clone().map(&f),
+            data_set_size: self.data_set_size,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The encoder as a feature extractor (S-FEAT): a trained model without its decoder, and a linear layer on
-//! what its encoder says of x.
+//! The encoder as a feature extractor: a trained model without its decoder, and a linear layer on the
+//! features of its encoder.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use crate::error::FileError;
+use crate::error::{ConfigError, FileError};
 use crate::file::ModelFile;
 use crate::init::{Init, build_stored};
 use crate::network::{Encoder, Features};
 use crate::noise::Noise;
 use crate::parameters::parameters;
 use crate::posterior::Posterior;
-use crate::vae::{Condition, Domain, Vae, VaeConfig};
+use crate::vae::{Condition, DataSpec, Vae, VaeConfig, VaeSpec};
 
 /// What of the encoder the linear layer reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,15 +28,13 @@ pub enum FeatureLayer {
     Trunk,
 }
 
-/// Which classifier: the model whose encoder it has, what it reads of it, and its classes.
+/// A classifier's configuration: the model whose encoder it has, what it reads of it, and its classes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ClassifierConfig {
-    /// The model.
-    pub model: VaeConfig,
+pub struct ClassifierSpec {
+    /// The model; its data have the classes that are told apart.
+    model: VaeSpec,
     /// What the linear layer reads.
-    pub features: FeatureLayer,
-    /// The shape of an example, and how many classes are told apart.
-    pub domain: Domain,
+    features: FeatureLayer,
 }
 
 /// An encoder with a linear layer on it.
@@ -46,38 +44,56 @@ pub struct Classifier {
     posterior: Posterior,
     output: Linear,
     #[module(skip)]
-    config: ClassifierConfig,
+    config: ClassifierSpec,
 }
 
-impl ClassifierConfig {
-    /// A classifier with initial weights from `noise`, on `device`.
+impl ClassifierSpec {
+    /// Makes the configuration of a classifier of so many classes on the encoder of `model`.
+    ///
+    /// # Errors
+    /// If the model cannot be built for data with these classes.
+    pub fn new(
+        model: &VaeSpec,
+        features: FeatureLayer,
+        classes: usize,
+    ) -> Result<Self, ConfigError> {
+        let data = DataSpec { classes, ..model.data().clone() };
+        Ok(Self { model: VaeSpec::new(model.config().clone(), data)?, features })
+    }
+
+    /// Returns the shape of an example, and how many classes are told apart.
+    pub fn data(&self) -> &DataSpec {
+        self.model.data()
+    }
+
+    /// Makes a classifier with initial weights from `noise`, on `device`.
     pub fn init(&self, noise: &dyn Noise, device: &Device) -> Classifier {
         self.build(&Init::drawn(noise, device))
     }
 
     fn build(&self, init: &Init<'_>) -> Classifier {
-        let model = &self.model;
-        let (encoder, features) = model.encoder.encoder(&init.at("encoder"), &self.domain.input, 0);
+        let (model, data) = (self.model.config(), self.model.data());
+        let (encoder, features) = model.encoder.encoder(&init.at("encoder"), &data.shape, 0);
         let width = self.width(&features);
         Classifier {
             encoder,
             posterior: model.posterior.init(&init.at("posterior"), features, model.latent),
-            output: init.at("output").linear(width, self.domain.classes),
+            output: init.at("output").linear(width, data.classes),
             config: self.clone(),
         }
     }
 
     fn width(&self, features: &Features) -> usize {
         match self.features {
-            FeatureLayer::Latent => self.model.latent,
+            FeatureLayer::Latent => self.model.config().latent,
             FeatureLayer::Trunk => features.width,
         }
     }
 }
 
 impl Classifier {
-    /// Which classifier it is.
-    pub fn config(&self) -> &ClassifierConfig {
+    /// Returns what it was built from.
+    pub fn spec(&self) -> &ClassifierSpec {
         &self.config
     }
 
@@ -115,18 +131,16 @@ impl Classifier {
     pub fn to_file(&self) -> ModelFile {
         let mut file = ModelFile::default();
         file.add_section("classifier", parameters(self));
-        // Plain values and tables of them, which always serialize.
-        let model = toml::to_string(&self.config.model).unwrap_or_default();
-        let config = model_table(&model);
+        let config = model_table(self.config.model.config());
         let layer = match self.config.features {
             FeatureLayer::Latent => "latent",
             FeatureLayer::Trunk => "trunk",
         };
-        let input = format!("{:?}", self.config.domain.input);
+        let input = format!("{:?}", self.config.data().shape);
         file.metadata = [
             ("config", config),
             ("input", input),
-            ("classes", self.config.domain.classes.to_string()),
+            ("classes", self.config.data().classes.to_string()),
             ("classifier", layer.to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
@@ -146,22 +160,26 @@ impl Classifier {
             Some(other) => return Err(malformed(format!("a classifier on `{other}`"))),
             None => return Err(malformed("a model, not a classifier".to_owned())),
         };
-        let (model, domain) = file.described().map_err(malformed)?;
-        let config = ClassifierConfig { model, features, domain };
+        let config = ClassifierSpec { model: file.described().map_err(malformed)?, features };
         build_stored(file.section("classifier"), device, |init| config.build(init))
             .map_err(|why| malformed(format!("other weights than its configuration's: {why}")))
     }
 }
 
-/// The table of a model as part of a whole configuration.
-fn model_table(model: &str) -> String {
-    let table: toml::Table = model.parse().unwrap_or_default();
-    let whole: toml::Table =
-        [("model".to_owned(), toml::Value::Table(table))].into_iter().collect();
-    whole.to_string()
+/// Returns a model's table as part of a whole configuration.
+fn model_table(model: &VaeConfig) -> String {
+    /// A configuration that says nothing but the model.
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        model: &'a VaeConfig,
+    }
+    match toml::to_string(&Whole { model }) {
+        Ok(text) => text,
+        Err(e) => unreachable!("plain values and tables of them always serialize: {e}"),
+    }
 }
 
-/// The mean cross-entropy in nats of logits `[batch, classes]` under one-hot classes of the same shape,
+/// Returns the mean cross-entropy in nats of logits `[batch, classes]` under one-hot classes of the same shape,
 /// `[1]`.
 pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<2>) -> Tensor<1> {
     (activation::log_softmax(logits, 1) * classes).sum_dim(1).mean().neg()

@@ -1,31 +1,56 @@
-//! Reading configuration tables so that every error keeps its place in the text.
-//!
-//! A table that picks a variant of an axis names it by `kind`. The kind is read first and the rest of
-//! the table then becomes the configuration of that variant, so an unknown key or a wrong type is
-//! reported at its own line with the names that are valid there.
+//! Choices: enums of configurations that a table picks by its `kind`, readable and writable by serde
+//! in any format.
 
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use std::marker::PhantomData;
 
-use crate::error::ConfigError;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 /// A choice on one axis: an enum of configurations, each with a name.
 pub trait Choice: Sized + Default {
-    /// The names a table may give as its `kind`.
+    /// The names that a table may give as its `kind`.
     const KINDS: &'static [&'static str];
 
-    /// The name of this choice.
+    /// Returns the name of this choice.
     fn kind(&self) -> &'static str;
 
-    /// The choice called `kind` with the settings in `table`; `None` if there is none of that name.
-    fn read(kind: &str, table: Spanned<DeTable<'_>>) -> Option<Result<Self, toml::de::Error>>;
+    /// Reads the settings of the choice called `kind`, one of [`Self::KINDS`].
+    ///
+    /// # Errors
+    /// For an unknown kind, an unknown setting or a wrong type.
+    fn read<'de, D: Deserializer<'de>>(kind: &str, settings: D) -> Result<Self, D::Error>;
+
+    /// Returns the choice called `kind` with its default settings; `None` for an unknown name or a
+    /// kind that has settings without a default.
+    fn with_defaults(kind: &str) -> Option<Self> {
+        Self::read(kind, Value::Object(Map::new())).ok()
+    }
 }
 
 /// Declares an axis: an enum whose variants hold a configuration each and are told apart by `kind`.
+///
+/// With `: Trait` behind its name the enum dereferences to that trait of its configurations, so
+/// that nobody has to match on its variants.
 #[macro_export]
 macro_rules! choice {
+    ($(#[$meta:meta])* pub enum $name:ident: $role:ident {
+        $($(#[$variant_meta:meta])* $kind:literal => $variant:ident($config:ty)),* $(,)?
+    }) => {
+        $crate::choice! {
+            $(#[$meta])*
+            pub enum $name { $($(#[$variant_meta])* $kind => $variant($config)),* }
+        }
+
+        impl std::ops::Deref for $name {
+            type Target = dyn $role;
+
+            fn deref(&self) -> &Self::Target {
+                match self { $(Self::$variant(config) => config),* }
+            }
+        }
+    };
     ($(#[$meta:meta])* pub enum $name:ident {
         $($(#[$variant_meta:meta])* $kind:literal => $variant:ident($config:ty)),* $(,)?
     }) => {
@@ -36,6 +61,12 @@ macro_rules! choice {
             $($(#[$variant_meta])* #[serde(rename = $kind)] $variant($config)),*
         }
 
+        $(impl From<$config> for $name {
+            fn from(config: $config) -> Self {
+                Self::$variant(config)
+            }
+        })*
+
         impl $crate::config::Choice for $name {
             const KINDS: &'static [&'static str] = &[$($kind),*];
 
@@ -43,140 +74,85 @@ macro_rules! choice {
                 match self { $(Self::$variant(_) => $kind),* }
             }
 
-            fn read(
+            fn read<'de, D: serde::Deserializer<'de>>(
                 kind: &str,
-                table: toml::Spanned<toml::de::DeTable<'_>>,
-            ) -> Option<Result<Self, toml::de::Error>> {
+                settings: D,
+            ) -> Result<Self, D::Error> {
                 match kind {
-                    $($kind => Some($crate::config::parse::<$config>(table).map(Self::$variant)),)*
-                    _ => None,
+                    $($kind => <$config as serde::Deserialize>::deserialize(settings)
+                        .map(Self::$variant),)*
+                    unknown => Err($crate::config::unknown_kind::<Self, D::Error>(unknown)),
                 }
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                $crate::config::deserialize_choice(from)
             }
         }
     };
 }
 
-/// Deserializes a table by serde; errors carry the bytes they are about.
-pub fn parse<T: for<'de> Deserialize<'de>>(
-    table: Spanned<DeTable<'_>>,
-) -> Result<T, toml::de::Error> {
-    T::deserialize(table.into_deserializer())
+/// Returns the error for a kind that is not one of `C`'s.
+pub fn unknown_kind<C: Choice, E: serde::de::Error>(kind: &str) -> E {
+    let names: Vec<String> = C::KINDS.iter().map(|name| format!("`{name}`")).collect();
+    E::custom(format!("unknown kind `{kind}`, expected one of {}", names.join(", ")))
 }
 
-/// A table on its way to becoming a configuration: entries are taken out one by one and what is left
-/// at the end is unknown.
-pub struct Section<'a> {
-    path: String,
-    table: Spanned<DeTable<'a>>,
-    known: Vec<String>,
-}
+/// Deserializes a choice from a map.
+///
+/// A `kind` that comes first is followed without a copy of the rest, so that errors keep their place
+/// in the text. A map whose `kind` comes later or is left out (then it is the default choice's) is
+/// collected first.
+///
+/// # Errors
+/// For an unknown kind, an unknown setting or a wrong type.
+pub fn deserialize_choice<'de, C: Choice, D: Deserializer<'de>>(from: D) -> Result<C, D::Error> {
+    struct ChoiceVisitor<C>(PhantomData<C>);
 
-impl<'a> Section<'a> {
-    /// The whole text as a table.
-    pub fn document(text: &'a str) -> Result<Self, ConfigError> {
-        let table = DeTable::parse(text).map_err(|e| located("", e))?;
-        Ok(Self::new("", table))
-    }
+    impl<'de, C: Choice> Visitor<'de> for ChoiceVisitor<C> {
+        type Value = C;
 
-    /// A table found at `path` (empty for a document).
-    pub fn new(path: &str, table: Spanned<DeTable<'a>>) -> Self {
-        Self { path: path.to_owned(), table, known: Vec::new() }
-    }
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a table")
+        }
 
-    fn join(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
-    }
-
-    fn take(&mut self, key: &str) -> Option<Spanned<DeValue<'a>>> {
-        self.known.push(key.to_owned());
-        self.table.get_mut().remove(key)
-    }
-
-    /// The table called `key`, if there.
-    pub fn section(&mut self, key: &str) -> Result<Option<Section<'a>>, ConfigError> {
-        let path = self.join(key);
-        self.take(key).map(|value| Ok(Section::new(&path, as_table(&path, value)?))).transpose()
-    }
-
-    /// The value called `key`, if there.
-    pub fn value<T: for<'de> Deserialize<'de>>(
-        &mut self,
-        key: &str,
-    ) -> Result<Option<T>, ConfigError> {
-        let path = self.join(key);
-        self.take(key)
-            .map(|value| T::deserialize(value.into_deserializer()).map_err(|e| located(&path, e)))
-            .transpose()
-    }
-
-    /// The choice made in the table called `key`; the default choice if there is no such table.
-    pub fn choice<C: Choice>(&mut self, key: &str) -> Result<C, ConfigError> {
-        self.choice_or(key, C::default)
-    }
-
-    /// The choice made in the table called `key`; what `otherwise` gives if there is no such table.
-    pub fn choice_or<C: Choice>(
-        &mut self,
-        key: &str,
-        otherwise: impl FnOnce() -> C,
-    ) -> Result<C, ConfigError> {
-        Ok(self.optional_choice(key)?.unwrap_or_else(otherwise))
-    }
-
-    /// The choice made in the table called `key`, if there is such a table.
-    pub fn optional_choice<C: Choice>(&mut self, key: &str) -> Result<Option<C>, ConfigError> {
-        let Some(mut section) = self.section(key)? else { return Ok(None) };
-        let at = section.table.get_ref().get("kind").map(Spanned::span);
-        let kind =
-            section.value::<String>("kind")?.unwrap_or_else(|| C::default().kind().to_owned());
-        match C::read(&kind, section.table) {
-            Some(read) => read.map(Some).map_err(|e| located(&section.path, e)),
-            None => Err(ConfigError {
-                key: format!("{}.kind", section.path),
-                message: format!("unknown kind `{kind}`, expected one of {}", names(C::KINDS)),
-                span: at,
-            }),
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<C, A::Error> {
+            let Some(first) = map.next_key::<String>()? else {
+                let none = std::iter::empty::<(&str, &str)>();
+                return C::read(C::default().kind(), MapDeserializer::<_, A::Error>::new(none));
+            };
+            if first == "kind" {
+                let kind = map.next_value_seed(Kind::<C>(PhantomData))?;
+                return C::read(&kind, MapAccessDeserializer::new(map));
+            }
+            let mut settings = Map::new();
+            settings.insert(first, map.next_value()?);
+            let mut kind = None;
+            while let Some(key) = map.next_key::<String>()? {
+                if key == "kind" {
+                    kind = Some(map.next_value_seed(Kind::<C>(PhantomData))?);
+                } else {
+                    settings.insert(key, map.next_value()?);
+                }
+            }
+            let kind = kind.unwrap_or_else(|| C::default().kind().to_owned());
+            C::read(&kind, Value::Object(settings)).map_err(A::Error::custom)
         }
     }
 
-    /// What is left of this table, as one configuration.
-    pub fn rest<T: for<'de> Deserialize<'de>>(self) -> Result<T, ConfigError> {
-        parse(self.table).map_err(|e| located(&self.path, e))
-    }
+    /// Reads a name and checks that it is one of `C`'s, so that the error has the name's place.
+    struct Kind<C>(PhantomData<C>);
 
-    /// Ends the reading: an entry that nothing has taken is an error that names the valid ones.
-    pub fn finish(self) -> Result<(), ConfigError> {
-        match self.table.get_ref().iter().next() {
-            None => Ok(()),
-            Some((key, _)) => Err(ConfigError {
-                key: self.join(key.get_ref()),
-                message: format!("unknown key, expected one of {}", names(&self.known)),
-                span: Some(key.span()),
-            }),
+    impl<'de, C: Choice> DeserializeSeed<'de> for Kind<C> {
+        type Value = String;
+
+        fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<String, D::Error> {
+            let kind = String::deserialize(from)?;
+            if C::KINDS.contains(&kind.as_str()) { Ok(kind) } else { Err(unknown_kind::<C, _>(&kind)) }
         }
     }
-}
 
-fn as_table<'a>(
-    path: &str,
-    value: Spanned<DeValue<'a>>,
-) -> Result<Spanned<DeTable<'a>>, ConfigError> {
-    let span = value.span();
-    match value.into_inner() {
-        DeValue::Table(table) => Ok(Spanned::new(span, table)),
-        _ => Err(ConfigError {
-            key: path.to_owned(),
-            message: "expected a table".to_owned(),
-            span: Some(span),
-        }),
-    }
-}
-
-fn located(key: &str, error: toml::de::Error) -> ConfigError {
-    ConfigError { key: key.to_owned(), message: error.message().to_owned(), span: error.span() }
-}
-
-fn names<S: AsRef<str>>(names: &[S]) -> String {
-    let quoted: Vec<String> = names.iter().map(|n| format!("`{}`", n.as_ref())).collect();
-    quoted.join(", ")
+    from.deserialize_map(ChoiceVisitor(PhantomData))
 }

@@ -1,10 +1,11 @@
-//! The second player of adversarial objectives: a network that scores z, x or pairs of them.
+//! Critics: networks beside the model that score x, z or pairs of them.
 
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
 
@@ -26,20 +27,13 @@ impl Default for CriticConfig {
 }
 
 impl CriticConfig {
+    /// Checks the settings found at `key`.
     pub(crate) fn validate(&self, key: &str) -> Result<(), ConfigError> {
-        let possible = self.hidden.iter().all(|w| (1..=1 << 14).contains(w));
-        if self.hidden.is_empty() || self.hidden.len() > 16 || !possible {
-            let why = format!("must be 1 to 16 widths of 1 to 16384, not {:?}", self.hidden);
-            return Err(ConfigError::new(format!("{key}.hidden"), why));
-        }
-        if !(0.0..1.0).contains(&self.slope) {
-            let why = format!("must be at least 0 and below 1, not {}", self.slope);
-            return Err(ConfigError::new(format!("{key}.slope"), why));
-        }
-        Ok(())
+        check::widths(key, "hidden", &self.hidden, 1..=16, 1 << 14)?;
+        check::fraction(key, "slope", self.slope)
     }
 
-    /// A critic of rows of `inputs` numbers.
+    /// Makes a critic of rows of `inputs` numbers.
     pub fn init(&self, init: &Init<'_>, inputs: usize) -> Critic {
         let mut before = inputs;
         let mut layers = Vec::new();
@@ -61,23 +55,26 @@ pub struct Critic {
 }
 
 impl Critic {
-    /// The score of each row, `[rows, inputs]` to `[rows, 1]`.
+    /// Returns the score of each row, `[rows, inputs]` to `[rows, 1]`.
     pub fn score(&self, rows: Tensor<2>) -> Tensor<2> {
-        let hidden = self.layers.iter().fold(rows, |x, layer| {
-            let x = layer.forward(x);
-            if self.slope > 0.0 {
-                activation::leaky_relu(x, self.slope)
-            } else {
-                activation::relu(x)
-            }
-        });
-        self.output.forward(hidden)
+        self.output.forward(self.features(rows, self.layers.len()))
     }
 
-    /// The gradient of each row's score in the row, `[rows, inputs]`, differentiable in the weights.
+    /// Returns the hidden units of layer `depth`, counted from 1, after its activation: `[rows, inputs]`
+    /// to `[rows, width]`.
+    pub fn features(&self, rows: Tensor<2>, depth: usize) -> Tensor<2> {
+        self.layers.iter().take(depth).fold(rows, |x, layer| self.activate(layer.forward(x)))
+    }
+
+    fn activate(&self, x: Tensor<2>) -> Tensor<2> {
+        if self.slope > 0.0 { activation::leaky_relu(x, self.slope) } else { activation::relu(x) }
+    }
+
+    /// Returns the gradient of each row's score in the row, `[rows, inputs]`, differentiable in the
+    /// weights.
     ///
-    /// It is w W_n diag(a_n) ... W_1, with a_i the slopes of the activation at layer i, which are
-    /// constants nearly everywhere: no second derivative is needed.
+    /// It is w W_n diag(a_n) ... W_1 with a_i the slopes of the activation at layer i. They are constant
+    /// nearly everywhere, so no second derivative is needed.
     pub fn input_gradient(&self, rows: Tensor<2>) -> Tensor<2> {
         let [n, _] = rows.dims();
         // The slopes need no gradient: they are found without one.
@@ -95,7 +92,7 @@ impl Critic {
         })
     }
 
-    /// The same critic with every weight and bias held within +-`bound` (Arjovsky et al. 2017).
+    /// Returns the critic with every weight and bias clipped to +-`bound` (Arjovsky et al. 2017).
     pub fn clipped(self, bound: f64) -> Self {
         struct Clip(f64);
         impl burn::module::ModuleMapper for Clip {

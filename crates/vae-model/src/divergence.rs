@@ -1,26 +1,7 @@
-//! Divergences: KL(q(z|x) || p(z)) in closed form, in the one place that knows which pairs have one, and the
-//! maximum mean discrepancy between samples.
+//! The maximum mean discrepancy between samples, and its kernels.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-
-use crate::posterior::{Encoding, Gaussian};
-use crate::prior::Density;
-
-/// KL(q || p) of each example and dimension in nats, `[batch, latent]`; `None` if the pair has no closed
-/// form or q no density.
-pub fn kl_per_dimension(q: &Encoding, p: &Density) -> Option<Tensor<2>> {
-    match (q, p) {
-        (Encoding::Gaussian(q), Density::Standard(_)) => Some(gaussian_to_standard(q)),
-        _ => None,
-    }
-}
-
-/// 1/2 (mean^2 + sigma^2 - log sigma^2 - 1) (Kingma and Welling 2014, appendix B).
-fn gaussian_to_standard(q: &Gaussian) -> Tensor<2> {
-    let log_var = q.log_var.clone();
-    (q.mean.clone().square() + log_var.clone().exp() - log_var).sub_scalar(1.0).mul_scalar(0.5)
-}
 
 /// A positive definite kernel of the squared distance of two points of `latent` dimensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +16,7 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// k of squared distances `[a, b]` between points of `latent` dimensions.
+    /// Returns the kernel of squared distances `[a, b]` between points of `latent` dimensions.
     fn of(self, squares: Tensor<2>, latent: usize, bandwidth: f64) -> Tensor<2> {
         let unit = 2.0 * latent as f64 * bandwidth * bandwidth;
         match self {
@@ -50,9 +31,9 @@ impl Kernel {
     }
 }
 
-/// The unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, lemma 6) between
-/// the distributions that `a` and `b`, `[n, latent]` each with n of at least 2, are drawn from: `[1]`. It
-/// has no unit, and may be below 0.
+/// Returns the unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, lemma 6)
+/// between the distributions that `a` and `b`, `[n, latent]` each with n of at least 2, are drawn from:
+/// `[1]`. It has no unit, and may be below 0.
 pub fn mmd(a: Tensor<2>, b: Tensor<2>, kernel: Kernel, bandwidth: f64) -> Tensor<1> {
     let ([n, latent], [m, _]) = (a.dims(), b.dims());
     // Of each sample with itself; the diagonal, where the distance is 0, is left out.
@@ -67,7 +48,7 @@ pub fn mmd(a: Tensor<2>, b: Tensor<2>, kernel: Kernel, bandwidth: f64) -> Tensor
     within(&a, n) + within(&b, m) - between
 }
 
-/// Squared Euclidean distances between rows, `[n, d]` and `[m, d]` to `[n, m]`.
+/// Returns squared Euclidean distances between rows, `[n, d]` and `[m, d]` to `[n, m]`.
 fn squared_distances(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     let norms = |x: &Tensor<2>| x.clone().square().sum_dim(1);
     let squares = norms(&a) + norms(&b).transpose();

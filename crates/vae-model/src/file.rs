@@ -15,10 +15,9 @@ use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
-use crate::config::Section;
 use crate::error::FileError;
 use crate::init::{Stored, build_stored};
-use crate::vae::{Domain, MAX_NUMBERS, Vae, VaeConfig};
+use crate::vae::{DataSpec, Vae, VaeConfig, VaeSpec};
 
 /// The version that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -165,32 +164,31 @@ impl ModelFile {
         if self.metadata.contains_key("classifier") {
             return Err("a classifier, which `vae-cli classify --apply` reads, not a model".into());
         }
-        let (config, domain) = self.described()?;
-        build_stored(self.section("model"), device, |init| config.build(&domain, init))
+        let spec = self.described()?;
+        build_stored(self.section("model"), device, |init| spec.build(init))
             .map_err(|why| format!("of another architecture than its configuration says: {why}"))
     }
 
-    /// The model that the metadata describe, and what its examples are like.
-    pub(crate) fn described(&self) -> Result<(VaeConfig, Domain), String> {
+    /// Returns the model that the metadata describe.
+    pub(crate) fn described(&self) -> Result<VaeSpec, String> {
+        /// The part of a whole configuration that describes the model.
+        #[derive(serde::Deserialize)]
+        struct Whole {
+            #[serde(default)]
+            model: VaeConfig,
+        }
         let text =
             |key: &str| self.metadata.get(key).ok_or_else(|| format!("no `{key}` in its metadata"));
-        let input: Vec<usize> = serde_json::from_str(text("input")?)
-            .map_err(|e| format!("`input` in its metadata is no shape: {e}"))?;
-        let numbers = input.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
-        if !numbers.is_some_and(|n| (1..=MAX_NUMBERS).contains(&n)) {
-            return Err(format!("examples of shape {input:?} are not possible"));
-        }
+        let shape: Vec<usize> = serde_json::from_str(text("input")?)
+            .map_err(|e| format!("`input` in its metadata is not a shape: {e}"))?;
         let classes = match self.metadata.get("classes") {
             None => 0,
-            Some(text) => text.parse().map_err(|_| "`classes` in its metadata is no number")?,
+            Some(text) => text.parse().map_err(|_| "`classes` in its metadata is not a number")?,
         };
-        let domain = Domain { input, classes };
-        let config = Section::document(text("config")?)
-            .and_then(|mut document| VaeConfig::read(document.section("model")?))
-            .and_then(|config| config.validate().map(|()| config))
-            .and_then(|config| config.validate_domain(&domain).map(|()| config))
-            .map_err(|e| format!("its configuration: {e}"))?;
-        Ok((config, domain))
+        let whole: Whole = toml::from_str(text("config")?)
+            .map_err(|e| format!("its configuration: {}", e.message()))?;
+        VaeSpec::new(whole.model, DataSpec { shape, classes })
+            .map_err(|e| format!("its configuration: {e}"))
     }
 }
 

@@ -1,41 +1,87 @@
 //! Variational autoencoders as compositions of a few independent choices, on Burn.
 //!
-//! A model is one choice on each axis: network ([`network`]), posterior q(z|x) ([`posterior`]), prior
-//! p(z) ([`prior`]), likelihood p(x|z) ([`likelihood`]), perhaps a condition ([`Condition`]); it is trained by
-//! one objective ([`objective`]), some of which have a second player ([`critic`]). A published variant is a combination of choices, never a type of its own.
+//! ```text
+//!              Vae (vae.rs), built from a VaeSpec
+//!  x -> Encoder -> Posterior -> q(z|x) -> z -> Decoder -> p(x|z)    network, posterior, likelihood
+//!                                 |                         |
+//!                    p(z)  <->    KL                  log p(x|z)    prior, bound
+//!                                 \________ Loss __________/        objective (+ critic)
+//! ```
 //!
-//! Conventions, everywhere: x is `[batch, numbers]` (an image is flattened `[c, h, w]`), draws are
-//! `[k, batch, latent]`, quantities are nats per image, summed over pixels and dimensions. Models draw
-//! no random numbers: a [`Noise`] is an argument.
+//! A model is one choice on each axis: network ([`network`]), posterior q(z|x) ([`posterior`]), prior
+//! p(z) ([`prior`]), likelihood p(x|z) ([`likelihood`]), perhaps a condition ([`Condition`]). It is
+//! trained by one objective ([`objective`]), some of which train a [`critic`] too. A published variant is
+//! a combination of choices, never a type of its own. What goes together is said in [`compatibility`].
+//!
+//! Conventions: x is `[batch, numbers]` (an image is flattened `[c, h, w]`), draws are `[k, batch,
+//! latent]`, quantities are nats per example, summed over numbers and dimensions. Models draw no random
+//! numbers: a [`Noise`] is an argument.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use burn::tensor::{Device, Tensor};
+//! use vae_model::{DataSpec, Noise, VaeConfig, VaeSpec};
+//!
+//! /// Noise that is always the same; a real source is keyed by purpose and position.
+//! struct Fixed;
+//! impl Noise for Fixed {
+//!     fn normal(&self, _purpose: &str, shape: [usize; 3]) -> Vec<f32> {
+//!         vec![0.1; shape.iter().product()]
+//!     }
+//!     fn uniform(&self, _purpose: &str, shape: [usize; 3]) -> Vec<f32> {
+//!         vec![0.4; shape.iter().product()]
+//!     }
+//!     fn permutation(&self, _purpose: &str, n: usize) -> Vec<u32> {
+//!         (0..n as u32).collect()
+//!     }
+//! }
+//!
+//! let device = Device::flex();
+//! let config = VaeConfig { latent: 2, ..VaeConfig::default() };
+//! let spec = VaeSpec::new(config, DataSpec::new(&[1, 8, 8])).unwrap();
+//! let vae = spec.init(&Fixed, &device);
+//! let x = Tensor::<2>::zeros([3, 64], &device);
+//! let q = vae.encode(x.clone(), None);
+//! let z = q.draw(&Fixed, 1).z.squeeze_dim::<2>(0);
+//! assert_eq!(z.dims(), [3, 2]);
+//! assert_eq!(vae.decode(z, None).log_prob(x).dims(), [1, 3]);
+//! # }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod batch;
 pub mod bound;
+pub mod check;
 pub mod classifier;
+pub mod compatibility;
 pub mod config;
 pub mod critic;
 pub mod divergence;
 pub mod error;
 mod file;
 pub mod init;
-mod learnable;
 pub mod likelihood;
-mod math;
+pub mod math;
 pub mod network;
+mod networks;
 pub mod noise;
 pub mod objective;
 mod ops;
 pub mod parameters;
 pub mod posterior;
 pub mod prior;
+mod support;
 mod vae;
 
 pub use batch::Batch;
 pub use classifier::{Classifier, load_classifier};
 pub use error::{ConfigError, FileError};
 pub use file::{ModelFile, load};
-pub use learnable::{Learnable, Player};
+pub use networks::{Networks, NetworksSpec, Role};
 pub use noise::Noise;
 pub use objective::{Loss, ObjectiveConfig};
-pub use vae::{Condition, Domain, MAX_CLASSES, MAX_NUMBERS, MAX_WEIGHTS, Vae, VaeConfig};
+pub use support::Support;
+pub use vae::{
+    Condition, DataSpec, MAX_CLASSES, MAX_NUMBERS, MAX_WEIGHTS, Vae, VaeConfig, VaeSpec,
+};

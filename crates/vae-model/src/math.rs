@@ -1,27 +1,44 @@
-//! Small functions of tensors that several axes share.
+//! Small functions of tensors and numbers that several axes share.
 
 use burn::tensor::{Tensor, activation};
 
-/// log(2 pi).
+/// Returns log(2 pi).
 pub(crate) fn log_2_pi() -> f64 {
     (2.0 * std::f64::consts::PI).ln()
 }
 
-/// log sum exp over dimension `dim`, which becomes 1 long; exact where all but one vanish.
+/// Returns log sum exp over dimension `dim`, which becomes 1 long; exact where all but one vanish.
 pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
-    // The largest is a constant: it cancels, in value and in slope.
+    // The largest is a constant: it cancels, in value and in gradient.
     let largest = x.clone().inner().max_dim(dim);
     (x - largest.clone()).exp().sum_dim(dim).log() + largest
 }
 
-/// log(1 + exp x), stable: -log sigmoid(-x).
+/// Returns log(1 + exp x).
 pub(crate) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    activation::log_sigmoid(x.neg()).neg()
+    activation::softplus(x, 1.0)
 }
 
-/// log N(x; 0, I) of each row in nats: `[a, b, d]` to `[a, b]`.
+/// Returns log N(x; 0, I) of each row in nats: `[a, b, d]` to `[a, b]`.
 pub(crate) fn log_standard_normal(x: Tensor<3>) -> Tensor<2> {
     let [_, _, d] = x.dims();
     let sum: Tensor<2> = x.square().sum_dim(2).squeeze_dim(2);
     sum.add_scalar(d as f64 * log_2_pi()).mul_scalar(-0.5)
+}
+
+/// Draws a category by inversion: returns the index on which u in [0, 1) falls when the categories lie
+/// side by side, as wide as their `weights`, which sum to `total`.
+///
+/// Rounding may leave u a little above the last, which is then drawn. There must be a category.
+pub fn categorical(weights: impl IntoIterator<Item = f64>, total: f64, u: f64) -> usize {
+    let mut left = u * total;
+    let mut last = 0;
+    for (i, weight) in weights.into_iter().enumerate() {
+        left -= weight;
+        if left < 0.0 {
+            return i;
+        }
+        last = i;
+    }
+    last
 }

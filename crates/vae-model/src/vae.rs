@@ -5,25 +5,31 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
-use crate::config::Section;
+use crate::check;
+use crate::compatibility;
 use crate::error::ConfigError;
 use crate::init::{Init, count_weights};
-use crate::likelihood::{Decoding, Likelihood, LikelihoodConfig};
-use crate::network::{Decoder, Encoder, NetworkConfig, beside};
+use crate::likelihood::{Likelihood, LikelihoodConfig, LikelihoodDistribution};
+use crate::network::{Decoder, Encoder, NetworkConfig, concat_condition};
 use crate::noise::Noise;
-use crate::posterior::{CodebookUpdate, Encoding, Posterior, PosteriorConfig};
-use crate::prior::{Density, Mixture, Prior, PriorConfig};
+use crate::posterior::{
+    self, CodebookUpdate, Posterior, PosteriorConfig, PosteriorDistribution,
+};
+use crate::prior::{Context, Prior, PriorConfig, PriorDistribution};
 
 /// One choice on each axis of a model: the `[model]` table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+///
+/// A model is built from a [`VaeSpec`], which checks these values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "VaeTable")]
 pub struct VaeConfig {
     /// Latent dimensions.
     pub latent: usize,
-    /// What encoder and decoder are told beside x and z.
+    /// What encoder and decoder are given beside x and z.
     pub condition: Condition,
     /// The encoder's network.
     pub encoder: NetworkConfig,
-    /// The decoder's network; left out, it mirrors the encoder.
+    /// The decoder's network; left out of a table, it mirrors the encoder.
     pub decoder: NetworkConfig,
     /// q(z|x).
     pub posterior: PosteriorConfig,
@@ -33,8 +39,49 @@ pub struct VaeConfig {
     pub likelihood: LikelihoodConfig,
 }
 
-/// What encoder and decoder are told beside x and z: with y, all of q(z|x, y) and p(x|z, y) depend on it
-/// (Sohn et al. 2015), and p(z) does not.
+/// A `[model]` table as it is written: values may be left out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default, rename = "model")]
+struct VaeTable {
+    latent: usize,
+    condition: Condition,
+    encoder: NetworkConfig,
+    decoder: Option<NetworkConfig>,
+    posterior: PosteriorConfig,
+    prior: PriorConfig,
+    likelihood: LikelihoodConfig,
+}
+
+impl Default for VaeTable {
+    fn default() -> Self {
+        Self {
+            latent: 20,
+            condition: Condition::default(),
+            encoder: NetworkConfig::default(),
+            decoder: None,
+            posterior: PosteriorConfig::default(),
+            prior: PriorConfig::default(),
+            likelihood: LikelihoodConfig::default(),
+        }
+    }
+}
+
+impl From<VaeTable> for VaeConfig {
+    fn from(table: VaeTable) -> Self {
+        let VaeTable { latent, condition, encoder, decoder, posterior, prior, likelihood } = table;
+        let decoder = decoder.unwrap_or_else(|| encoder.mirrored());
+        Self { latent, condition, encoder, decoder, posterior, prior, likelihood }
+    }
+}
+
+impl Default for VaeConfig {
+    fn default() -> Self {
+        VaeTable::default().into()
+    }
+}
+
+/// What a part of the model is given beside its usual input. With the label y, q(z|x, y) and
+/// p(x|z, y) depend on it (Sohn et al. 2015).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
@@ -45,67 +92,34 @@ pub enum Condition {
     Label,
 }
 
-/// What a model's examples are like.
+/// What a model has to know of its data to be built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Domain {
+pub struct DataSpec {
     /// The shape of one example: `[c, h, w]` or `[d]`.
-    pub input: Vec<usize>,
+    pub shape: Vec<usize>,
     /// How many classes the labels tell apart; 0 without labels.
     pub classes: usize,
 }
 
-impl Domain {
-    /// Examples of a shape, without labels.
-    pub fn new(input: &[usize]) -> Self {
-        Self { input: input.to_vec(), classes: 0 }
+impl DataSpec {
+    /// Describes examples of a shape, without labels.
+    pub fn new(shape: &[usize]) -> Self {
+        Self { shape: shape.to_vec(), classes: 0 }
     }
 
-    /// Numbers in one example.
+    /// Returns the numbers in one example.
     pub fn numbers(&self) -> usize {
-        self.input.iter().product()
-    }
-}
-
-impl Default for VaeConfig {
-    fn default() -> Self {
-        let encoder = NetworkConfig::default();
-        Self {
-            latent: 20,
-            condition: Condition::None,
-            decoder: encoder.mirrored(),
-            encoder,
-            posterior: PosteriorConfig::default(),
-            prior: PriorConfig::default(),
-            likelihood: LikelihoodConfig::default(),
-        }
+        self.shape.iter().product()
     }
 }
 
 impl VaeConfig {
-    /// Reads a `[model]` table; what it leaves out has its default. Values are not [validated](Self::validate).
-    pub fn read(section: Option<Section<'_>>) -> Result<Self, ConfigError> {
-        let Some(mut section) = section else { return Ok(Self::default()) };
-        let encoder: NetworkConfig = section.choice("encoder")?;
-        let decoder = section.choice_or("decoder", || encoder.mirrored())?;
-        let config = Self {
-            latent: section.value("latent")?.unwrap_or(Self::default().latent),
-            condition: section.value("condition")?.unwrap_or_default(),
-            encoder,
-            decoder,
-            posterior: section.choice("posterior")?,
-            prior: section.choice("prior")?,
-            likelihood: section.choice("likelihood")?,
-        };
-        section.finish()?;
-        Ok(config)
-    }
-
-    /// Checks that every setting can be built.
+    /// Checks every value, and those of the model against each other.
+    ///
+    /// # Errors
+    /// For the first impossible value.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if !(1..=65_536).contains(&self.latent) {
-            let why = format!("must be 1 to 65536, not {}", self.latent);
-            return Err(ConfigError::new("model.latent", why));
-        }
+        check::range("model", "latent", self.latent, 1..=65_536)?;
         self.encoder.validate("model.encoder")?;
         self.decoder.validate("model.decoder")?;
         self.decoder.validate_decoder("model.decoder")?;
@@ -114,65 +128,91 @@ impl VaeConfig {
         self.likelihood.validate("model.likelihood")
     }
 
-    /// Checks that the model can be built for examples like these.
-    pub fn validate_domain(&self, domain: &Domain) -> Result<(), ConfigError> {
-        self.encoder.validate_input("model.encoder", &domain.input)?;
-        self.decoder.validate_input("model.decoder", &domain.input)?;
-        if self.condition == Condition::Label && domain.classes < 2 {
-            let why = "a condition on labels needs data of two or more classes, and this has no \
-                       labels: choose other data, or set model.condition = \"none\"";
-            return Err(ConfigError::new("model.condition", why));
-        }
-        if self.classes(domain) > MAX_CLASSES {
-            let why = format!("{} classes are more than {MAX_CLASSES}", domain.classes);
-            return Err(ConfigError::new("model.condition", why));
-        }
-        Ok(())
+    /// Returns what is known of its posterior.
+    pub fn posterior_properties(&self) -> posterior::Properties {
+        self.posterior.properties(self.latent)
     }
 
-    /// How many numbers the condition has for examples like these.
-    pub fn classes(&self, domain: &Domain) -> usize {
+    /// Returns whether any part of the model depends on labels.
+    pub fn uses_labels(&self) -> bool {
+        self.condition == Condition::Label || self.prior.properties().uses_labels
+    }
+
+    /// Returns how many numbers encoder and decoder are given as a condition, for data like `data`.
+    pub fn condition_width(&self, data: &DataSpec) -> usize {
         match self.condition {
             Condition::None => 0,
-            Condition::Label => domain.classes,
+            Condition::Label => data.classes,
         }
     }
+}
 
-    /// How many weights the model for examples like `domain` has; `device` may be any.
-    pub fn weights(&self, domain: &Domain, device: &Device) -> u128 {
-        count_weights(device, |init| self.build(domain, init))
+/// A model configuration that was checked, alone and against the data that the model is for.
+///
+/// It is the one thing that a model is built from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VaeSpec {
+    config: VaeConfig,
+    data: DataSpec,
+}
+
+impl VaeSpec {
+    /// Checks a configuration for data like `data`.
+    ///
+    /// # Errors
+    /// For the first impossible value, or data that the model cannot take.
+    pub fn new(config: VaeConfig, data: DataSpec) -> Result<Self, ConfigError> {
+        config.validate()?;
+        compatibility::check_shape(&config, &data)?;
+        Ok(Self { config, data })
     }
 
-    /// The model for examples like `domain` with initial weights from `noise`, on `device`. Ask for an
-    /// autodiff device to train it. The configuration must be valid for that domain.
-    pub fn init(&self, domain: &Domain, noise: &dyn Noise, device: &Device) -> Vae {
-        self.build(domain, &Init::drawn(noise, device))
+    /// Returns the configuration.
+    pub fn config(&self) -> &VaeConfig {
+        &self.config
     }
 
-    /// The model with the weights that `init` gives.
-    pub(crate) fn build(&self, domain: &Domain, init: &Init<'_>) -> Vae {
-        let classes = self.classes(domain);
-        let (encoder, features) = self.encoder.encoder(&init.at("encoder"), &domain.input, classes);
+    /// Returns what the model knows of its data.
+    pub fn data(&self) -> &DataSpec {
+        &self.data
+    }
+
+    /// Returns how many weights the model has; `device` may be any.
+    pub fn count_weights(&self, device: &Device) -> u128 {
+        count_weights(device, |init| self.build(init))
+    }
+
+    /// Makes the model with initial weights from `noise`, on `device`. Ask for an autodiff device to
+    /// train it.
+    pub fn init(&self, noise: &dyn Noise, device: &Device) -> Vae {
+        self.build(&Init::drawn(noise, device))
+    }
+
+    /// Makes the model with the weights that `init` gives.
+    pub(crate) fn build(&self, init: &Init<'_>) -> Vae {
+        let Self { config, data } = self;
+        let condition = config.condition_width(data);
+        let (encoder, features) =
+            config.encoder.encoder(&init.at("encoder"), &data.shape, condition);
         Vae {
             encoder,
-            posterior: self.posterior.init(&init.at("posterior"), features, self.latent),
-            prior: self.prior.init(&init.at("prior"), self, domain),
-            decoder: self.decoder.decoder(
+            posterior: config.posterior.init(&init.at("posterior"), features, config.latent),
+            prior: config.prior.init(&init.at("prior"), config, data),
+            decoder: config.decoder.decoder(
                 &init.at("decoder"),
-                self.latent + classes,
-                &domain.input,
-                self.likelihood.parameters(),
+                config.latent + condition,
+                &data.shape,
+                config.likelihood.properties().outputs,
             ),
-            likelihood: self.likelihood.init(&init.at("likelihood")),
-            config: self.clone(),
-            domain: domain.clone(),
+            likelihood: config.likelihood.init(&init.at("likelihood"), data.numbers()),
+            spec: self.clone(),
         }
     }
 }
 
 /// The most numbers that one example may have.
 pub const MAX_NUMBERS: usize = 1 << 24;
-/// The most classes that a condition may tell apart.
+/// The most classes that labels may tell apart.
 pub const MAX_CLASSES: usize = 1 << 12;
 /// The most weights that a model may have; training needs room for four times as many.
 pub const MAX_WEIGHTS: u128 = 1 << 28;
@@ -186,133 +226,109 @@ pub struct Vae {
     decoder: Decoder,
     likelihood: Likelihood,
     #[module(skip)]
-    config: VaeConfig,
-    #[module(skip)]
-    domain: Domain,
+    spec: VaeSpec,
 }
 
 impl Vae {
-    /// The configuration that built it.
+    /// Returns what it was built from.
+    pub fn spec(&self) -> &VaeSpec {
+        &self.spec
+    }
+
+    /// Returns the configuration that it was built from.
     pub fn config(&self) -> &VaeConfig {
-        &self.config
+        &self.spec.config
     }
 
-    /// What its examples are like.
-    pub fn domain(&self) -> &Domain {
-        &self.domain
+    /// Returns the shape of one example: `[c, h, w]` or `[d]`.
+    pub fn shape(&self) -> &[usize] {
+        &self.spec.data.shape
     }
 
-    /// The shape of one example: `[c, h, w]` or `[d]`.
-    pub fn input(&self) -> &[usize] {
-        &self.domain.input
-    }
-
-    /// Numbers in one example.
+    /// Returns the numbers in one example.
     pub fn numbers(&self) -> usize {
-        self.domain.numbers()
+        self.spec.data.numbers()
     }
 
-    /// How many classes its condition tells apart; 0 for a model without one.
+    /// Returns how many classes its labels tell apart; 0 for a model that uses no labels.
     pub fn classes(&self) -> usize {
-        self.config.classes(&self.domain)
+        if self.config().uses_labels() { self.spec.data.classes } else { 0 }
     }
 
-    /// The discrete codes of x `[batch, numbers]`, `[batch, positions]`; `None` for a model without any.
-    pub fn codes(&self, x: Tensor<2>, condition: Option<&Tensor<2>>) -> Option<Tensor<2, Int>> {
-        match self.encode(x, condition) {
-            Encoding::Vq(q) => Some(q.codes()),
-            _ => None,
-        }
+    /// Returns the discrete codes of x `[batch, numbers]`, `[batch, positions]`; `None` for a model
+    /// without any.
+    pub fn codes(&self, x: Tensor<2>, labels: Option<&Tensor<2>>) -> Option<Tensor<2, Int>> {
+        self.encode(x, labels).codes()
     }
 
-    /// z of discrete codes `[rows, positions]`, each below the number that there are, `[rows, latent]`; `None`
-    /// for a model without any.
+    /// Returns z of discrete codes `[rows, positions]`, each below the number of embeddings: `[rows,
+    /// latent]`; `None` for a model without any.
     pub fn vectors(&self, codes: Tensor<2, Int>) -> Option<Tensor<2>> {
-        match &self.posterior {
-            Posterior::Vq(vq) => Some(vq.vectors(codes)),
-            _ => None,
-        }
+        self.posterior.codebook().map(|codebook| codebook.vectors(codes))
     }
 
-    /// How many discrete codes there are, and at how many positions; `None` for a model without any.
-    pub fn code_space(&self) -> Option<(usize, usize)> {
-        match &self.config.posterior {
-            PosteriorConfig::Vq(c) => Some((c.codes, self.config.latent / c.width)),
-            _ => None,
-        }
+    /// Returns how z is made of discrete codes; `None` for a model without any.
+    pub fn code_space(&self) -> Option<posterior::CodeSpace> {
+        self.config().posterior_properties().codes
     }
 
-    /// The model after a step, with what its posterior wants changed beside what gradients change.
-    pub fn absorb(self, update: CodebookUpdate) -> Self {
-        let posterior = match self.posterior {
-            Posterior::Vq(vq) => Posterior::Vq(vq.absorb(update)),
-            other => other,
-        };
-        Self { posterior, ..self }
+    /// Returns the model with its codebook changed by what a step found.
+    pub fn apply_codebook_update(self, update: CodebookUpdate) -> Self {
+        Self { posterior: self.posterior.apply_codebook_update(update), ..self }
     }
 
-    /// The parts that make q(z|x).
+    /// Returns the parts that make q(z|x).
     pub(crate) fn inference(&self) -> (&Encoder, &Posterior) {
         (&self.encoder, &self.posterior)
     }
 
-    /// The decoder's network.
+    /// Returns the decoder's network.
     pub(crate) fn decoder(&self) -> &Decoder {
         &self.decoder
     }
 
-    /// The condition as this model takes it: none if it has none, all zeros where none is given.
-    fn condition(&self, given: Option<&Tensor<2>>, like: &Tensor<2>) -> Option<Tensor<2>> {
+    /// Returns the condition of encoder and decoder: none if they have none, zeros where no label is
+    /// given.
+    fn condition(&self, labels: Option<&Tensor<2>>, like: &Tensor<2>) -> Option<Tensor<2>> {
         let [rows, _] = like.dims();
-        let unknown = || Tensor::zeros([rows, self.classes()], &like.device());
-        (self.classes() > 0).then(|| given.cloned().unwrap_or_else(unknown))
+        let width = self.config().condition_width(&self.spec.data);
+        let unknown = || Tensor::zeros([rows, width], &like.device());
+        (width > 0).then(|| labels.cloned().unwrap_or_else(unknown))
     }
 
-    /// q(z|x) of x `[batch, numbers]` under a condition `[batch, classes]`, which only a conditional
+    /// Returns q(z|x) of x `[batch, numbers]` with labels `[batch, classes]`, which only a conditional
     /// model reads.
-    pub fn encode(&self, x: Tensor<2>, condition: Option<&Tensor<2>>) -> Encoding {
-        let condition = self.condition(condition, &x);
+    pub fn encode(&self, x: Tensor<2>, labels: Option<&Tensor<2>>) -> PosteriorDistribution {
+        let condition = self.condition(labels, &x);
         self.posterior.forward(self.encoder.forward(x, condition))
     }
 
-    /// q(z|x) of a batch, as the encoder sees it.
-    pub fn encode_batch(&self, batch: &Batch) -> Encoding {
-        self.encode(batch.seen(), batch.condition.as_ref())
+    /// Returns q(z|x) of a batch, as the encoder sees it.
+    pub fn encode_batch(&self, batch: &Batch) -> PosteriorDistribution {
+        self.encode(batch.encoder_input(), batch.labels.as_ref())
     }
 
-    /// p(x|z) of z `[rows, latent]` under a condition `[rows, classes]`, which only a conditional model
-    /// reads.
-    pub fn decode(&self, z: Tensor<2>, condition: Option<&Tensor<2>>) -> Decoding {
-        let condition = self.condition(condition, &z);
-        let output = self.decoder.forward(beside(z, condition));
-        Decoding::new(output, self.config.likelihood.clone(), self.likelihood.log_spread())
+    /// Returns p(x|z) of z `[rows, latent]` with labels `[rows, classes]`, which only a conditional
+    /// model reads.
+    pub fn decode(&self, z: Tensor<2>, labels: Option<&Tensor<2>>) -> LikelihoodDistribution {
+        let condition = self.condition(labels, &z);
+        let outputs = self.decoder.forward(concat_condition(z, condition));
+        let family = self.config().likelihood.clone();
+        LikelihoodDistribution::new(outputs, family, self.likelihood.log_spread())
     }
 
-    /// p(x|z) of k draws of each example, z `[k, batch, latent]`, under the examples' condition `[batch,
-    /// classes]`; its rows go draw by draw.
-    pub fn decode_draws(&self, z: Tensor<3>, condition: Option<&Tensor<2>>) -> Decoding {
+    /// Returns p(x|z) of k draws of each example, z `[k, batch, latent]`, with the examples' labels
+    /// `[batch, classes]`; its rows go draw by draw.
+    pub fn decode_draws(&self, z: Tensor<3>, labels: Option<&Tensor<2>>) -> LikelihoodDistribution {
         let [k, batch, latent] = z.dims();
-        let condition =
-            condition.map(|c| if k == 1 { c.clone() } else { c.clone().repeat_dim(0, k) });
-        self.decode(z.reshape([k * batch, latent]), condition.as_ref())
+        let labels = labels.map(|c| if k == 1 { c.clone() } else { c.clone().repeat_dim(0, k) });
+        self.decode(z.reshape([k * batch, latent]), labels.as_ref())
     }
 
-    /// p(z), ready for one step; it may use the encoder.
-    pub fn prior(&self, device: &Device) -> Density {
-        match &self.prior {
-            Prior::Standard(p) => Density::Standard(p.clone()),
-            Prior::Mixture(p) => Density::Mixture(p.density(device)),
-            Prior::RealNvp(p) => Density::RealNvp(p.clone()),
-            Prior::Hierarchical(p) => Density::Hierarchical(p.clone()),
-            Prior::Vamp(p) => {
-                let (inputs, classes) = p.inputs();
-                let (mean, log_var) = match self.encode(inputs, classes.as_ref()) {
-                    Encoding::Gaussian(q) => (q.mean, q.log_var),
-                    // Validation lets no other posterior in.
-                    other => (other.mean(), other.mean().zeros_like()),
-                };
-                Density::Mixture(Mixture::equal(mean, log_var))
-            }
-        }
+    /// Returns p(z), ready for one step; it may use the encoder. A prior that depends on labels is
+    /// p(z|y) for labels `[batch, classes]`, and p(z) over all classes without any.
+    pub fn prior(&self, labels: Option<&Tensor<2>>, device: &Device) -> PriorDistribution {
+        let encode = |x: Tensor<2>, labels: Option<&Tensor<2>>| self.encode(x, labels);
+        self.prior.distribution(&Context { encode: &encode, labels, device })
     }
 }

@@ -1,55 +1,118 @@
-//! Bernoulli pixels, and the continuous Bernoulli of pixels in [0, 1].
+//! The Bernoulli likelihood of black and white pixels, on logits.
 
 use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
 
-/// x log p + (1 - x) log(1 - p) with p = sigmoid(l), of each number, on logits l: log sigmoid(l) -
-/// (1 - x) l.
-pub(super) fn cross_entropy<const D: usize>(logits: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+use super::spread::average;
+use super::{LikelihoodFamily, Measure, Parameters, Properties};
+use crate::error::ConfigError;
+use crate::noise::Noise;
+use crate::ops::bernoulli_log_prob;
+use crate::support::Support;
+
+/// The Bernoulli likelihood has no settings. On x between 0 and 1 its log-probability is the
+/// cross-entropy, a loss and no likelihood.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BernoulliConfig {}
+
+/// Returns x log p + (1 - x) log(1 - p) with p = sigmoid(l) of each number, on logits l:
+/// log sigmoid(l) - (1 - x) l.
+pub(super) fn cross_entropy(logits: Tensor<3>, x: Tensor<3>) -> Tensor<3> {
     activation::log_sigmoid(logits.clone()) + logits * x.sub_scalar(1.0)
 }
 
-/// Below this a series stands in for l / tanh(l / 2), whose numerator and denominator vanish.
-const NEAR: f64 = 0.3;
-
-/// log C of the continuous Bernoulli (Loaiza-Ganem and Cunningham 2019) of each number, on logits: with
-/// lambda = sigmoid(l), C = 2 atanh(1 - 2 lambda) / (1 - 2 lambda) = l / tanh(l / 2).
-pub(super) fn log_normalizer<const D: usize>(logits: Tensor<D>) -> Tensor<D> {
-    // It is even in l. log(l / tanh(l/2)) = log l + log(1 + e^-l) - log(1 - e^-l).
-    let near = logits.clone().abs().lower_elem(NEAR);
-    let l = logits.clone().abs().clamp_min(NEAR);
-    let tail = l.clone().neg().exp();
-    let far = l.log() + tail.clone().add_scalar(1.0).log() - tail.neg().add_scalar(1.0).log();
-    // log 2 + u^2/3 - 7 u^4/90 + 62 u^6/2835 with u = l/2; the next term is below 1e-8 here.
-    let square = logits.mul_scalar(0.5).clamp(-NEAR, NEAR).square();
-    let series = square.clone().mul_scalar(62.0 / 2835.0).sub_scalar(7.0 / 90.0) * square.clone();
-    let series = (series.add_scalar(1.0 / 3.0) * square).add_scalar(std::f64::consts::LN_2);
-    far.mask_where(near, series)
+/// Returns the logit of the average over `k` draws of sigmoid(l), and the cross-entropy of x there,
+/// `[1, batch, numbers]` each. The average has no logit at hand; a clamp keeps 0 log 0 out.
+pub(super) fn at_average(logits: Tensor<3>, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    let p = average(activation::sigmoid(logits)).clamp(1e-6, 1.0 - 1e-6);
+    let log_not_p = p.clone().neg().add_scalar(1.0).log();
+    let logits = p.log() - log_not_p.clone();
+    (logits.clone(), x * logits + log_not_p)
 }
 
-/// The mean of the continuous Bernoulli on logits: sigmoid(l) / tanh(l / 2) - 1 / l, which is 1/2 at 0.
-pub(super) fn continuous_mean<const D: usize>(logits: Tensor<D>) -> Tensor<D> {
-    let near = logits.clone().abs().lower_elem(NEAR);
-    // Where the series stands in, any number that is not 0 will do.
-    let safe = logits.clone().mask_fill(near.clone(), 1.0);
-    let far =
-        activation::sigmoid(safe.clone()) / safe.clone().mul_scalar(0.5).tanh() - safe.recip();
-    let l = logits.clamp(-NEAR, NEAR);
-    let square = l.clone().square();
-    // 1/2 + l/12 - l^3/720 + l^5/30240.
-    let slope = (square.clone().mul_scalar(1.0 / 30240.0).sub_scalar(1.0 / 720.0) * square)
-        .add_scalar(1.0 / 12.0);
-    far.mask_where(near, (slope * l).add_scalar(0.5))
+impl LikelihoodFamily for BernoulliConfig {
+    fn validate(&self, _key: &str) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    fn properties(&self) -> Properties {
+        Properties {
+            support: Support::Binary,
+            measure: Measure::Mass,
+            outputs: 1,
+            mean_range: (0.0, 1.0),
+            shared: None,
+        }
+    }
+
+    fn mean(&self, p: &Parameters) -> Tensor<3> {
+        activation::sigmoid(p.first())
+    }
+
+    fn log_prob(&self, p: &Parameters, x: Tensor<3>) -> Tensor<3> {
+        cross_entropy(p.first(), x)
+    }
+
+    fn log_prob_of_average(&self, p: &Parameters, x: Tensor<3>) -> Tensor<3> {
+        at_average(p.first(), x).1
+    }
+
+    fn fused_log_prob(&self, outputs: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>> {
+        bernoulli_log_prob(outputs, x)
+    }
+
+    fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
+        p.uniform(noise).lower(self.mean(p)).float()
+    }
 }
 
-/// The number in [0, 1] below which the continuous Bernoulli has mass u: log(1 + u (e^l - 1)) / l, or by
-/// symmetry from the other side for positive l, so that nothing overflows.
-pub(super) fn continuous_quantile<const D: usize>(logits: Tensor<D>, u: Tensor<D>) -> Tensor<D> {
-    let positive = logits.clone().greater_elem(0.0);
-    let u = u.clone().mask_where(positive.clone(), u.neg().add_scalar(1.0));
-    let l = logits.abs().neg();
-    let near = l.clone().greater_elem(-1e-3);
-    let safe = l.mask_fill(near.clone(), -1.0);
-    let far = (u.clone() * safe.clone().exp().sub_scalar(1.0)).add_scalar(1.0).log() / safe;
-    let x = far.mask_where(near, u);
-    x.clone().mask_where(positive, x.neg().add_scalar(1.0))
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, Tolerance};
+
+    use super::*;
+    use crate::likelihood::{LikelihoodConfig, LikelihoodDistribution};
+
+    /// Returns log p(x) and the gradient of its weighted sum with respect to the logits.
+    fn value_and_gradient(
+        logits: &Tensor<2>,
+        weights: &Tensor<2>,
+        log_prob: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let leaf = Tensor::from_inner(logits.clone()).require_grad();
+        let value = log_prob(leaf.clone());
+        let sum = (value.clone() * Tensor::from_inner(weights.clone())).sum();
+        let gradient = leaf.grad(&sum.backward()).unwrap();
+        (value.inner(), gradient)
+    }
+
+    #[test]
+    fn the_fused_bernoulli_equals_the_composed_one() {
+        let device = Device::flex();
+        let (k, batch, numbers) = (3, 4, 50);
+        let wave = |n: usize, scale: f32| {
+            let values: Vec<f32> = (0..n).map(|i| scale * (i as f32 * 0.37).sin()).collect();
+            Tensor::<1>::from_floats(values.as_slice(), &device)
+        };
+        let logits = wave(k * batch * numbers, 30.0).reshape([k * batch, numbers]);
+        let x = wave(batch * numbers, 0.5).add_scalar(0.5).reshape([batch, numbers]);
+        let weights = wave(k * batch, 2.0).reshape([k, batch]);
+        let bernoulli = LikelihoodConfig::default();
+
+        let (value, gradient) = value_and_gradient(&logits, &weights, |logits| {
+            LikelihoodDistribution::new(logits, bernoulli.clone(), None).log_prob(x.clone())
+        });
+        let (composed_value, composed_gradient) = value_and_gradient(&logits, &weights, |logits| {
+            let x = x.clone().unsqueeze::<3>();
+            cross_entropy(logits.reshape([k, batch, numbers]), x).sum_dim(2).squeeze_dim(2)
+        });
+        let close = Tolerance::<f32>::rel_abs(1e-6, 1e-6);
+        let value = value.into_data();
+        value.assert_approx_eq(&composed_value.into_data(), close);
+        gradient.into_data().assert_approx_eq(&composed_gradient.into_data(), close);
+
+        let without_autodiff = LikelihoodDistribution::new(logits, bernoulli, None).log_prob(x);
+        assert_eq!(without_autodiff.into_data(), value);
+    }
 }

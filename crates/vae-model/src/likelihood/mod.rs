@@ -1,149 +1,144 @@
-//! Likelihoods: the axis of p(x|z), and the distribution that the decoder's output gives (`Decoding`). A
-//! new likelihood is a configuration, a line in `choice!` and an arm in each match.
+//! Likelihoods: the axis of p(x|z). A likelihood is a file here, which holds all that is known of it,
+//! and a line in the `choice!` below.
 
 mod bernoulli;
-mod location;
+mod continuous_bernoulli;
+mod discretized_logistic;
+mod gaussian;
+mod laplace;
+mod negative_binomial;
+mod poisson;
+mod spread;
 
-pub use location::{GaussianConfig, LaplaceConfig, LogisticConfig, Output, Spread};
+mod counts;
+
+pub use bernoulli::BernoulliConfig;
+pub use continuous_bernoulli::ContinuousBernoulliConfig;
+pub use discretized_logistic::LogisticConfig;
+pub use gaussian::GaussianConfig;
+pub use laplace::LaplaceConfig;
+pub use negative_binomial::{Dispersion, NegativeBinomialConfig};
+pub use poisson::PoissonConfig;
+pub use spread::{Output, Spread};
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
-use serde::{Deserialize, Serialize};
+use burn::tensor::Tensor;
 
 use crate::choice;
 use crate::error::ConfigError;
 use crate::init::Init;
 use crate::noise::{Noise, normal_tensor, uniform_tensor};
-use crate::ops::bernoulli_log_prob;
-
-use location::{LOG_SPREAD, LocationSpread, LogSpread, validate_spread};
+use crate::support::Support;
 
 choice! {
     /// Which likelihood, with its settings.
-    pub enum LikelihoodConfig {
-        /// Independent Bernoulli pixels. A likelihood for binary x; on grey x its log-probability is the
-        /// usual cross-entropy loss and nothing more.
+    pub enum LikelihoodConfig: LikelihoodFamily {
+        /// Independent Bernoulli pixels.
         "bernoulli" => Bernoulli(BernoulliConfig),
-        /// Independent pixels in [0, 1] with the density that a Bernoulli's formula has once it is
-        /// normalized (Loaiza-Ganem and Cunningham 2019).
-        "continuous-bernoulli" => ContinuousBernoulli(BernoulliConfig),
+        /// Independent pixels in [0, 1] with the normalized density of the Bernoulli's formula
+        /// (Loaiza-Ganem and Cunningham 2019).
+        "continuous-bernoulli" => ContinuousBernoulli(ContinuousBernoulliConfig),
         /// Independent normal numbers.
         "gaussian" => Gaussian(GaussianConfig),
         /// Independent numbers of a Laplace distribution.
         "laplace" => Laplace(LaplaceConfig),
-        /// Independent pixels of 256 levels.
+        /// Independent pixels of 256 levels (Salimans et al. 2017).
         "discretized-logistic" => DiscretizedLogistic(LogisticConfig),
+        /// Independent Poisson counts.
+        "poisson" => Poisson(PoissonConfig),
+        /// Independent counts with a variance above their mean.
+        "negative-binomial" => NegativeBinomial(NegativeBinomialConfig),
     }
 }
 
 impl Default for LikelihoodConfig {
     fn default() -> Self {
-        Self::Bernoulli(BernoulliConfig {})
+        BernoulliConfig {}.into()
     }
 }
 
-/// The Bernoulli likelihoods have no settings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BernoulliConfig {}
+/// A family of distributions p(x|z) of independent numbers, with its settings.
+pub trait LikelihoodFamily: std::fmt::Debug {
+    /// Checks the settings found at `key`.
+    ///
+    /// # Errors
+    /// For the first impossible value.
+    fn validate(&self, key: &str) -> Result<(), ConfigError>;
+
+    /// Returns what the rest of the program has to know of the family.
+    fn properties(&self) -> Properties;
+
+    /// Returns the mean of x, `[k, batch, numbers]`.
+    fn mean(&self, p: &Parameters) -> Tensor<3>;
+
+    /// Returns log p(x|z) of each number in nats, `[k, batch, numbers]`, for x `[1, batch, numbers]`.
+    fn log_prob(&self, p: &Parameters, x: Tensor<3>) -> Tensor<3>;
+
+    /// Returns log p of each number, `[1, batch, numbers]`, for x of the same shape, under the average
+    /// over the `k` draws of the parameter that the decoder gives (its mean, for most families). Only
+    /// for families with one output per number.
+    fn log_prob_of_average(&self, p: &Parameters, x: Tensor<3>) -> Tensor<3>;
+
+    /// Returns log p(x|z) summed over the numbers, `[k * batch, 1]`, of x `[batch, numbers]`, by an
+    /// operation that does it in one pass over decoder outputs `[k * batch, numbers]`; `None` where
+    /// there is none and [`Self::log_prob`] is summed.
+    fn fused_log_prob(&self, outputs: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>>;
+
+    /// Returns one draw of x for each row, `[k, batch, numbers]`.
+    fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3>;
+}
+
+/// What the rest of the program has to know of a likelihood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Properties {
+    /// The numbers that it is a distribution over.
+    pub support: Support,
+    /// What its log p(x|z) is.
+    pub measure: Measure,
+    /// Decoder outputs per number of x.
+    pub outputs: usize,
+    /// The lowest and highest number that the mean can reach.
+    pub mean_range: (f64, f64),
+    /// The parameters that it learns beside the decoder, if any.
+    pub shared: Option<Shared>,
+}
+
+/// What log p(x|z) is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The logarithm of a probability.
+    Mass,
+    /// The logarithm of a density, which cannot be compared with a probability.
+    Density,
+    /// A loss whose constant is left out: no likelihood.
+    Loss,
+}
+
+/// Parameters that a likelihood learns beside the decoder: logarithms of spreads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shared {
+    /// Whether each number of x has its own; otherwise all share one.
+    pub per_number: bool,
+    /// The value that they start from.
+    pub start: f64,
+}
 
 impl LikelihoodConfig {
-    /// Checks the settings found at `key`.
-    pub fn validate(&self, key: &str) -> Result<(), ConfigError> {
-        match self {
-            Self::Bernoulli(_) | Self::ContinuousBernoulli(_) => Ok(()),
-            Self::Gaussian(c) => {
-                if c.squared_error && c.sigma != GaussianConfig::default().sigma {
-                    let why =
-                        "squared_error fixes sigma; leave sigma out or set squared_error = false";
-                    return Err(ConfigError::new(format!("{key}.sigma"), why));
-                }
-                if c.squared_error && c.spread != Spread::Fixed {
-                    let why =
-                        "squared_error fixes sigma; leave spread out or set squared_error = false";
-                    return Err(ConfigError::new(format!("{key}.spread"), why));
-                }
-                validate_spread(key, "sigma", c.sigma)
-            }
-            Self::Laplace(c) => validate_spread(key, "scale", c.scale),
-            Self::DiscretizedLogistic(c) => {
-                if c.output == Output::Identity {
-                    let why = "256 levels need a range: use \"sigmoid\" for pixels in [0, 1] or \
-                               \"tanh\" for pixels in [-1, 1]";
-                    return Err(ConfigError::new(format!("{key}.output"), why));
-                }
-                validate_spread(key, "scale", c.scale)
-            }
-        }
-    }
-
-    /// The spread and its value or start; none for the Bernoulli likelihoods.
-    fn spread(&self) -> Option<(Spread, f64)> {
-        match self {
-            Self::Bernoulli(_) | Self::ContinuousBernoulli(_) => None,
-            Self::Gaussian(c) => Some((c.spread, c.sigma)),
-            Self::Laplace(c) => Some((c.spread, c.scale)),
-            Self::DiscretizedLogistic(c) => Some((c.spread, c.scale)),
-        }
-    }
-
-    /// What is learned of it beside the decoder.
-    pub(crate) fn init(&self, init: &Init<'_>) -> Likelihood {
-        let log_spread = match self.spread() {
-            Some((Spread::Global, start)) => Some(init.constant("log_spread", [1], start.ln())),
-            _ => None,
-        };
+    /// Makes what is learned beside the decoder, for examples of so many numbers.
+    pub(crate) fn init(&self, init: &Init<'_>, numbers: usize) -> Likelihood {
+        let log_spread = self.properties().shared.map(|shared| {
+            let len = if shared.per_number { numbers } else { 1 };
+            init.constant("log_spread", [len], shared.start)
+        });
         Likelihood { log_spread }
-    }
-
-    /// How many decoder outputs one number of x takes.
-    pub fn parameters(&self) -> usize {
-        if self.has_pixel_spread() { 2 } else { 1 }
-    }
-
-    /// Whether the decoder gives a spread for each number of x.
-    pub fn has_pixel_spread(&self) -> bool {
-        matches!(self.spread(), Some((Spread::Pixel, _)))
-    }
-
-    /// Whether log p(x|z) is normalized over x: what is left out of a convention makes the sum a loss,
-    /// not a likelihood. (A Bernoulli is one only on binary x: the data must tell.)
-    pub fn is_normalized(&self) -> bool {
-        !matches!(self, Self::Gaussian(c) if c.squared_error)
-    }
-
-    /// Whether p(x|z) is a probability, of pixels of so many levels; where not it is a density, which is no
-    /// number to compare with a probability.
-    pub fn is_probability(&self) -> bool {
-        matches!(self, Self::Bernoulli(_) | Self::DiscretizedLogistic(_))
-    }
-
-    /// Whether it is a likelihood for x of zeros and ones only (and a loss for x between them).
-    pub fn needs_binary(&self) -> bool {
-        matches!(self, Self::Bernoulli(_))
-    }
-
-    /// Whether it is a likelihood for pixels of many levels only: black and white would drive a density
-    /// between them without bound, or 256 levels to two.
-    pub fn needs_grey(&self) -> bool {
-        matches!(self, Self::ContinuousBernoulli(_) | Self::DiscretizedLogistic(_))
-    }
-
-    /// The lowest and highest number that the mean can reach.
-    pub fn range(&self) -> (f64, f64) {
-        match self {
-            Self::Bernoulli(_) | Self::ContinuousBernoulli(_) => (0.0, 1.0),
-            Self::Gaussian(c) => c.output.range(),
-            Self::Laplace(c) => c.output.range(),
-            Self::DiscretizedLogistic(c) => c.output.range(),
-        }
     }
 }
 
 /// What is learned of a likelihood beside the decoder.
 #[derive(Module, Debug)]
 pub struct Likelihood {
-    /// Logarithm of the spread that all numbers share, `[1]`, where it is learned so.
+    /// Logarithms of spreads, `[1]` or `[numbers]`: of standard deviations, scales or inverse
+    /// dispersions.
     log_spread: Option<Param<Tensor<1>>>,
 }
 
@@ -153,241 +148,127 @@ impl Likelihood {
     }
 }
 
-/// p(x|z) for rows of z: the decoder's output with the likelihood that reads it.
+/// The parameters of p(x|z) for `k` draws of each example of a batch.
 #[derive(Clone, Debug)]
-pub struct Decoding {
-    output: Tensor<2>,
-    likelihood: LikelihoodConfig,
-    log_spread: Option<Tensor<1>>,
+pub struct Parameters {
+    /// Decoder outputs, `[k, batch, outputs * numbers]`.
+    outputs: Tensor<3>,
+    /// Outputs per number.
+    per_number: usize,
+    /// Learned beside the decoder, `[1]` or `[numbers]`.
+    shared: Option<Tensor<1>>,
 }
 
-impl Decoding {
-    /// From the decoder's output, `[rows, parameters * numbers]`, the second parameter (a log-spread)
-    /// behind all of the first, and the log-spread `[1]` that all numbers share, where it is learned so.
-    pub fn new(
-        output: Tensor<2>,
-        likelihood: LikelihoodConfig,
-        log_spread: Option<Tensor<1>>,
-    ) -> Self {
-        Self { output, likelihood, log_spread }
-    }
-
-    /// The first parameter of each number, before any output activation, `[rows, numbers]`.
-    fn first(&self) -> Tensor<2> {
-        let [rows, width] = self.output.dims();
-        match self.likelihood.parameters() {
-            1 => self.output.clone(),
-            n => self.output.clone().slice([0..rows, 0..width / n]),
+impl Parameters {
+    /// Returns the first output of each number, before any output activation, `[k, batch, numbers]`.
+    fn first(&self) -> Tensor<3> {
+        let [_, _, width] = self.outputs.dims();
+        match self.per_number {
+            1 => self.outputs.clone(),
+            n => self.outputs.clone().narrow(2, 0, width / n),
         }
     }
 
-    /// The mean of x, `[rows, numbers]`. (Of a discretized logistic the location, which is its mean but
-    /// for the ends of the range.)
-    pub fn mean(&self) -> Tensor<2> {
-        let output = self.first();
-        match &self.likelihood {
-            LikelihoodConfig::Bernoulli(_) => activation::sigmoid(output),
-            LikelihoodConfig::ContinuousBernoulli(_) => bernoulli::continuous_mean(output),
-            LikelihoodConfig::Gaussian(c) => c.output.forward(output),
-            LikelihoodConfig::Laplace(c) => c.output.forward(output),
-            LikelihoodConfig::DiscretizedLogistic(c) => c.output.forward(output),
-        }
+    /// Returns the second output of each number, `[k, batch, numbers]`; `None` if there is one output.
+    fn second(&self) -> Option<Tensor<3>> {
+        let [_, _, width] = self.outputs.dims();
+        let numbers = width / self.per_number;
+        (self.per_number > 1).then(|| self.outputs.clone().narrow(2, numbers, numbers))
     }
 
-    /// log p in nats of x `[batch, numbers]` under the average of the means of `k` draws a point (rows
-    /// draw by draw): `[1, batch]`. The loss of S-DEEP; it bounds nothing. (Of a continuous Bernoulli the
-    /// parameter is averaged.) Not for a spread that the decoder gives.
-    pub fn log_prob_of_average(&self, x: Tensor<2>, k: usize) -> Tensor<2> {
-        let [batch, numbers] = x.dims();
-        let mean = match &self.likelihood {
-            LikelihoodConfig::ContinuousBernoulli(_) => activation::sigmoid(self.output.clone()),
-            _ => self.mean(),
-        };
-        let mean: Tensor<2> = mean.reshape([k, batch, numbers]).mean_dim(0).squeeze_dim(0);
-        let per_number = match &self.likelihood {
-            // The average of sigmoids has no logit at hand; the clamp keeps 0 log 0 out.
-            LikelihoodConfig::Bernoulli(_) | LikelihoodConfig::ContinuousBernoulli(_) => {
-                let p = mean.clamp(1e-6, 1.0 - 1e-6);
-                let log_not_p = p.clone().neg().add_scalar(1.0).log();
-                let logits = p.log() - log_not_p.clone();
-                let cross_entropy = x * logits.clone() + log_not_p;
-                match &self.likelihood {
-                    LikelihoodConfig::Bernoulli(_) => cross_entropy,
-                    _ => cross_entropy + bernoulli::log_normalizer(logits),
-                }
-            }
-            _ => self.log_prob_at(mean, None, x),
-        };
-        per_number.sum_dim(1).transpose()
+    /// Returns what is learned beside the decoder, `[1, 1, 1]` or `[1, 1, numbers]`.
+    fn shared(&self) -> Option<Tensor<3>> {
+        self.shared.clone().map(|shared| {
+            let [len] = shared.dims();
+            shared.reshape([1, 1, len])
+        })
     }
 
-    /// log p(x|z) in nats of x `[batch, numbers]` under each of the rows, which hold k draws of every
-    /// example draw by draw: `[k, batch]`.
-    pub fn log_prob(&self, x: Tensor<2>) -> Tensor<2> {
-        let [rows, width] = self.output.dims();
-        let [batch, _] = x.dims();
-        let k = rows / batch;
-        if let LikelihoodConfig::Bernoulli(_) = &self.likelihood
-            && let Some(sum) = bernoulli_log_prob(&self.output, &x)
-        {
-            sum.reshape([k, batch])
-        } else if k == 1 {
-            self.log_prob_per_number(self.output.clone(), x).sum_dim(1).reshape([1, batch])
-        } else {
-            let output = self.output.clone().reshape([k, batch, width]);
-            self.log_prob_per_number(output, x.unsqueeze()).sum_dim(2).squeeze_dim(2)
-        }
+    /// Returns standard normal numbers, one for each number of each row.
+    fn normal(&self, noise: &dyn Noise) -> Tensor<3> {
+        self.drawn(noise, normal_tensor)
     }
 
-    /// log p of each number; x may have one draw where the output has k.
-    fn log_prob_per_number<const D: usize>(&self, output: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
-        let (first, second) = match self.likelihood.parameters() {
-            1 => (output, None),
-            n => {
-                let numbers = output.dims()[D - 1] / n;
-                let second = output.clone().narrow(D - 1, numbers, numbers);
-                (output.narrow(D - 1, 0, numbers), Some(second))
-            }
-        };
-        match &self.likelihood {
-            LikelihoodConfig::Bernoulli(_) => bernoulli::cross_entropy(first, x),
-            LikelihoodConfig::ContinuousBernoulli(_) => {
-                bernoulli::cross_entropy(first.clone(), x) + bernoulli::log_normalizer(first)
-            }
-            LikelihoodConfig::Gaussian(c) => self.log_prob_at(c.output.forward(first), second, x),
-            LikelihoodConfig::Laplace(c) => self.log_prob_at(c.output.forward(first), second, x),
-            LikelihoodConfig::DiscretizedLogistic(c) => {
-                self.log_prob_at(c.output.forward(first), second, x)
-            }
-        }
+    /// Returns uniform numbers in [0, 1), one for each number of each row.
+    fn uniform(&self, noise: &dyn Noise) -> Tensor<3> {
+        self.drawn(noise, uniform_tensor)
     }
 
-    /// log p of each number at a location, and the log-spread where the decoder gives it; for the
-    /// Bernoulli likelihoods, which have no location, nothing.
-    fn log_prob_at<const D: usize>(
+    /// Returns uniform numbers inside (0, 1), where the logarithms of u and of 1 - u are finite.
+    fn uniform_inside(&self, noise: &dyn Noise) -> Tensor<3> {
+        self.uniform(noise).mul_scalar(1.0 - 1e-6).add_scalar(5e-7)
+    }
+
+    fn drawn(
         &self,
-        location: Tensor<D>,
-        log_spread: Option<Tensor<D>>,
-        x: Tensor<D>,
-    ) -> Tensor<D> {
-        if let LikelihoodConfig::Gaussian(c) = &self.likelihood
-            && c.squared_error
-        {
-            return (location - x).square().neg();
-        }
-        let at = LocationSpread { location, log_spread: self.log_spread(log_spread) };
-        match &self.likelihood {
-            LikelihoodConfig::Bernoulli(_) | LikelihoodConfig::ContinuousBernoulli(_) => {
-                at.location.zeros_like()
-            }
-            LikelihoodConfig::Gaussian(_) => at.gaussian(x),
-            LikelihoodConfig::Laplace(_) => at.laplace(x),
-            LikelihoodConfig::DiscretizedLogistic(c) => {
-                at.discretized_logistic(x, c.output.range())
-            }
-        }
-    }
-
-    /// The log-spread: of each number as the decoder gives it, the shared one, or the configured one.
-    fn log_spread<const D: usize>(&self, of_numbers: Option<Tensor<D>>) -> LogSpread<D> {
-        let shared = || self.log_spread.clone().map(|log| log.reshape([1; D]));
-        match of_numbers.or_else(shared) {
-            Some(log) => LogSpread::Learned(log.clamp(-LOG_SPREAD, LOG_SPREAD)),
-            None => LogSpread::Fixed(self.likelihood.spread().map_or(0.0, |(_, s)| s.ln())),
-        }
-    }
-
-    /// One x a row drawn from p(x|z), `[rows, numbers]`.
-    pub fn sample(&self, noise: &dyn Noise) -> Tensor<2> {
-        let mean = self.mean();
-        let [rows, numbers] = mean.dims();
-        let device = mean.device();
-        let shape = [1, rows, numbers];
-        let uniform = || uniform_tensor(noise, "likelihood", shape, &device).squeeze_dim::<2>(0);
-        // Inside (0, 1), where logarithms of u and of 1 - u are numbers.
-        let inside = || uniform().mul_scalar(1.0 - 1e-6).add_scalar(5e-7);
-        let second = || {
-            (self.likelihood.parameters() > 1)
-                .then(|| self.output.clone().narrow(1, numbers, numbers))
-        };
-        match &self.likelihood {
-            LikelihoodConfig::Bernoulli(_) => uniform().lower(mean).float(),
-            LikelihoodConfig::ContinuousBernoulli(_) => {
-                bernoulli::continuous_quantile(self.first(), inside())
-            }
-            LikelihoodConfig::Gaussian(c) => {
-                let eps = normal_tensor(noise, "likelihood", shape, &device).squeeze_dim::<2>(0);
-                if c.squared_error {
-                    mean + eps.mul_scalar(0.5f64.sqrt())
-                } else {
-                    mean + self.log_spread(second()).multiply(eps)
-                }
-            }
-            LikelihoodConfig::Laplace(_) => {
-                let u = inside().sub_scalar(0.5);
-                let size = u.clone().abs().mul_scalar(-2.0).add_scalar(1.0).log().neg();
-                mean + self.log_spread(second()).multiply(u.sign() * size)
-            }
-            LikelihoodConfig::DiscretizedLogistic(c) => {
-                let u = inside();
-                let logistic = u.clone().log() - u.neg().add_scalar(1.0).log();
-                let x = mean + self.log_spread(second()).multiply(logistic);
-                let (low, high) = c.output.range();
-                let level = 255.0 / (high - low);
-                let steps = x.clamp(low, high).sub_scalar(low).mul_scalar(level).round();
-                steps.mul_scalar(1.0 / level).add_scalar(low)
-            }
-        }
+        noise: &dyn Noise,
+        of: fn(&dyn Noise, &str, [usize; 3], &burn::tensor::Device) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let [k, batch, width] = self.outputs.dims();
+        let numbers = width / self.per_number;
+        let drawn = of(noise, "likelihood", [1, k * batch, numbers], &self.outputs.device());
+        drawn.reshape([k, batch, numbers])
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use burn::tensor::{Device, Tolerance};
+/// p(x|z) for rows of z: a family with the outputs of the decoder.
+#[derive(Clone, Debug)]
+pub struct LikelihoodDistribution {
+    /// `[rows, outputs * numbers]`.
+    outputs: Tensor<2>,
+    family: LikelihoodConfig,
+    /// `[1]` or `[numbers]`.
+    shared: Option<Tensor<1>>,
+}
 
-    use super::*;
-
-    /// log p(x) and the gradient of its weighted sum with respect to the logits.
-    fn value_and_gradient(
-        logits: &Tensor<2>,
-        weights: &Tensor<2>,
-        log_prob: impl FnOnce(Tensor<2>) -> Tensor<2>,
-    ) -> (Tensor<2>, Tensor<2>) {
-        let leaf = Tensor::from_inner(logits.clone()).require_grad();
-        let value = log_prob(leaf.clone());
-        let sum = (value.clone() * Tensor::from_inner(weights.clone())).sum();
-        let gradient = leaf.grad(&sum.backward()).unwrap();
-        (value.inner(), gradient)
+impl LikelihoodDistribution {
+    /// Makes it from the decoder's outputs, `[rows, outputs * numbers]`, where the second output of
+    /// all numbers (a log-spread) lies behind the first, and from the log-spread `[1]` or `[numbers]`
+    /// that is learned beside the decoder, where there is one.
+    pub fn new(outputs: Tensor<2>, family: LikelihoodConfig, shared: Option<Tensor<1>>) -> Self {
+        Self { outputs, family, shared }
     }
 
-    #[test]
-    fn the_bernoulli_of_one_pass_is_the_composition() {
-        let device = Device::flex();
-        let (k, batch, numbers) = (3, 4, 50);
-        let wave = |n: usize, scale: f32| {
-            let values: Vec<f32> = (0..n).map(|i| scale * (i as f32 * 0.37).sin()).collect();
-            Tensor::<1>::from_floats(values.as_slice(), &device)
-        };
-        let logits = wave(k * batch * numbers, 30.0).reshape([k * batch, numbers]);
-        let x = wave(batch * numbers, 0.5).add_scalar(0.5).reshape([batch, numbers]);
-        let weights = wave(k * batch, 2.0).reshape([k, batch]);
-        let bernoulli = LikelihoodConfig::default();
+    /// Returns the parameters with rows read as `k` draws of each example.
+    fn parameters(&self, k: usize) -> Parameters {
+        let [rows, width] = self.outputs.dims();
+        Parameters {
+            outputs: self.outputs.clone().reshape([k, rows / k, width]),
+            per_number: self.family.properties().outputs,
+            shared: self.shared.clone(),
+        }
+    }
 
-        let (value, gradient) = value_and_gradient(&logits, &weights, |logits| {
-            Decoding::new(logits, bernoulli.clone(), None).log_prob(x.clone())
-        });
-        let (composed_value, composed_gradient) = value_and_gradient(&logits, &weights, |logits| {
-            let x = x.clone().unsqueeze::<3>();
-            let output = logits.clone().reshape([k, batch, numbers]);
-            let decoding = Decoding::new(logits, bernoulli.clone(), None);
-            decoding.log_prob_per_number(output, x).sum_dim(2).squeeze_dim(2)
-        });
-        let close = Tolerance::<f32>::rel_abs(1e-6, 1e-6);
-        let value = value.into_data();
-        value.assert_approx_eq(&composed_value.into_data(), close);
-        gradient.into_data().assert_approx_eq(&composed_gradient.into_data(), close);
+    /// Returns the mean of x, `[rows, numbers]`. (Of a discretized logistic the location, which is its
+    /// mean except near the ends of the range.)
+    pub fn mean(&self) -> Tensor<2> {
+        self.family.mean(&self.parameters(1)).squeeze_dim(0)
+    }
 
-        let without_autodiff = Decoding::new(logits, bernoulli, None).log_prob(x);
-        assert_eq!(without_autodiff.into_data(), value);
+    /// Returns log p in nats of x `[batch, numbers]` under the average of the means of `k` draws per
+    /// example, `[1, batch]`; rows go draw by draw. It is no bound on log p(x). (Of a continuous
+    /// Bernoulli the parameter is averaged.) Only for families with one output per number.
+    pub fn log_prob_of_average(&self, x: Tensor<2>, k: usize) -> Tensor<2> {
+        let each = self.family.log_prob_of_average(&self.parameters(k), x.unsqueeze());
+        each.sum_dim(2).squeeze_dim(2)
+    }
+
+    /// Returns log p(x|z) in nats of x `[batch, numbers]` under each of the rows, which hold k draws of
+    /// every example draw by draw: `[k, batch]`.
+    pub fn log_prob(&self, x: Tensor<2>) -> Tensor<2> {
+        let ([rows, _], [batch, _]) = (self.outputs.dims(), x.dims());
+        let k = rows / batch;
+        match self.family.fused_log_prob(&self.outputs, &x) {
+            Some(sum) => sum.reshape([k, batch]),
+            None => {
+                let each = self.family.log_prob(&self.parameters(k), x.unsqueeze());
+                each.sum_dim(2).squeeze_dim(2)
+            }
+        }
+    }
+
+    /// Returns one draw of x for each row, `[rows, numbers]`.
+    pub fn sample(&self, noise: &dyn Noise) -> Tensor<2> {
+        self.family.sample(&self.parameters(1), noise).squeeze_dim(0)
     }
 }

@@ -8,7 +8,8 @@ use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, Features, Mlp};
+use super::{Activation, Decoder, Encoder, Features, Mlp, NetworkConfig, NetworkFamily};
+use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
 
@@ -44,94 +45,85 @@ impl Default for ConvConfig {
 }
 
 impl ConvConfig {
-    pub(super) fn validate(&self, key: &str) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
-        let widths = |widths: &[usize], most: usize| widths.iter().all(|w| (1..=most).contains(w));
-        if !(1..=8).contains(&self.channels.len()) || !widths(&self.channels, 1024) {
-            return refuse(
-                "channels",
-                format!("must be 1 to 8 numbers of 1 to 1024, not {:?}", self.channels),
-            );
-        }
-        if self.hidden.len() > 8 || !widths(&self.hidden, 1 << 14) {
-            return refuse(
-                "hidden",
-                format!("must be at most 8 numbers of 1 to 16384, not {:?}", self.hidden),
-            );
-        }
-        if self.residual > 16 {
-            return refuse("residual", format!("must be 0 to 16, not {}", self.residual));
-        }
-        if !(1..=8).contains(&self.head_depth) {
-            return refuse("head_depth", format!("must be 1 to 8, not {}", self.head_depth));
-        }
+    /// Returns channels, height and width of the picture that all halvings leave, from the channel
+    /// count there.
+    fn smallest(&self, shape: &[usize], channels: Option<&usize>) -> [usize; 3] {
+        let side = |i: usize| shape.get(i).map_or(1, |n| (n >> self.channels.len()).max(1));
+        [channels.copied().unwrap_or(1), side(1), side(2)]
+    }
+}
+
+impl NetworkFamily for ConvConfig {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        check::widths(key, "channels", &self.channels, 1..=8, 1024)?;
+        check::widths(key, "hidden", &self.hidden, 0..=8, 1 << 14)?;
+        check::range(key, "residual", self.residual, 0..=16)?;
+        check::range(key, "head_depth", self.head_depth, 1..=8)?;
         if self.groups > 0
             && let Some(c) = self.channels.iter().find(|c| !c.is_multiple_of(self.groups))
         {
-            return refuse("groups", format!("{c} channels are not {} equal groups", self.groups));
+            let why = format!("{c} channels are not {} equal groups", self.groups);
+            return check::refuse(key, "groups", why);
         }
         Ok(())
     }
 
-    pub(super) fn validate_input(&self, key: &str, input: &[usize]) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
-        let &[_, height, width] = input else {
-            let why = format!("convolutions need images, not vectors of {input:?}: use an mlp");
-            return refuse("kind", why);
+    fn validate_shape(&self, key: &str, shape: &[usize]) -> Result<(), ConfigError> {
+        let &[_, height, width] = shape else {
+            let why = format!("convolutions need images, not vectors of {shape:?}: use an mlp");
+            return check::refuse(key, "kind", why);
         };
         let halvings = self.channels.len();
         if !height.is_multiple_of(1 << halvings) || !width.is_multiple_of(1 << halvings) {
             let possible = height.trailing_zeros().min(width.trailing_zeros());
             let instead = match possible {
-                0 => "of a folder of pictures, set data.size to even numbers; else use an mlp"
+                0 => "for a folder of pictures set data.size to even numbers; otherwise use an mlp"
                     .to_owned(),
                 n => format!(
-                    "use at most {n} channel counts, or pictures of a folder (--data DIR) with data.size"
+                    "use at most {n} channel counts, or a folder of pictures with data.size"
                 ),
             };
             let why = format!("{height}x{width} cannot be halved {halvings} times: {instead}");
-            return refuse("channels", why);
+            return check::refuse(key, "channels", why);
         }
         Ok(())
     }
 
-    /// Channels, height and width of the picture that all halvings leave, from the channel count there.
-    fn smallest(&self, input: &[usize], channels: Option<&usize>) -> [usize; 3] {
-        let side = |i: usize| input.get(i).map_or(1, |n| (n >> self.channels.len()).max(1));
-        [channels.copied().unwrap_or(1), side(1), side(2)]
+    fn head_depth(&self) -> usize {
+        self.head_depth
     }
 
-    pub(super) fn encoder(
-        &self,
-        init: &Init<'_>,
-        input: &[usize],
-        condition: usize,
-    ) -> (ConvEncoder, Features) {
-        let mut before = input.first().copied().unwrap_or(1) + condition;
+    fn summary(&self) -> String {
+        let channels: Vec<String> = self.channels.iter().map(usize::to_string).collect();
+        format!("conv {}", channels.join("-"))
+    }
+
+    fn mirrored(&self) -> NetworkConfig {
+        let reversed = |widths: &[usize]| widths.iter().rev().copied().collect();
+        let (channels, hidden) = (reversed(&self.channels), reversed(&self.hidden));
+        Self { channels, hidden, head_depth: 1, ..self.clone() }.into()
+    }
+
+    fn encoder(&self, init: &Init<'_>, shape: &[usize], condition: usize) -> (Encoder, Features) {
+        let mut before = shape.first().copied().unwrap_or(1) + condition;
         let mut stages = Vec::new();
         for (i, channels) in self.channels.iter().copied().enumerate() {
             let init = init.at("stages").at(i);
             stages.push(ConvStack::new(&init, before, channels, 2, self));
             before = channels;
         }
-        let flat: usize = self.smallest(input, self.channels.last()).iter().product();
+        let flat: usize = self.smallest(shape, self.channels.last()).iter().product();
         let trunk = Mlp::new(&init.at("trunk"), flat, &self.hidden, self.activation);
         let features = Features {
             width: self.hidden.last().copied().unwrap_or(flat),
             head_depth: self.head_depth,
             activation: self.activation,
         };
-        (ConvEncoder { stages, trunk, input: input.to_vec() }, features)
+        (Encoder::Conv(ConvEncoder { stages, trunk, shape: shape.to_vec() }), features)
     }
 
-    pub(super) fn decoder(
-        &self,
-        init: &Init<'_>,
-        latent: usize,
-        input: &[usize],
-        parameters: usize,
-    ) -> ConvDecoder {
-        let smallest = self.smallest(input, self.channels.first());
+    fn decoder(&self, init: &Init<'_>, latent: usize, shape: &[usize], outputs: usize) -> Decoder {
+        let smallest = self.smallest(shape, self.channels.first());
         let mut widths = self.hidden.clone();
         widths.push(smallest.iter().product());
         let trunk = Mlp::new(&init.at("trunk"), latent, &widths, self.activation);
@@ -141,9 +133,9 @@ impl ConvConfig {
             stages.push(ConvStack::new(&init.at("stages").at(i), before, after, 1, self));
         }
         let before = self.channels.last().copied().unwrap_or(1);
-        let outputs = input.first().copied().unwrap_or(1) * parameters;
+        let outputs = shape.first().copied().unwrap_or(1) * outputs;
         let output = Conv::new(&init.at("output"), before, outputs, 1);
-        ConvDecoder { trunk, stages, output, smallest }
+        Decoder::Conv(ConvDecoder { trunk, stages, output, smallest })
     }
 }
 
@@ -292,7 +284,7 @@ pub struct ConvEncoder {
     stages: Vec<ConvStack>,
     trunk: Mlp,
     #[module(skip)]
-    input: Vec<usize>,
+    shape: Vec<usize>,
 }
 
 impl ConvEncoder {
@@ -300,7 +292,7 @@ impl ConvEncoder {
     /// `[batch, features]`.
     pub(super) fn forward(&self, x: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
         let [batch, numbers] = x.dims();
-        let (h, w) = (self.input[1], self.input[2]);
+        let (h, w) = (self.shape[1], self.shape[2]);
         let mut x = x.reshape([batch, numbers / (h * w), h, w]);
         if let Some(condition) = condition {
             let [_, classes] = condition.dims();

@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 use serde::{Deserialize, Serialize};
 
-use super::Activation;
+use super::{Activation, Decoder, Encoder, Features, NetworkConfig, NetworkFamily};
+use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
 
@@ -31,40 +32,72 @@ impl Default for MlpConfig {
     }
 }
 
-/// No layer may be wider: a slip of the keyboard should not ask for terabytes.
-const MAX_WIDTH: usize = 1 << 16;
+/// Widest layer: a typing error should not ask for terabytes.
+const WIDEST: usize = 1 << 16;
 
 impl MlpConfig {
-    /// Checks the settings found at `key`.
-    pub fn validate(&self, key: &str) -> Result<(), ConfigError> {
-        if let Some(width) = self.hidden.iter().find(|w| !(1..=MAX_WIDTH).contains(*w)) {
-            let why = format!("a hidden layer must have 1 to {MAX_WIDTH} units, not {width}");
-            return Err(ConfigError::new(format!("{key}.hidden"), why));
-        }
-        if self.hidden.len() > 64 {
-            let why = format!("at most 64 hidden layers, not {}", self.hidden.len());
-            return Err(ConfigError::new(format!("{key}.hidden"), why));
-        }
-        if !(1..=8).contains(&self.head_depth) {
-            let why = format!("must be 1 to 8, not {}", self.head_depth);
-            return Err(ConfigError::new(format!("{key}.head_depth"), why));
-        }
-        Ok(())
-    }
-
-    /// The hidden layers behind `inputs` numbers.
-    pub(super) fn trunk(&self, init: &Init<'_>, inputs: usize) -> Mlp {
+    /// Makes the hidden layers behind `inputs` numbers.
+    fn trunk(&self, init: &Init<'_>, inputs: usize) -> Mlp {
         let mlp = Mlp::new(init, inputs, &self.hidden, self.activation);
         if self.gated { mlp.gated(init, inputs, &self.hidden) } else { mlp }
     }
+}
 
-    /// What an encoder of `inputs` numbers offers to heads.
-    pub(super) fn features(&self, inputs: usize) -> Features {
-        Features {
+impl NetworkFamily for MlpConfig {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        check::widths(key, "hidden", &self.hidden, 0..=64, WIDEST)?;
+        check::range(key, "head_depth", self.head_depth, 1..=8)
+    }
+
+    fn validate_shape(&self, _key: &str, _shape: &[usize]) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    fn head_depth(&self) -> usize {
+        self.head_depth
+    }
+
+    fn summary(&self) -> String {
+        let kind = if self.gated { "gated mlp" } else { "mlp" };
+        let widths: Vec<String> = self.hidden.iter().map(usize::to_string).collect();
+        format!("{kind} {}", widths.join("-")).trim_end().to_owned()
+    }
+
+    fn mirrored(&self) -> NetworkConfig {
+        let hidden = self.hidden.iter().rev().copied().collect();
+        Self { hidden, head_depth: 1, ..self.clone() }.into()
+    }
+
+    fn encoder(&self, init: &Init<'_>, shape: &[usize], condition: usize) -> (Encoder, Features) {
+        let inputs = shape.iter().product::<usize>() + condition;
+        let features = Features {
             width: self.hidden.last().copied().unwrap_or(inputs),
             head_depth: self.head_depth,
             activation: self.activation,
-        }
+        };
+        (Encoder::Mlp(self.trunk(init, inputs)), features)
+    }
+
+    fn decoder(&self, init: &Init<'_>, latent: usize, shape: &[usize], outputs: usize) -> Decoder {
+        let width = self.hidden.last().copied().unwrap_or(latent);
+        Decoder::Mlp(MlpDecoder {
+            trunk: self.trunk(&init.at("trunk"), latent),
+            output: init.at("output").linear(width, shape.iter().product::<usize>() * outputs),
+        })
+    }
+}
+
+/// The perceptron decoder's layers; the last is linear.
+#[derive(Module, Debug)]
+pub struct MlpDecoder {
+    trunk: Mlp,
+    output: Linear,
+}
+
+impl MlpDecoder {
+    /// Maps `[rows, latent]` to `[rows, outputs]`.
+    pub(super) fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+        self.output.forward(self.trunk.forward(z))
     }
 }
 
@@ -125,15 +158,4 @@ impl Head {
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.output.forward(self.trunk.forward(x))
     }
-}
-
-/// What an encoder hands to the heads built on it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Features {
-    /// Width of the feature vector.
-    pub width: usize,
-    /// Layers in each head.
-    pub head_depth: usize,
-    /// Activation inside a head of more than one layer.
-    pub activation: Activation,
 }

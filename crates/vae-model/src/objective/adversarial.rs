@@ -1,24 +1,25 @@
-//! Adversarial objectives: a critic tells draws of the model from what they should be like, and the model
-//! learns to leave it nothing to tell. On z it stands in place of the KL (AAE, Makhzani et al. 2016), on x
-//! it trains the decoder from the prior alone (GAN, Goodfellow et al. 2014), on pairs (x, z) encoder and
-//! decoder at once (ALI, Dumoulin et al. 2017).
+//! Adversarial objectives: a critic distinguishes draws of the model from what they should be like, and
+//! the model learns to make them indistinguishable. On z this replaces the KL (AAE, Makhzani et al. 2016),
+//! on x it trains the decoder from the prior alone (GAN, Goodfellow et al. 2014), on pairs (x, z) encoder
+//! and decoder at once (ALI, Dumoulin et al. 2017).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Loss, codes_can_match_a_prior, counts, draws_train_the_prior, kl_exists, not_negative,
+    Auxiliary, AuxiliaryInput, Loss, ObjectiveFamily, PriorMatching, Requirements,
 };
 use crate::batch::Batch;
 use crate::bound::Terms;
+use crate::check;
 use crate::critic::{Critic, CriticConfig};
 use crate::error::ConfigError;
-use crate::learnable::{Learnable, Player};
 use crate::math::softplus;
-use crate::network::beside;
+use crate::network::concat_condition;
+use crate::networks::{Networks, Role};
 use crate::noise::Noise;
-use crate::vae::{Domain, Vae, VaeConfig};
+use crate::vae::{Condition, Vae};
 
 /// Settings of an adversarial objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,91 +88,99 @@ impl Default for AdversarialConfig {
     }
 }
 
-/// Rows for the critic: what it is to take for real, and for fake, and what it is told of both.
+/// Rows for the critic: what it should take for real and for fake, and the labels of both.
 struct Pair {
     real: Tensor<2>,
     fake: Tensor<2>,
-    condition: Option<Tensor<2>>,
+    labels: Option<Tensor<2>>,
+}
+
+impl ObjectiveFamily for AdversarialConfig {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        check::not_negative(key, "reconstruction", self.reconstruction)?;
+        check::not_negative(key, "beta", self.beta)?;
+        check::positive(key, "weight", self.weight)?;
+        check::positive(key, "clip", self.clip)?;
+        check::positive(key, "penalty", self.penalty)?;
+        check::range(key, "critic_steps", self.critic_steps, 1..=100)?;
+        self.critic.validate(&format!("{key}.critic"))?;
+        if self.over == Over::Z && self.reconstruction == 0.0 {
+            let why = "a critic on z does not train the decoder: set reconstruction above 0, or over = \
+                       \"xz\"";
+            return check::refuse(key, "reconstruction", why);
+        }
+        Ok(())
+    }
+
+    fn requirements(&self) -> Requirements {
+        let (x, z) = match self.over {
+            Over::Z => (false, true),
+            Over::X => (true, false),
+            Over::Xz => (true, true),
+        };
+        let critic = Auxiliary {
+            name: "critic",
+            network: self.critic.clone(),
+            input: AuxiliaryInput { x, z, label: true },
+            steps: self.critic_steps,
+            clip: (self.loss == CriticLoss::WassersteinClip).then_some(self.clip),
+        };
+        Requirements {
+            joint_batch: false,
+            trains_encoder: self.over != Over::X || self.reconstruction > 0.0 || self.beta > 0.0,
+            // A critic on z sees draws of the prior as they are; through x a prior gets a gradient.
+            trains_prior: self.over != Over::Z || self.beta > 0.0,
+            prior_matching: PriorMatching::Draws,
+            kl: (self.beta > 0.0).then_some("beta"),
+            kl_per_dimension: None,
+            decomposes_kl: false,
+            density: None,
+            several_draws: None,
+            averages_decodings: None,
+            penalizes_codes: None,
+            splits_gradients: None,
+            compares_x: x.then_some("over"),
+            auxiliaries: vec![critic],
+        }
+    }
+
+    fn loss(
+        &self,
+        role: Role,
+        networks: &Networks,
+        batch: &Batch,
+        noise: &dyn Noise,
+        _epoch: f64,
+    ) -> Loss {
+        let critic = networks.auxiliary(0);
+        match role {
+            Role::Auxiliary(_) => {
+                let vae = networks.vae.valid();
+                let z = self.needs_z().then(|| vae.encode_batch(batch).draw(noise, 1).z);
+                let Pair { real, fake, labels } = self.pair(&vae, batch, z, noise);
+                self.critic_loss(critic, real, fake, labels, noise)
+            }
+            Role::Model => self.model_loss(&networks.vae, &critic.valid(), batch, noise),
+        }
+    }
 }
 
 impl AdversarialConfig {
-    pub(super) fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: &str| Err(ConfigError::new(format!("{key}.{name}"), why));
-        let weights = [("reconstruction", self.reconstruction), ("beta", self.beta)];
-        not_negative(key, &weights)?;
-        for (name, value) in
-            [("weight", self.weight), ("clip", self.clip), ("penalty", self.penalty)]
-        {
-            if !(value.is_finite() && value > 0.0) {
-                return refuse(name, &format!("must be a positive number, not {value}"));
-            }
-        }
-        counts(key, 100, &[("critic_steps", self.critic_steps)])?;
-        self.critic.validate(&format!("{key}.critic"))?;
-        codes_can_match_a_prior(key, model)?;
-        kl_exists(key, &[("beta", self.beta)], model)?;
-        if self.over == Over::Z && self.reconstruction == 0.0 {
-            let why =
-                "a critic on z trains no decoder: set reconstruction above 0, or over = \"xz\"";
-            return refuse("reconstruction", why);
-        }
-        if self.over == Over::Z && self.beta == 0.0 && model.prior.is_learned() {
-            let why = "a critic on z takes the prior for given, and would leave a learned one as it \
-                       started: use a standard prior or a mixture with components = \"ring\"";
-            return refuse("over", why);
-        }
-        draws_train_the_prior(key, self.beta, model)
-    }
-
-    /// Width of what the critic scores.
-    pub(super) fn scored(&self, model: &VaeConfig, domain: &Domain) -> usize {
-        let (x, z) = (domain.numbers(), model.latent);
-        model.classes(domain)
-            + match self.over {
-                Over::Z => z,
-                Over::X => x,
-                Over::Xz => x + z,
-            }
-    }
-
-    /// Whether any term reaches the encoder.
-    pub(super) fn needs_encoder(&self) -> bool {
-        self.over != Over::X || self.reconstruction > 0.0 || self.beta > 0.0
-    }
-
-    pub(super) fn loss(
-        &self,
-        player: Player,
-        learnable: &Learnable,
-        batch: &Batch,
-        noise: &dyn Noise,
-    ) -> Loss {
-        let Some(critic) = &learnable.critic else {
-            // Nobody builds one without; a loss of nothing then says so.
-            return Loss::new(Tensor::zeros([1], &batch.x.device()), Vec::new());
-        };
-        match player {
-            Player::Critic => {
-                let vae = learnable.vae.valid();
-                let z = self.needs_z().then(|| vae.encode_batch(batch).draw(noise, 1).z);
-                let Pair { real, fake, condition } = self.pair(&vae, batch, z, noise);
-                self.critic_loss(critic, real, fake, condition, noise)
-            }
-            Player::Model => self.model_loss(&learnable.vae, &critic.valid(), batch, noise),
-        }
-    }
-
-    /// Whether the critic sees the encoder's z.
+    /// Returns whether the critic sees the encoder's z.
     fn needs_z(&self) -> bool {
         self.over != Over::X
     }
 
-    /// What the critic is shown: the encoder's draws `[1, batch, latent]` where it sees them.
+    /// Returns what the critic is shown; `z` has the encoder's draws `[1, batch, latent]` where it sees
+    /// them.
     fn pair(&self, vae: &Vae, batch: &Batch, z: Option<Tensor<3>>, noise: &dyn Noise) -> Pair {
         let device: Device = batch.x.device();
-        let condition = if vae.classes() > 0 { batch.condition.clone() } else { None };
-        let prior = vae.prior(&device).sample(noise, batch.size(), &device);
-        let decoded = |z: Tensor<2>| vae.decode(z, batch.condition.as_ref()).mean();
+        let labels = match vae.config().condition {
+            Condition::None => None,
+            Condition::Label => batch.labels.clone(),
+        };
+        let prior = vae.prior(batch.labels.as_ref(), &device).sample(noise, batch.size(), &device);
+        let decoded = |z: Tensor<2>| vae.decode(z, batch.labels.as_ref()).mean();
         let encoded = z.map(|z| z.squeeze_dim::<2>(0));
         let (real, fake) = match (self.over, encoded) {
             (Over::Z, Some(z)) => (prior, z),
@@ -179,24 +188,25 @@ impl AdversarialConfig {
                 let real = Tensor::cat(vec![batch.x.clone(), z], 1);
                 (real, Tensor::cat(vec![decoded(prior.clone()), prior], 1))
             }
-            (Over::X, _) | (_, None) => (batch.x.clone(), decoded(prior)),
+            (Over::X, _) => (batch.x.clone(), decoded(prior)),
+            (Over::Z | Over::Xz, None) => unreachable!("z is drawn wherever the critic sees it"),
         };
-        Pair { real, fake, condition }
+        Pair { real, fake, labels }
     }
 
-    /// The critic's loss on rows `[n, scored]` that it is to take for real and for fake, told a condition
-    /// `[n, classes]` of both.
+    /// Returns the critic's loss on rows `[n, inputs]` that it should take for real and for fake, with
+    /// the labels `[n, classes]` of both.
     pub fn critic_loss(
         &self,
         critic: &Critic,
         real: Tensor<2>,
         fake: Tensor<2>,
-        condition: Option<Tensor<2>>,
+        labels: Option<Tensor<2>>,
         noise: &dyn Noise,
     ) -> Loss {
         let [n, width] = real.dims();
-        let told = |rows: &Tensor<2>| beside(rows.clone(), condition.clone());
-        let scores = critic.score(Tensor::cat(vec![told(&real), told(&fake)], 0));
+        let with_label = |rows: &Tensor<2>| concat_condition(rows.clone(), labels.clone());
+        let scores = critic.score(Tensor::cat(vec![with_label(&real), with_label(&fake)], 0));
         let (on_real, on_fake) = (scores.clone().narrow(0, 0, n), scores.narrow(0, n, n));
         let mut terms =
             vec![("critic_real", on_real.clone().mean()), ("critic_fake", on_fake.clone().mean())];
@@ -204,14 +214,14 @@ impl AdversarialConfig {
             CriticLoss::Logistic => softplus(on_real.neg()).mean() + softplus(on_fake).mean(),
             CriticLoss::WassersteinClip => on_fake.mean() - on_real.mean(),
             CriticLoss::WassersteinGp => {
-                // A point on the way between each pair (Gulrajani et al. 2017, algorithm 1).
+                // A random point between each pair (Gulrajani et al. 2017, algorithm 1).
                 let u = noise.uniform("penalty", [1, n, 1]);
                 let u = Tensor::<2>::from_data(TensorData::new(u, [n, 1]), &real.device());
                 let between = fake.clone() + u * (real - fake);
-                // The way between does not lead along the condition, and neither is the slope there held.
-                let slope = critic.input_gradient(told(&between)).narrow(1, 0, width);
+                // Both ends have the same label, so the slope in the label's columns is free.
+                let slope = critic.input_gradient(with_label(&between)).narrow(1, 0, width);
                 let squares = slope.square().sum_dim(1);
-                // The root has no slope at 0.
+                // The root has no finite gradient at 0.
                 let norms = squares.add_scalar(1e-12).sqrt();
                 let penalty = norms.clone().sub_scalar(1.0).square().mean();
                 terms.push(("gradient_norm", norms.mean()));
@@ -238,16 +248,16 @@ impl AdversarialConfig {
             self.needs_z().then(|| vae.encode_batch(batch).draw(noise, 1).z)
         };
         let pair = self.pair(vae, batch, z, noise);
-        let told = |rows: Tensor<2>| beside(rows, pair.condition.clone());
-        let real = (self.over == Over::Xz).then(|| told(pair.real));
-        let adversarial = self.adversarial_term(critic, real, told(pair.fake));
+        let with_label = |rows: Tensor<2>| concat_condition(rows, pair.labels.clone());
+        let real = (self.over == Over::Xz).then(|| with_label(pair.real));
+        let adversarial = self.adversarial_term(critic, real, with_label(pair.fake));
         named.push(("adversarial", adversarial.clone()));
         total = total + adversarial.mul_scalar(self.weight);
         Loss::new(total, named)
     }
 
-    /// What the model minimizes against the critic, `[1]`: on rows that the critic takes for fake, and of
-    /// pairs on the real ones too, which have the encoder's z in them.
+    /// Returns what the model minimizes against the critic, `[1]`: on rows that the critic takes for
+    /// fake, and for pairs on the real ones too, which have the encoder's z in them.
     pub fn adversarial_term(
         &self,
         critic: &Critic,

@@ -5,14 +5,13 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, counts, kl_exists, not_negative};
+use super::{Loss, ObjectiveFamily, PriorMatching, Requirements};
 use crate::batch::Batch;
 use crate::bound::Terms;
+use crate::check;
 use crate::error::ConfigError;
+use crate::networks::{Networks, Role};
 use crate::noise::Noise;
-use crate::posterior::PosteriorConfig;
-use crate::prior::PriorConfig;
-use crate::vae::{Vae, VaeConfig};
 
 /// Settings of the evidence lower bound (Kingma and Welling 2014; beta: Higgins et al. 2017).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,15 +24,15 @@ pub struct ElboConfig {
     /// Nats that each latent dimension may use freely: its KL, averaged over the batch, counts at least
     /// this much (Kingma et al. 2016, appendix C8).
     pub free_bits: f64,
-    /// Nats that the KL, averaged over the batch, is drawn towards: the loss has beta |KL - capacity| in
-    /// place of beta KL (Burgess et al. 2018); 0 for the plain KL.
+    /// Nats that the KL, averaged over the batch, is pulled towards: the loss has beta |KL - capacity|
+    /// in place of beta KL (Burgess et al. 2018); 0 for the plain KL.
     pub capacity: f64,
     /// Epochs over which the capacity rises linearly from 0.
     pub capacity_epochs: f64,
-    /// Draws a point; their losses are averaged.
+    /// Draws of z per example; their losses are averaged.
     pub samples: usize,
-    /// Draws a point; their decodings are averaged before the loss (S-DEEP). Above 1 the loss bounds
-    /// nothing and is never reported as `neg_elbo`.
+    /// Draws of z per example whose decoded means are averaged before the loss. Above 1 the loss is no
+    /// bound and is never reported as `neg_elbo`.
     pub average_decodings: usize,
     /// Weight of |z|^2 / 2 of a point posterior (RAE, Ghosh et al. 2020).
     pub latent_penalty: f64,
@@ -58,74 +57,80 @@ impl Default for ElboConfig {
 }
 
 impl ElboConfig {
-    pub(super) fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: &str| Err(ConfigError::new(format!("{key}.{name}"), why));
-        not_negative(
-            key,
-            &[
-                ("beta", self.beta),
-                ("warmup_epochs", self.warmup_epochs),
-                ("free_bits", self.free_bits),
-                ("capacity", self.capacity),
-                ("capacity_epochs", self.capacity_epochs),
-                ("latent_penalty", self.latent_penalty),
-                ("decoder_penalty", self.decoder_penalty),
-            ],
-        )?;
-        let samples = [("samples", self.samples), ("average_decodings", self.average_decodings)];
-        counts(key, 10_000, &samples)?;
-        if self.samples > 1 && self.average_decodings > 1 {
-            let why = "averages decodings where `samples` averages losses; set one of them to 1";
-            return refuse("average_decodings", why);
-        }
-        if self.average_decodings > 1 && model.likelihood.has_pixel_spread() {
-            let why = "decodings with a spread of their own have no average that is of their kind: \
-                       set model.likelihood.spread to \"fixed\" or \"global\"";
-            return refuse("average_decodings", why);
-        }
-        if self.free_bits > 0.0 && self.capacity > 0.0 {
-            return refuse("capacity", "free_bits and capacity both change the KL: set one to 0");
-        }
-        if !model.posterior.has_density() && self.samples.max(self.average_decodings) > 1 {
-            let why = "this posterior has only one draw; set samples and average_decodings to 1";
-            return refuse("samples", why);
-        }
-        let of_kl = [
+    /// Returns the weight of the KL `epoch` passes over the data after the start.
+    pub fn weight(&self, epoch: f64) -> f64 {
+        self.beta * rise(epoch, self.warmup_epochs)
+    }
+}
+
+impl ObjectiveFamily for ElboConfig {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        for (name, value) in [
             ("beta", self.beta),
             ("warmup_epochs", self.warmup_epochs),
             ("free_bits", self.free_bits),
             ("capacity", self.capacity),
-        ];
-        kl_exists(key, &of_kl, model)?;
-        if self.free_bits > 0.0 && !kl_is_of_dimensions(model) {
-            let why = "this KL is one number, not one of each dimension: use a gaussian posterior \
-                       without flow steps and a standard prior, or capacity";
-            return refuse("free_bits", why);
+            ("capacity_epochs", self.capacity_epochs),
+            ("latent_penalty", self.latent_penalty),
+            ("decoder_penalty", self.decoder_penalty),
+        ] {
+            check::not_negative(key, name, value)?;
         }
-        if self.latent_penalty > 0.0 && !matches!(model.posterior, PosteriorConfig::Point(_)) {
-            let why = "it stands in place of the KL that a point posterior lacks: set \
-                       model.posterior.kind = \"point\", or use beta";
-            return refuse("latent_penalty", why);
+        check::range(key, "samples", self.samples, 1..=10_000)?;
+        check::range(key, "average_decodings", self.average_decodings, 1..=10_000)?;
+        if self.samples > 1 && self.average_decodings > 1 {
+            let why = "averages decoded means where `samples` averages losses; set one of them to 1";
+            return check::refuse(key, "average_decodings", why);
+        }
+        if self.free_bits > 0.0 && self.capacity > 0.0 {
+            let why = "free_bits and capacity both change the KL: set one to 0";
+            return check::refuse(key, "capacity", why);
         }
         Ok(())
     }
 
-    /// Free bits and a capacity change the KL averaged over the batch.
-    pub(super) fn couples_images(&self) -> bool {
-        self.free_bits > 0.0 || self.capacity > 0.0
+    fn requirements(&self) -> Requirements {
+        let used = |name: &'static str, value: f64| (value > 0.0).then_some(name);
+        Requirements {
+            // Free bits and a capacity change the KL averaged over the batch.
+            joint_batch: self.free_bits > 0.0 || self.capacity > 0.0,
+            trains_encoder: true,
+            trains_prior: true,
+            prior_matching: PriorMatching::Kl,
+            kl: used("beta", self.beta)
+                .or(used("warmup_epochs", self.warmup_epochs))
+                .or(used("free_bits", self.free_bits))
+                .or(used("capacity", self.capacity)),
+            kl_per_dimension: used("free_bits", self.free_bits),
+            decomposes_kl: false,
+            density: None,
+            several_draws: match (self.samples, self.average_decodings) {
+                (2.., _) => Some("samples"),
+                (_, 2..) => Some("average_decodings"),
+                _ => None,
+            },
+            averages_decodings: (self.average_decodings > 1).then_some("average_decodings"),
+            penalizes_codes: used("latent_penalty", self.latent_penalty),
+            splits_gradients: None,
+            compares_x: None,
+            auxiliaries: Vec::new(),
+        }
     }
 
-    /// Weight of the KL `epoch` passes after the start.
-    pub fn weight(&self, epoch: f64) -> f64 {
-        self.beta * rise(epoch, self.warmup_epochs)
-    }
-
-    pub(super) fn loss(&self, vae: &Vae, batch: &Batch, noise: &dyn Noise, epoch: f64) -> Loss {
+    fn loss(
+        &self,
+        _role: Role,
+        networks: &Networks,
+        batch: &Batch,
+        noise: &dyn Noise,
+        epoch: f64,
+    ) -> Loss {
+        let vae = &networks.vae;
         let k = self.samples.max(self.average_decodings);
         let averaged = self.average_decodings > 1;
         let terms = Terms::new(vae, batch, noise, k, averaged);
         let mut named = terms.named();
-        // The average of decodings bounds nothing.
+        // With averaged decodings the loss is no bound.
         named.retain(|(name, _)| !(averaged && *name == "neg_elbo"));
         let mut total = terms.reconstruction;
         let mut update = None;
@@ -159,17 +164,12 @@ impl ElboConfig {
     }
 }
 
-/// Whether the KL is a sum over dimensions in closed form.
-fn kl_is_of_dimensions(model: &VaeConfig) -> bool {
-    model.posterior.is_plain_gaussian() && matches!(model.prior, PriorConfig::Standard(_))
-}
-
-/// How far a linear rise over so many epochs has come, 0 to 1.
+/// Returns how far a linear rise over so many epochs has come, 0 to 1.
 fn rise(epoch: f64, epochs: f64) -> f64 {
     if epochs > 0.0 { (epoch / epochs).min(1.0) } else { 1.0 }
 }
 
-/// The sum of the squares of all parameters, `[1]`.
+/// Returns the sum of the squares of all parameters, `[1]`; `None` if there are none.
 fn sum_of_squares<M: Module>(module: &M) -> Option<Tensor<1>> {
     struct Sum(Option<Tensor<1>>);
     impl ModuleVisitor for Sum {

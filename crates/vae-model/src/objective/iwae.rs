@@ -1,28 +1,30 @@
 //! Importance-weighted bounds (Burda et al. 2016) and the estimators of their gradients.
 //!
-//! With m groups of k draws, L = 1/m sum_g log 1/k sum_i w_gi. All gradients are sums over the draws of the
-//! gradient of log w, and the estimators differ in the weights alone: those of the decoder (and prior) and
-//! those of the encoder. Where the two differ, log w is taken twice, once with a decoder that stands still and
-//! once at draws that do, and one backward pass goes through both.
+//! With m groups of k draws, L = 1/m sum_g log 1/k sum_i w_gi. All gradients are weighted sums over the
+//! draws of the gradient of log w. The estimators differ in the weights alone: those of the decoder (and
+//! prior) and those of the encoder. Where the two differ, log w is computed twice, once with a frozen
+//! decoder and once at frozen draws, and one backward pass goes through both.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, counts};
+use super::{DensityNeed, Loss, ObjectiveFamily, PriorMatching, Requirements};
 use crate::batch::Batch;
 use crate::bound::log_weights;
+use crate::check;
 use crate::error::ConfigError;
 use crate::math::log_sum_exp;
+use crate::networks::{Networks, Role};
 use crate::noise::Noise;
-use crate::prior::PriorConfig;
-use crate::vae::{Vae, VaeConfig};
+use crate::posterior::Density;
+use crate::vae::Vae;
 
 /// Settings of the importance-weighted bound.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IwaeConfig {
-    /// Draws a point in each group: k.
+    /// Draws of z per example in each group: k.
     pub samples: usize,
     /// Groups, whose bounds are averaged: m (MIWAE(m, k), Rainforth et al. 2018).
     pub groups: usize,
@@ -70,66 +72,93 @@ impl Default for IwaeConfig {
 }
 
 impl IwaeConfig {
-    pub(super) fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: &str| Err(ConfigError::new(format!("{key}.{name}"), why));
-        counts(key, 10_000, &[("samples", self.samples), ("groups", self.groups)])?;
-        if !(0.0..=1.0).contains(&self.elbo_weight) {
-            let why = format!("must be 0 to 1, not {}", self.elbo_weight);
-            return refuse("elbo_weight", &why);
+    /// Returns the setting by which encoder and decoder have different weights, if they have.
+    fn split_setting(&self) -> Option<&'static str> {
+        match (self.estimator, self.combination) {
+            (Estimator::Plain, Combination::Miwae) => None,
+            (Estimator::Dreg, _) => Some("estimator"),
+            (Estimator::Plain, Combination::Piwae) => Some("combination"),
         }
-        if !model.posterior.has_density() {
-            let why = "importance weights need the density of q(z|x), which this posterior has not: \
-                       use a gaussian posterior, or objective.kind = \"elbo\"";
-            return refuse("kind", why);
-        }
-        let plain = self.estimator == Estimator::Plain && self.combination == Combination::Miwae;
-        if self.elbo_weight > 0.0 && !plain {
-            let why = "only estimator = \"plain\" with combination = \"miwae\" is mixed with the \
-                       evidence lower bound: set elbo_weight = 0, or those";
-            return refuse("elbo_weight", why);
-        }
-        if self.estimator == Estimator::Dreg && self.combination == Combination::Piwae {
-            let why = "piwae has an encoder's gradient of its own: set combination = \"miwae\", or \
-                       estimator = \"plain\"";
-            return refuse("estimator", why);
-        }
-        if self.estimator == Estimator::Dreg && !model.posterior.is_plain_gaussian() {
-            let why = "the doubly reparameterized gradient needs the density of q(z|x) at any z, \
-                       which a flow has not: set model.posterior.flow_steps = 0, or estimator = \
-                       \"plain\"";
-            return refuse("estimator", why);
-        }
-        let split = self.estimator == Estimator::Dreg || self.combination == Combination::Piwae;
-        if split && matches!(model.prior, PriorConfig::Hierarchical(_)) {
-            let why = "it weights the gradients of encoder and decoder differently, and a hierarchical \
-                       prior has parts of both: set estimator = \"plain\" and combination = \"miwae\", \
-                       or another prior";
-            return refuse("estimator", why);
-        }
-        if self.combination == Combination::Piwae && self.groups == 1 {
-            let why = "the two bounds are one with a single group: set groups to 2 or more";
-            return refuse("combination", why);
-        }
-        Ok(())
     }
 
-    /// -log of the mean weight in nats for log-weights `[m k, batch]`: averaged over the groups and the
-    /// images, `[1]`.
+    /// Returns -log of the mean weight in nats for log-weights `[m k, batch]`, averaged over the groups
+    /// and the examples, `[1]`.
     fn negative_bound(&self, log_w: &Tensor<2>, groups: usize) -> Tensor<1> {
         let [draws, batch] = log_w.dims();
         let k = draws / groups;
         let log_w = log_w.clone().reshape([groups, k, batch]);
         log_sum_exp(log_w, 1).mean().neg().add_scalar((k as f64).ln())
     }
+}
 
-    pub(super) fn loss(&self, vae: &Vae, batch: &Batch, noise: &dyn Noise) -> Loss {
+impl ObjectiveFamily for IwaeConfig {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        check::range(key, "samples", self.samples, 1..=10_000)?;
+        check::range(key, "groups", self.groups, 1..=10_000)?;
+        check::range(key, "elbo_weight", self.elbo_weight, 0.0..=1.0)?;
+        if self.elbo_weight > 0.0 && self.split_setting().is_some() {
+            let why = "only estimator = \"plain\" with combination = \"miwae\" is mixed with the \
+                       evidence lower bound: set elbo_weight = 0, or those";
+            return check::refuse(key, "elbo_weight", why);
+        }
+        if self.estimator == Estimator::Dreg && self.combination == Combination::Piwae {
+            let why = "piwae has an encoder's gradient of its own: set combination = \"miwae\", or \
+                       estimator = \"plain\"";
+            return check::refuse(key, "estimator", why);
+        }
+        if self.combination == Combination::Piwae && self.groups == 1 {
+            let why = "with a single group both bounds are the same: set groups to 2 or more";
+            return check::refuse(key, "combination", why);
+        }
+        Ok(())
+    }
+
+    fn requirements(&self) -> Requirements {
+        let density = match self.estimator {
+            Estimator::Plain => DensityNeed {
+                setting: "kind",
+                purpose: "importance weights are computed from",
+                at: Density::AtDraws,
+                instead: "objective.kind = \"elbo\"",
+            },
+            Estimator::Dreg => DensityNeed {
+                setting: "estimator",
+                purpose: "the doubly reparameterized gradient is computed from",
+                at: Density::Everywhere,
+                instead: "estimator = \"plain\"",
+            },
+        };
+        Requirements {
+            joint_batch: false,
+            trains_encoder: true,
+            trains_prior: true,
+            prior_matching: PriorMatching::Kl,
+            kl: None,
+            kl_per_dimension: None,
+            decomposes_kl: false,
+            density: Some(density),
+            several_draws: None,
+            averages_decodings: None,
+            penalizes_codes: None,
+            splits_gradients: self.split_setting(),
+            compares_x: None,
+            auxiliaries: Vec::new(),
+        }
+    }
+
+    fn loss(
+        &self,
+        _role: Role,
+        networks: &Networks,
+        batch: &Batch,
+        noise: &dyn Noise,
+        _epoch: f64,
+    ) -> Loss {
+        let vae = &networks.vae;
         let draws = self.samples * self.groups;
         let q = vae.encode_batch(batch);
-        let plain = self.estimator == Estimator::Plain && self.combination == Combination::Miwae;
-        if plain {
-            let Some(log_w) = log_weights(vae, batch, &q, noise, draws) else {
-                return no_density(batch);
-            };
+        if self.split_setting().is_none() {
+            let Some(log_w) = log_weights(vae, batch, &q, noise, draws) else { no_density() };
             let neg_elbo = log_w.clone().mean().neg();
             let bound = self.negative_bound(&log_w, self.groups);
             let total = bound.mul_scalar(1.0 - self.elbo_weight)
@@ -137,17 +166,18 @@ impl IwaeConfig {
             return Loss::new(total, vec![("neg_elbo", neg_elbo)]);
         }
 
-        // The encoder's: through z alone (and log q), past a decoder and a prior that stand still.
+        // For the encoder: through z alone (and log q), with a frozen decoder and prior.
         let frozen = vae.valid();
         let draw = q.draw(noise, draws);
         let log_q = match self.estimator {
             Estimator::Dreg => frozen.encode_batch(batch).log_prob(draw.z.clone()),
             Estimator::Plain => draw.log_q(),
         };
-        let Some(log_q) = log_q else { return no_density(batch) };
+        let Some(log_q) = log_q else { no_density() };
         let joint = |vae: &Vae, z: Tensor<3>| {
-            let log_prior = vae.prior(&batch.x.device()).log_prob(z.clone(), noise);
-            let p = vae.decode_draws(z, batch.condition.as_ref());
+            let log_prior = vae.prior(batch.labels.as_ref(), &batch.x.device());
+            let log_prior = log_prior.log_prob(z.clone(), noise);
+            let p = vae.decode_draws(z, batch.labels.as_ref());
             p.log_prob(batch.x.clone()) + log_prior
         };
         let through_z = joint(&frozen, draw.z.clone()) - log_q;
@@ -168,7 +198,7 @@ impl IwaeConfig {
                 self.negative_bound(&log_w, 1),
             ),
         };
-        // The decoder's and the prior's: at draws that stand still.
+        // For the decoder and the prior: at frozen draws.
         let at_draws = joint(vae, draw.z.inner());
         let surrogate = (through_z * encoder + at_draws * decoder).sum_dim(0).mean().neg();
         // The value of the bound, with the gradient of the surrogate.
@@ -177,8 +207,7 @@ impl IwaeConfig {
     }
 }
 
-/// What validation keeps from happening: a bound of a posterior without density.
-fn no_density(batch: &Batch) -> Loss {
-    let nan = Tensor::zeros([1], &batch.x.device()).add_scalar(f64::NAN);
-    Loss::new(nan, Vec::new())
+/// Stops where a bound of a posterior without density is asked for.
+fn no_density() -> ! {
+    unreachable!("validation lets only posteriors with the density in that the estimator needs")
 }

@@ -4,13 +4,14 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, codes_can_match_a_prior, draws_train_the_prior, kl_exists, not_negative};
+use super::{Loss, ObjectiveFamily, PriorMatching, Requirements};
 use crate::batch::Batch;
 use crate::bound::Terms;
+use crate::check;
 use crate::divergence::{Kernel, mmd};
 use crate::error::ConfigError;
+use crate::networks::{Networks, Role};
 use crate::noise::Noise;
-use crate::vae::{Vae, VaeConfig};
 
 /// Settings of the discrepancy between q(z) and p(z).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,23 +33,46 @@ impl Default for MmdConfig {
     }
 }
 
-impl MmdConfig {
-    pub(super) fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
-        not_negative(key, &[("weight", self.weight), ("beta", self.beta)])?;
-        if !(self.bandwidth.is_finite() && self.bandwidth > 0.0) {
-            let why = format!("must be a positive number, not {}", self.bandwidth);
-            return Err(ConfigError::new(format!("{key}.bandwidth"), why));
-        }
+impl ObjectiveFamily for MmdConfig {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        check::not_negative(key, "weight", self.weight)?;
+        check::not_negative(key, "beta", self.beta)?;
+        check::positive(key, "bandwidth", self.bandwidth)?;
         if self.weight == 0.0 {
             let why = "must be above 0; for the bound alone set objective.kind = \"elbo\"";
-            return Err(ConfigError::new(format!("{key}.weight"), why));
+            return check::refuse(key, "weight", why);
         }
-        codes_can_match_a_prior(key, model)?;
-        draws_train_the_prior(key, self.beta, model)?;
-        kl_exists(key, &[("beta", self.beta)], model)
+        Ok(())
     }
 
-    pub(super) fn loss(&self, vae: &Vae, batch: &Batch, noise: &dyn Noise) -> Loss {
+    fn requirements(&self) -> Requirements {
+        Requirements {
+            joint_batch: true,
+            trains_encoder: true,
+            trains_prior: true,
+            prior_matching: PriorMatching::Draws,
+            kl: (self.beta > 0.0).then_some("beta"),
+            kl_per_dimension: None,
+            decomposes_kl: false,
+            density: None,
+            several_draws: None,
+            averages_decodings: None,
+            penalizes_codes: None,
+            splits_gradients: None,
+            compares_x: None,
+            auxiliaries: Vec::new(),
+        }
+    }
+
+    fn loss(
+        &self,
+        _role: Role,
+        networks: &Networks,
+        batch: &Batch,
+        noise: &dyn Noise,
+        _epoch: f64,
+    ) -> Loss {
+        let vae = &networks.vae;
         let terms = Terms::new(vae, batch, noise, 1, false);
         let mut named = terms.named();
         let z: Tensor<2> = terms.draw.z.squeeze_dim(0);

@@ -1,31 +1,33 @@
-//! The KL taken apart (Chen et al. 2018): KL = mutual information of x and z + total correlation of q(z) +
-//! the KLs of its dimensions, each with a weight of its own.
+//! The KL decomposed (Chen et al. 2018): KL = mutual information of x and z + total correlation of
+//! q(z) + the KLs of its dimensions, each with a weight of its own.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, not_negative};
+use super::{
+    Auxiliary, AuxiliaryInput, DensityNeed, Loss, ObjectiveFamily, PriorMatching, Requirements,
+};
 use crate::batch::Batch;
 use crate::bound::Terms;
+use crate::check;
 use crate::critic::CriticConfig;
 use crate::error::ConfigError;
-use crate::learnable::{Learnable, Player};
 use crate::math::{log_2_pi, log_sum_exp, softplus};
+use crate::networks::{Networks, Role};
 use crate::noise::Noise;
-use crate::posterior::{Encoding, Gaussian};
-use crate::prior::PriorConfig;
-use crate::vae::VaeConfig;
+use crate::posterior::{Density, Gaussian};
 
-/// Settings of the KL taken apart.
+/// Settings of the decomposed KL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TcConfig {
-    /// Weight of the mutual information; 1 for the discriminator, which takes only the next one apart.
+    /// Weight of the mutual information; must be 1 for the discriminator, which estimates the total
+    /// correlation alone.
     pub alpha: f64,
     /// Weight of the total correlation.
     pub beta: f64,
-    /// Weight of the dimensions' KLs; 1 for the discriminator.
+    /// Weight of the dimensions' KLs; must be 1 for the discriminator.
     pub gamma: f64,
     /// How the total correlation is estimated.
     pub estimator: TcEstimator,
@@ -56,86 +58,109 @@ impl Default for TcConfig {
     }
 }
 
-impl TcConfig {
-    pub(super) fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: &str| Err(ConfigError::new(format!("{key}.{name}"), why));
-        let weights = [("alpha", self.alpha), ("beta", self.beta), ("gamma", self.gamma)];
-        not_negative(key, &weights)?;
+impl ObjectiveFamily for TcConfig {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        for (name, value) in [("alpha", self.alpha), ("beta", self.beta), ("gamma", self.gamma)] {
+            check::not_negative(key, name, value)?;
+        }
         self.critic.validate(&format!("{key}.critic"))?;
-        if !model.posterior.is_plain_gaussian() {
-            let why = "the total correlation is estimated from the density of q(z|x) at any z, which \
-                       only a gaussian posterior without flow steps has: use that";
-            return refuse("kind", why);
-        }
-        if !matches!(model.prior, PriorConfig::Standard(_)) {
-            let why = "the KL comes apart into dimensions only for a prior of independent ones: set \
-                       model.prior.kind = \"standard\"";
-            return refuse("kind", why);
-        }
         if self.estimator == TcEstimator::Discriminator && (self.alpha, self.gamma) != (1.0, 1.0) {
-            let why = "a discriminator tells the total correlation alone: set alpha = 1 and gamma = 1, \
-                       or estimator = \"stratified\"";
-            return refuse("estimator", why);
+            let why = "a discriminator estimates the total correlation alone: set alpha = 1 and gamma = \
+                       1, or estimator = \"stratified\"";
+            return check::refuse(key, "estimator", why);
         }
         Ok(())
     }
 
-    pub(super) fn critic(&self) -> Option<&CriticConfig> {
-        (self.estimator == TcEstimator::Discriminator).then_some(&self.critic)
-    }
-
-    pub(super) fn loss(
-        &self,
-        player: Player,
-        learnable: &Learnable,
-        batch: &Batch,
-        noise: &dyn Noise,
-    ) -> Loss {
-        match player {
-            Player::Critic => discriminate(learnable, batch, noise),
-            Player::Model => self.model(learnable, batch, noise),
+    fn requirements(&self) -> Requirements {
+        let discriminator = Auxiliary {
+            name: "critic",
+            network: self.critic.clone(),
+            input: AuxiliaryInput { x: false, z: true, label: false },
+            steps: 1,
+            clip: None,
+        };
+        Requirements {
+            joint_batch: true,
+            trains_encoder: true,
+            trains_prior: true,
+            prior_matching: PriorMatching::Kl,
+            kl: None,
+            kl_per_dimension: None,
+            decomposes_kl: true,
+            density: Some(DensityNeed {
+                setting: "kind",
+                purpose: "the total correlation is estimated from",
+                at: Density::Everywhere,
+                instead: "objective.kind = \"elbo\"",
+            }),
+            several_draws: None,
+            averages_decodings: None,
+            penalizes_codes: None,
+            splits_gradients: None,
+            compares_x: None,
+            auxiliaries: match self.estimator {
+                TcEstimator::Stratified => Vec::new(),
+                TcEstimator::Discriminator => vec![discriminator],
+            },
         }
     }
 
-    fn model(&self, learnable: &Learnable, batch: &Batch, noise: &dyn Noise) -> Loss {
-        let terms = Terms::new(&learnable.vae, batch, noise, 1, false);
+    fn loss(
+        &self,
+        role: Role,
+        networks: &Networks,
+        batch: &Batch,
+        noise: &dyn Noise,
+        _epoch: f64,
+    ) -> Loss {
+        match role {
+            Role::Auxiliary(_) => discriminate(networks, batch, noise),
+            Role::Model => self.model_loss(networks, batch, noise),
+        }
+    }
+}
+
+impl TcConfig {
+    fn model_loss(&self, networks: &Networks, batch: &Batch, noise: &dyn Noise) -> Loss {
+        let terms = Terms::new(&networks.vae, batch, noise, 1, false);
         let mut named = terms.named();
         let reconstruction = terms.reconstruction.clone();
-        let total = match (&learnable.critic, &terms.kl) {
-            (Some(critic), Some(kl)) => {
+        let (Some(q), Some(kl)) = (terms.q.gaussian(), &terms.kl) else {
+            unreachable!("validation lets only a Gaussian posterior in")
+        };
+        let total = match self.estimator {
+            TcEstimator::Discriminator => {
                 // The score is the logarithm of q(z) over the product of its dimensions.
-                let z: Tensor<2> = terms.draw.z.squeeze_dim(0);
-                let tc = critic.valid().score(z).mean();
+                let z: Tensor<2> = terms.draw.z.clone().squeeze_dim(0);
+                let tc = networks.auxiliary(0).valid().score(z).mean();
                 named.push(("total_correlation", tc.clone()));
                 reconstruction + kl.clone() + tc.mul_scalar(self.beta - 1.0)
             }
-            _ => match &terms.q {
-                Encoding::Gaussian(q) => {
-                    let z = terms.draw.z.clone();
-                    let log_p = terms.prior.log_prob(z.clone(), noise);
-                    let parts = stratified(q, z.squeeze_dim(0), log_p, batch.data_set);
-                    let [mutual_information, tc, dimensions] = parts;
-                    named.push(("mutual_information", mutual_information.clone()));
-                    named.push(("total_correlation", tc.clone()));
-                    named.push(("dimension_wise_kl", dimensions.clone()));
-                    reconstruction
-                        + mutual_information.mul_scalar(self.alpha)
-                        + tc.mul_scalar(self.beta)
-                        + dimensions.mul_scalar(self.gamma)
-                }
-                // Validation lets no other posterior in.
-                _ => reconstruction,
-            },
+            TcEstimator::Stratified => {
+                let z = terms.draw.z.clone();
+                let log_p = terms.prior.log_prob(z.clone(), noise);
+                let parts = stratified(q, z.squeeze_dim(0), log_p, batch.data_set_size);
+                let [mutual_information, tc, dimensions] = parts;
+                named.push(("mutual_information", mutual_information.clone()));
+                named.push(("total_correlation", tc.clone()));
+                named.push(("dimension_wise_kl", dimensions.clone()));
+                reconstruction
+                    + mutual_information.mul_scalar(self.alpha)
+                    + tc.mul_scalar(self.beta)
+                    + dimensions.mul_scalar(self.gamma)
+            }
         };
         Loss::new(total, named)
     }
 }
 
-/// Mutual information, total correlation and the dimensions' KLs in nats, `[1]` each, estimated from a
-/// draw z `[batch, latent]` of each q(z|x) of a batch, with its log p(z) `[1, batch]`, out of a data set of
-/// so many examples, by minibatch-stratified sampling (Chen et al. 2018, appendix C.2): log q(z_i) is
-/// estimated by log sum_j W_ij q(z_i|x_j), where example i itself weighs 1/N, one other (N - M)/(N M) and
-/// the rest 1/M, with M one less than the batch.
+/// Estimates mutual information, total correlation and the dimensions' KLs in nats, `[1]` each.
+///
+/// They are estimated from one draw z `[batch, latent]` of each q(z|x) of a batch with its log p(z)
+/// `[1, batch]`, out of a data set of N examples, by minibatch-stratified sampling (Chen et al. 2018,
+/// appendix C.2): log q(z_i) is estimated by log sum_j W_ij q(z_i|x_j), where example i itself has weight
+/// 1/N, one other (N - M)/(N M) and the rest 1/M, with M one less than the batch.
 pub fn stratified(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>, data_set: usize) -> [Tensor<1>; 3] {
     let [batch, latent] = z.dims();
     let log_weights = TensorData::new(stratified_weights(batch, data_set), [batch, batch]);
@@ -175,9 +200,10 @@ fn stratified_weights(batch: usize, data_set: usize) -> Vec<f32> {
     (0..batch * batch).map(|at| weight(at / batch, at % batch)).collect()
 }
 
-/// The discriminator's loss: draws from q(z) against draws whose dimensions are shuffled over the batch.
-fn discriminate(learnable: &Learnable, batch: &Batch, noise: &dyn Noise) -> Loss {
-    let q = learnable.vae.valid().encode_batch(batch);
+/// Returns the discriminator's loss: draws from q(z) against draws whose dimensions are shuffled over
+/// the batch (Kim and Mnih 2018, algorithm 2).
+fn discriminate(networks: &Networks, batch: &Batch, noise: &dyn Noise) -> Loss {
+    let q = networks.vae.valid().encode_batch(batch);
     let z = q.draw(noise, 2).z;
     let [_, n, latent] = z.dims();
     let joint: Tensor<2> = z.clone().narrow(0, 0, 1).squeeze_dim(0);
@@ -189,9 +215,7 @@ fn discriminate(learnable: &Learnable, batch: &Batch, noise: &dyn Noise) -> Loss
         other.clone().narrow(1, d, 1).select(0, order)
     });
     let product = Tensor::cat(shuffled.collect(), 1);
-    let Some(critic) = &learnable.critic else {
-        return Loss::new(Tensor::zeros([1], &batch.x.device()), Vec::new());
-    };
+    let critic = networks.auxiliary(0);
     let (joint, product) = (critic.score(joint), critic.score(product));
     let total = softplus(joint.clone().neg()).mean() + softplus(product.clone()).mean();
     let terms = vec![("critic_joint", joint.mean()), ("critic_product", product.mean())];

@@ -1,23 +1,27 @@
-//! Discrete codes (van den Oord et al. 2017): z is cut into positions, and at each the encoder's point gives way
-//! to the nearest vector of a codebook.
+//! Discrete codes (van den Oord et al. 2017): z is cut into positions, and at each the encoder's output
+//! is replaced by the nearest vector of a codebook.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Draw, Regularizer};
+use super::{
+    CodeSpace, Density, Distribution, Draw, Gaussian, Posterior, PosteriorDistribution,
+    PosteriorFamily, Properties, Regularizer,
+};
+use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
 use crate::network::{Features, Head};
 use crate::noise::Noise;
 
 /// Most vectors of a codebook.
-const MOST_CODES: usize = 1 << 14;
+const MOST_EMBEDDINGS: usize = 1 << 14;
 
-/// Most codes of an image: the prior over them has a matrix that grows with their square.
+/// Most codes per example: the prior over them has a matrix that grows with their square.
 const MOST_POSITIONS: usize = 256;
 
-/// Most codes times positions: so many numbers an image are compared.
+/// Most embeddings times positions: so many numbers per example are compared.
 const MOST_CHOICES: usize = 1 << 17;
 
 /// Settings of discrete codes.
@@ -25,17 +29,19 @@ const MOST_CHOICES: usize = 1 << 17;
 #[serde(deny_unknown_fields, default)]
 pub struct VqConfig {
     /// Vectors in the codebook.
-    pub codes: usize,
-    /// Numbers in each; `model.latent` is as many times this as there are positions.
-    pub width: usize,
-    /// Weight of the squared distance that draws the encoder to its code.
+    #[serde(alias = "codes")]
+    pub num_embeddings: usize,
+    /// Numbers in each vector; `model.latent` is this times the number of positions.
+    #[serde(alias = "width")]
+    pub embedding_dim: usize,
+    /// Weight of the squared distance that pulls the encoder's output towards its code.
     pub commitment: f64,
     /// How the codebook learns.
     pub codebook: Codebook,
-    /// Share of the moving averages of use and place that is kept at each step.
+    /// Decay of the moving averages of how often a code is used and of the outputs it replaces.
     pub decay: f64,
-    /// A code that is used less than this share of its even part starts again at a point of the encoder's;
-    /// 0 for never.
+    /// A code that is used less than this share of the average use restarts at an output of the
+    /// encoder; 0 for never.
     pub restart: f64,
 }
 
@@ -43,18 +49,18 @@ pub struct VqConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Codebook {
-    /// Each code is the moving average of the points that it stands for.
+    /// Each code is the moving average of the encoder outputs that it replaces.
     #[default]
     MovingAverage,
-    /// By the gradient of the squared distance to those points.
+    /// Each code follows the gradient of the squared distance to those outputs.
     Gradient,
 }
 
 impl Default for VqConfig {
     fn default() -> Self {
         Self {
-            codes: 256,
-            width: 4,
+            num_embeddings: 256,
+            embedding_dim: 4,
             commitment: 0.25,
             codebook: Codebook::MovingAverage,
             decay: 0.99,
@@ -63,55 +69,51 @@ impl Default for VqConfig {
     }
 }
 
-impl VqConfig {
-    pub(super) fn validate(&self, key: &str, latent: usize) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
-        if !(2..=MOST_CODES).contains(&self.codes) {
-            return refuse("codes", format!("must be 2 to {MOST_CODES}, not {}", self.codes));
-        }
-        if self.width == 0 || !latent.is_multiple_of(self.width) {
+impl PosteriorFamily for VqConfig {
+    fn validate(&self, key: &str, latent: usize) -> Result<(), ConfigError> {
+        let Self { num_embeddings, embedding_dim, .. } = *self;
+        check::range(key, "num_embeddings", num_embeddings, 2..=MOST_EMBEDDINGS)?;
+        if embedding_dim == 0 || !latent.is_multiple_of(embedding_dim) {
             let why = format!(
-                "model.latent = {latent} is not a whole number of codes of width {}: change one of them",
-                self.width
+                "model.latent = {latent} is not a multiple of {embedding_dim}: change one of them"
             );
-            return refuse("width", why);
+            return check::refuse(key, "embedding_dim", why);
         }
-        let positions = latent / self.width;
-        if self.codes * positions > MOST_CHOICES {
+        let positions = latent / embedding_dim;
+        if num_embeddings * positions > MOST_CHOICES {
             let why = format!(
-                "{} codes at {positions} positions are more choices an image than {MOST_CHOICES}: take \
-                 fewer codes, or wider ones",
-                self.codes
+                "{num_embeddings} embeddings at {positions} positions are more than {MOST_CHOICES} \
+                 choices per example: use fewer embeddings, or a larger embedding_dim"
             );
-            return refuse("codes", why);
+            return check::refuse(key, "num_embeddings", why);
         }
         if positions > MOST_POSITIONS {
             let why = format!(
-                "model.latent = {latent} makes {positions} codes of width {} an image, and the prior over \
-                 codes reads at most {MOST_POSITIONS}: make them wider",
-                self.width
+                "model.latent = {latent} makes {positions} codes per example, and the prior over \
+                 codes reads at most {MOST_POSITIONS}: use a larger embedding_dim"
             );
-            return refuse("width", why);
+            return check::refuse(key, "embedding_dim", why);
         }
-        if !(self.commitment.is_finite() && self.commitment >= 0.0) {
-            let why = format!("must be 0 or a positive number, not {}", self.commitment);
-            return refuse("commitment", why);
-        }
-        for (name, value) in [("decay", self.decay), ("restart", self.restart)] {
-            if !(0.0..1.0).contains(&value) {
-                return refuse(name, format!("must be at least 0 and below 1, not {value}"));
-            }
-        }
-        Ok(())
+        check::not_negative(key, "commitment", self.commitment)?;
+        check::fraction(key, "decay", self.decay)?;
+        check::fraction(key, "restart", self.restart)
     }
 
-    pub(super) fn init(&self, init: &Init<'_>, features: Features, latent: usize) -> Vq {
-        Vq {
+    fn properties(&self, latent: usize) -> Properties {
+        let codes = CodeSpace {
+            num_embeddings: self.num_embeddings,
+            positions: latent / self.embedding_dim,
+        };
+        Properties { density: Density::None, codes: Some(codes) }
+    }
+
+    fn init(&self, init: &Init<'_>, features: Features, latent: usize) -> Posterior {
+        Posterior::Vq(Vq {
             points: Head::new(&init.at("points"), features, latent),
-            codebook: init.uniform("codebook", [self.codes, self.width], 1.0),
-            uses: init.constant("uses", [self.codes], 1.0),
+            codebook: init.uniform("codebook", [self.num_embeddings, self.embedding_dim], 1.0),
+            uses: init.constant("uses", [self.num_embeddings], 1.0),
             config: self.clone(),
-        }
+        })
     }
 }
 
@@ -128,26 +130,27 @@ pub struct Vq {
 }
 
 impl Vq {
-    pub(super) fn forward(&self, features: Tensor<2>) -> VqEncoding {
-        VqEncoding {
+    pub(super) fn forward(&self, features: Tensor<2>) -> PosteriorDistribution {
+        PosteriorDistribution::Vq(VqDistribution {
             points: self.points.forward(features),
             codebook: self.codebook.val(),
             config: self.config.clone(),
-        }
+        })
     }
 
-    /// The vectors of codes `[rows, positions]`, one after the other: `[rows, latent]`. Codes are below
-    /// [`VqConfig::codes`].
+    /// Returns the vectors of codes `[rows, positions]`, one after the other: `[rows, latent]`. Codes
+    /// must be below [`VqConfig::num_embeddings`].
     pub fn vectors(&self, codes: Tensor<2, Int>) -> Tensor<2> {
         let [rows, positions] = codes.dims();
         let codes = codes.reshape([rows * positions]);
-        self.codebook.val().select(0, codes).reshape([rows, positions * self.config.width])
+        let latent = positions * self.config.embedding_dim;
+        self.codebook.val().select(0, codes).reshape([rows, latent])
     }
 
-    /// The codebook after a step: moved to the averages of the points it stood for, if it learns so, and
-    /// with codes that are hardly used started again.
-    pub(crate) fn absorb(self, update: CodebookUpdate) -> Self {
-        let VqConfig { codes, decay, restart, codebook: learns, .. } = self.config;
+    /// Returns the codebook after a step: moved towards the averages of the outputs that it replaced,
+    /// if it learns so, with rarely used codes restarted.
+    pub(super) fn apply_update(self, update: CodebookUpdate) -> Self {
+        let VqConfig { num_embeddings: codes, decay, restart, codebook: learns, .. } = self.config;
         let (before, uses) = (self.codebook.val().inner(), self.uses.val().inner());
         let column = |t: &Tensor<1>| t.clone().reshape([codes, 1]);
         let now = uses.clone().mul_scalar(decay) + update.uses.clone().mul_scalar(1.0 - decay);
@@ -197,25 +200,21 @@ pub struct CodebookUpdate {
     candidates: Tensor<2>,
 }
 
-/// The encoder's points for one batch, and the codebook they are compared with.
+/// The encoder's outputs for one batch, and the codebook that they are compared with.
 #[derive(Clone, Debug)]
-pub struct VqEncoding {
-    /// `[batch, latent]`.
+pub struct VqDistribution {
+    /// The encoder's outputs, `[batch, latent]`.
     pub points: Tensor<2>,
     /// `[codes, width]`.
     codebook: Tensor<2>,
     config: VqConfig,
 }
 
-impl VqEncoding {
-    pub(super) fn rows(&self, first: usize, n: usize) -> Self {
-        Self { points: self.points.clone().narrow(0, first, n), ..self.clone() }
-    }
-
-    /// The nearest code at each position, `[batch, positions]`.
-    pub fn codes(&self) -> Tensor<2, Int> {
+impl VqDistribution {
+    /// Returns the nearest code at each position, `[batch, positions]`.
+    pub fn nearest(&self) -> Tensor<2, Int> {
         let [batch, latent] = self.points.dims();
-        let width = self.config.width;
+        let width = self.config.embedding_dim;
         let points = self.points.clone().inner().reshape([batch * latent / width, width]);
         let codebook = self.codebook.clone().inner();
         // |p - e|^2 without |p|^2, which all codes share.
@@ -223,22 +222,34 @@ impl VqEncoding {
         let distances = norms - points.matmul(codebook.transpose()).mul_scalar(2.0);
         distances.argmin(1).reshape([batch, latent / width])
     }
+}
 
-    /// The vectors of the nearest codes, `[batch, latent]`, with the points' gradient.
-    pub(super) fn mean(&self) -> Tensor<2> {
+impl Distribution for VqDistribution {
+    /// Returns the vectors of the nearest codes, with the gradient of the encoder's outputs.
+    fn mean(&self) -> Tensor<2> {
         let [batch, latent] = self.points.dims();
-        let codes = self.codes().reshape([batch * latent / self.config.width]);
+        let codes = self.nearest().reshape([batch * latent / self.config.embedding_dim]);
         let vectors = self.codebook.clone().inner().select(0, codes).reshape([batch, latent]);
         straight_through(&self.points, vectors)
     }
 
-    /// The code's vectors in place of the points, with the points' gradient (straight through), and what
-    /// draws the two together: equation 3 of van den Oord et al. 2017.
-    pub(super) fn draw(&self, noise: &dyn Noise, k: usize) -> Draw {
+    fn log_prob(&self, _z: Tensor<3>) -> Option<Tensor<2>> {
+        None
+    }
+
+    fn rows(&self, first: usize, n: usize) -> PosteriorDistribution {
+        let points = self.points.clone().narrow(0, first, n);
+        PosteriorDistribution::Vq(Self { points, ..self.clone() })
+    }
+
+    /// Returns the codes' vectors with the gradient of the encoder's outputs (straight through), and
+    /// what pulls the two together: equation 3 of van den Oord et al. 2017.
+    fn draw(&self, noise: &dyn Noise, k: usize) -> Draw {
         let [batch, latent] = self.points.dims();
-        let VqConfig { codes, width, commitment, codebook: way, .. } = self.config;
+        let VqConfig { num_embeddings: codes, embedding_dim: width, commitment, codebook: way, .. } =
+            self.config;
         let rows = batch * latent / width;
-        let chosen = self.codes().reshape([rows]);
+        let chosen = self.nearest().reshape([rows]);
         let vectors = self.codebook.clone().select(0, chosen.clone()).reshape([batch, latent]);
         let (fixed, points) = (vectors.clone().inner(), self.points.clone().inner());
         let z = straight_through(&self.points, fixed.clone());
@@ -278,9 +289,17 @@ impl VqEncoding {
             }),
         }
     }
+
+    fn gaussian(&self) -> Option<&Gaussian> {
+        None
+    }
+
+    fn codes(&self) -> Option<Tensor<2, Int>> {
+        Some(self.nearest())
+    }
 }
 
-/// `vectors` `[batch, latent]` in place of `points`, whose gradient goes straight through.
+/// Returns `vectors` `[batch, latent]` with the gradient of `points`.
 fn straight_through(points: &Tensor<2>, vectors: Tensor<2>) -> Tensor<2> {
     points.clone() - points.clone().inner() + vectors
 }

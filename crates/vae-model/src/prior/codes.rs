@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
 use crate::init::Init;
+use crate::math::categorical;
 use crate::noise::Noise;
 
 /// Numbers that stand for a code where later positions read it.
@@ -110,13 +111,8 @@ impl CodePrior {
                 let log_probs: Vec<f64> = log_probs.iter::<f64>().collect();
                 for (i, row) in log_probs.chunks(self.codes).enumerate() {
                     let at = i * positions + position;
-                    let mut left = f64::from(u[at]);
-                    let code = row.iter().position(|log| {
-                        left -= log.exp();
-                        left < 0.0
-                    });
-                    // Rounding may leave a little above the last.
-                    drawn[at] = code.unwrap_or(self.codes - 1) as i64;
+                    let weights = row.iter().map(|log| log.exp());
+                    drawn[at] = categorical(weights, 1.0, f64::from(u[at])) as i64;
                 }
             }
         }

@@ -5,11 +5,15 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::{Distribution, Prior, PriorFamily, Properties};
+use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
 use crate::math::{log_2_pi, log_standard_normal};
 use crate::network::{Activation, Features, Head, Mlp};
 use crate::noise::{Noise, normal_tensor};
+use crate::posterior::Gaussian;
+use crate::vae::{DataSpec, VaeConfig};
 
 /// Settings of the second level.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,21 +33,30 @@ impl Default for HierarchicalConfig {
     }
 }
 
-impl HierarchicalConfig {
-    pub(super) fn validate(&self, key: &str) -> Result<(), ConfigError> {
-        if !(1..=65_536).contains(&self.latent) {
-            let why = format!("must be 1 to 65536, not {}", self.latent);
-            return Err(ConfigError::new(format!("{key}.latent"), why));
-        }
-        if self.hidden.len() > 16 || self.hidden.iter().any(|w| !(1..=1 << 14).contains(w)) {
-            let why = format!("must be at most 16 widths of 1 to 16384, not {:?}", self.hidden);
-            return Err(ConfigError::new(format!("{key}.hidden"), why));
-        }
-        Ok(())
+impl PriorFamily for HierarchicalConfig {
+    fn validate(&self, key: &str, _model: &VaeConfig) -> Result<(), ConfigError> {
+        check::range(key, "latent", self.latent, 1..=65_536)?;
+        check::widths(key, "hidden", &self.hidden, 0..=16, 1 << 14)
     }
 
-    /// The second level over z of `latent` numbers.
-    pub fn init(&self, init: &Init<'_>, latent: usize) -> Hierarchical {
+    fn properties(&self) -> Properties {
+        Properties {
+            learned: true,
+            closed_form_kl: false,
+            independent_dimensions: false,
+            inference_network: true,
+            uses_labels: false,
+        }
+    }
+
+    fn init(&self, init: &Init<'_>, model: &VaeConfig, _data: &DataSpec) -> Prior {
+        Prior::Hierarchical(self.second_level(init, model.latent))
+    }
+}
+
+impl HierarchicalConfig {
+    /// Makes the second level over z of `latent` numbers.
+    pub fn second_level(&self, init: &Init<'_>, latent: usize) -> Hierarchical {
         let backwards: Vec<usize> = self.hidden.iter().rev().copied().collect();
         let net = |name: &str, inputs, hidden: &[usize], outputs| {
             let init = init.at(name);
@@ -91,11 +104,10 @@ impl ConditionalGaussian {
     }
 }
 
-impl Hierarchical {
-    /// log p(z|u) + log p(u) - log q(u|z) in nats with one draw of u from q(u|z) for each z
-    /// `[k, batch, latent]`: `[k, batch]`. Its exponential is p(z) in expectation: a random lower bound of
-    /// log p(z), not a density.
-    pub(super) fn log_weight(&self, z: Tensor<3>, noise: &dyn Noise) -> Tensor<2> {
+impl Distribution for Hierarchical {
+    /// Returns log p(z|u) + log p(u) - log q(u|z) with one draw of u from q(u|z) for each z. Its
+    /// exponential is p(z) in expectation: a random lower bound of log p(z), not a density.
+    fn log_prob(&self, z: Tensor<3>, noise: &dyn Noise) -> Tensor<2> {
         let [k, batch, latent] = z.dims();
         let eps = normal_tensor(noise, "second level", [k, batch, self.inner], &z.device());
         let z = z.reshape([k * batch, latent]);
@@ -111,16 +123,20 @@ impl Hierarchical {
         (log_p - log_q).reshape([k, batch])
     }
 
-    pub(super) fn sample(&self, noise: &dyn Noise, n: usize, device: &Device) -> Tensor<2> {
+    fn sample(&self, noise: &dyn Noise, n: usize, device: &Device) -> Tensor<2> {
         let u = normal_tensor(noise, "second level", [1, n, self.inner], device);
         let (mean, log_var) = self.generation.forward(u.squeeze_dim(0));
         let [_, latent] = mean.dims();
         let eps = normal_tensor(noise, "prior", [1, n, latent], device).squeeze_dim::<2>(0);
         mean + log_var.mul_scalar(0.5).exp() * eps
     }
+
+    fn kl_from(&self, _q: &Gaussian) -> Option<Tensor<2>> {
+        None
+    }
 }
 
-/// log of a diagonal Gaussian's density in nats from its scaled squared distances, `[rows, d]` each to
+/// Returns log of a diagonal Gaussian's density in nats from its scaled squared distances, `[rows, d]` each to
 /// `[rows, 1]`.
 fn log_normal(squares: Tensor<2>, log_var: Tensor<2>) -> Tensor<2> {
     let [_, d] = squares.dims();

@@ -1,13 +1,17 @@
-//! Mixtures of Gaussians with diagonal covariances (S-MIX): a fixed ring, or learned.
+//! Mixtures of Gaussians with diagonal covariances: a fixed ring (Makhzani et al. 2016), or learned.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
 
+use super::{Distribution, Prior, PriorFamily, Properties};
+use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
-use crate::math::{log_2_pi, log_sum_exp};
+use crate::math::{categorical, log_2_pi, log_sum_exp};
 use crate::noise::{Noise, normal_tensor};
+use crate::posterior::Gaussian;
+use crate::vae::{DataSpec, VaeConfig};
 
 /// Settings of a mixture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,38 +47,38 @@ impl Default for MixtureConfig {
     }
 }
 
-impl MixtureConfig {
-    pub(super) fn validate(&self, key: &str, latent: usize) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: String| Err(ConfigError::new(format!("{key}.{name}"), why));
-        if !(1..=10_000).contains(&self.k) {
-            return refuse("k", format!("must be 1 to 10000, not {}", self.k));
-        }
-        if !(self.radius.is_finite() && self.radius >= 0.0) {
-            return refuse(
-                "radius",
-                format!("must be 0 or a positive number, not {}", self.radius),
-            );
-        }
-        if !(self.sigma.is_finite() && self.sigma > 0.0) {
-            return refuse("sigma", format!("must be a positive number, not {}", self.sigma));
-        }
-        if self.components == Components::Ring && latent < 2 {
-            let why = "a ring lies in two dimensions: set model.latent to 2 or more, or components \
-                       = \"learned\"";
-            return refuse("components", why.to_owned());
+impl PriorFamily for MixtureConfig {
+    fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
+        check::range(key, "k", self.k, 1..=10_000)?;
+        check::not_negative(key, "radius", self.radius)?;
+        check::positive(key, "sigma", self.sigma)?;
+        if self.components == Components::Ring && model.latent < 2 {
+            let why = "a ring lies in two dimensions: set model.latent to 2 or more, or components = \
+                       \"learned\"";
+            return check::refuse(key, "components", why);
         }
         Ok(())
     }
 
-    pub(super) fn init(&self, init: &Init<'_>, latent: usize) -> MixturePrior {
-        let init = init.at("learned");
+    fn properties(&self) -> Properties {
+        Properties {
+            learned: self.components == Components::Learned,
+            closed_form_kl: false,
+            independent_dimensions: false,
+            inference_network: false,
+            uses_labels: false,
+        }
+    }
+
+    fn init(&self, init: &Init<'_>, model: &VaeConfig, _data: &DataSpec) -> Prior {
+        let (init, latent) = (init.at("learned"), model.latent);
         let learned = (self.components == Components::Learned).then(|| LearnedMixture {
             logits: init.constant("logits", [self.k], 0.0),
             // Uniform in this width has standard deviation `radius`.
             mean: init.uniform("mean", [self.k, latent], self.radius * 3f64.sqrt()),
             log_var: init.constant("log_var", [self.k, latent], 2.0 * self.sigma.ln()),
         });
-        MixturePrior { learned, config: self.clone(), latent }
+        Prior::Mixture(MixturePrior { learned, config: self.clone(), latent })
     }
 }
 
@@ -100,8 +104,8 @@ pub struct LearnedMixture {
 }
 
 impl MixturePrior {
-    /// The mixture as it is now.
-    pub(crate) fn density(&self, device: &Device) -> Mixture {
+    /// Returns the mixture as it is now.
+    pub(super) fn mixture(&self, device: &Device) -> Mixture {
         match &self.learned {
             Some(p) => Mixture {
                 log_weights: activation::log_softmax(p.logits.val(), 0),
@@ -140,18 +144,38 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// A mixture of equal weights.
+    /// Makes a mixture of equal weights from means and log-variances, `[k, latent]` each.
     pub fn equal(mean: Tensor<2>, log_var: Tensor<2>) -> Self {
         let [k, _] = mean.dims();
         let log_weights = Tensor::zeros([k], &mean.device()).sub_scalar((k as f64).ln());
         Self { log_weights, mean, log_var }
     }
+}
 
-    /// log sum_i w_i N(z; mean_i, var_i) in nats for z `[draws, batch, latent]`, as `[draws, batch]`.
+impl Distribution for Mixture {
+    /// Returns draws of a component each, then of its Gaussian.
+    fn sample(&self, noise: &dyn Noise, n: usize, _device: &Device) -> Tensor<2> {
+        let device = self.mean.device();
+        let [_, latent] = self.mean.dims();
+        let weights: Vec<f64> = self.log_weights.to_data().iter::<f64>().map(f64::exp).collect();
+        let total: f64 = weights.iter().sum();
+        let chosen: Vec<i64> = noise
+            .uniform("component of the prior", [1, n, 1])
+            .into_iter()
+            .map(|u| categorical(weights.iter().copied(), total, f64::from(u)) as i64)
+            .collect();
+        let chosen = Tensor::<1, Int>::from_data(TensorData::new(chosen, [n]), &device);
+        let mean = self.mean.clone().select(0, chosen.clone());
+        let sigma = self.log_var.clone().select(0, chosen).mul_scalar(0.5).exp();
+        let eps = normal_tensor(noise, "prior", [1, n, latent], &device).squeeze_dim::<2>(0);
+        mean + sigma * eps
+    }
+
+    /// Returns log sum_i w_i N(z; mean_i, var_i).
     ///
-    /// The squared distances to all components are matrix products, sum_d (z_d - m_d)^2 / v_d = z^2 . 1/v
-    /// - 2 z . m/v + m^2 . 1/v, taken about the centre of the means so that little cancels.
-    pub fn log_prob(&self, z: Tensor<3>) -> Tensor<2> {
+    /// The squared distances to all components are matrix products: sum_d (z_d - m_d)^2 / v_d =
+    /// z^2 . 1/v - 2 z . m/v + m^2 . 1/v, taken about the centre of the means so that little cancels.
+    fn log_prob(&self, z: Tensor<3>, _noise: &dyn Noise) -> Tensor<2> {
         let [draws, batch, latent] = z.dims();
         let centre = self.mean.clone().mean_dim(0);
         let z = z.reshape([draws * batch, latent]) - centre.clone();
@@ -168,31 +192,7 @@ impl Mixture {
         log_sum_exp(weighted, 1).reshape([draws, batch])
     }
 
-    /// `n` draws, `[n, latent]`: a component each, then a draw from it.
-    pub(super) fn sample(&self, noise: &dyn Noise, n: usize) -> Tensor<2> {
-        let device = self.mean.device();
-        let [_, latent] = self.mean.dims();
-        let weights: Vec<f64> = self.log_weights.to_data().iter::<f64>().map(f64::exp).collect();
-        let chosen: Vec<i64> = noise
-            .uniform("component of the prior", [1, n, 1])
-            .into_iter()
-            .map(|u| pick(&weights, f64::from(u)) as i64)
-            .collect();
-        let chosen = Tensor::<1, Int>::from_data(TensorData::new(chosen, [n]), &device);
-        let mean = self.mean.clone().select(0, chosen.clone());
-        let sigma = self.log_var.clone().select(0, chosen).mul_scalar(0.5).exp();
-        let eps = normal_tensor(noise, "prior", [1, n, latent], &device).squeeze_dim::<2>(0);
-        mean + sigma * eps
+    fn kl_from(&self, _q: &Gaussian) -> Option<Tensor<2>> {
+        None
     }
-}
-
-/// The component that u in [0, 1) falls on when they lie side by side, as wide as their weights.
-fn pick(weights: &[f64], u: f64) -> usize {
-    let mut upper = 0.0;
-    let total: f64 = weights.iter().sum();
-    let found = weights.iter().position(|w| {
-        upper += w / total;
-        u < upper
-    });
-    found.unwrap_or(weights.len() - 1)
 }

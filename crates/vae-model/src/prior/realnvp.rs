@@ -5,11 +5,15 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::{Distribution, Prior, PriorFamily, Properties};
+use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
 use crate::math::log_standard_normal;
 use crate::network::{Activation, Mlp};
 use crate::noise::{Noise, normal_tensor};
+use crate::posterior::Gaussian;
+use crate::vae::{DataSpec, VaeConfig};
 
 /// Settings of the flow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,25 +31,35 @@ impl Default for RealNvpConfig {
     }
 }
 
-impl RealNvpConfig {
-    pub(super) fn validate(&self, key: &str, latent: usize) -> Result<(), ConfigError> {
-        if !(1..=64).contains(&self.couplings) {
-            let why = format!("must be 1 to 64, not {}", self.couplings);
-            return Err(ConfigError::new(format!("{key}.couplings"), why));
-        }
-        if self.hidden.is_empty() || self.hidden.iter().any(|w| !(1..=4096).contains(w)) {
-            let why = format!("must be one or more widths of 1 to 4096, not {:?}", self.hidden);
-            return Err(ConfigError::new(format!("{key}.hidden"), why));
-        }
-        if latent < 2 {
+impl PriorFamily for RealNvpConfig {
+    fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
+        check::range(key, "couplings", self.couplings, 1..=64)?;
+        check::widths(key, "hidden", &self.hidden, 1..=64, 4096)?;
+        if model.latent < 2 {
             let why = "coupling layers split z in two: set model.latent to 2 or more";
-            return Err(ConfigError::new(format!("{key}.kind"), why));
+            return check::refuse(key, "kind", why);
         }
         Ok(())
     }
 
-    /// The flow over `latent` dimensions.
-    pub fn init(&self, init: &Init<'_>, latent: usize) -> RealNvp {
+    fn properties(&self) -> Properties {
+        Properties {
+            learned: true,
+            closed_form_kl: false,
+            independent_dimensions: false,
+            inference_network: false,
+            uses_labels: false,
+        }
+    }
+
+    fn init(&self, init: &Init<'_>, model: &VaeConfig, _data: &DataSpec) -> Prior {
+        Prior::RealNvp(self.flow(init, model.latent))
+    }
+}
+
+impl RealNvpConfig {
+    /// Makes the flow over `latent` dimensions.
+    pub fn flow(&self, init: &Init<'_>, latent: usize) -> RealNvp {
         let couplings = init.at("couplings");
         let coupling = |i: usize| {
             let init = couplings.at(i);
@@ -124,16 +138,22 @@ impl RealNvp {
             Self::join(i, given, (changed - shift) * scale.neg().exp())
         })
     }
+}
 
-    /// log p(z) = log N(f(z); 0, I) + log |det df/dz| in nats: `[k, batch, latent]` to `[k, batch]`.
-    pub(super) fn log_prob(&self, z: Tensor<3>) -> Tensor<2> {
+impl Distribution for RealNvp {
+    fn sample(&self, noise: &dyn Noise, n: usize, device: &Device) -> Tensor<2> {
+        let e = normal_tensor(noise, "prior", [1, n, self.latent], device);
+        self.inverse(e.squeeze_dim(0))
+    }
+
+    /// Returns log N(f(z); 0, I) + log |det df/dz|.
+    fn log_prob(&self, z: Tensor<3>, _noise: &dyn Noise) -> Tensor<2> {
         let [k, batch, latent] = z.dims();
         let (e, log_det) = self.forward(z.reshape([k * batch, latent]));
         log_standard_normal(e.reshape([k, batch, latent])) + log_det.reshape([k, batch])
     }
 
-    pub(super) fn sample(&self, noise: &dyn Noise, n: usize, device: &Device) -> Tensor<2> {
-        let e = normal_tensor(noise, "prior", [1, n, self.latent], device);
-        self.inverse(e.squeeze_dim(0))
+    fn kl_from(&self, _q: &Gaussian) -> Option<Tensor<2>> {
+        None
     }
 }

@@ -5,10 +5,11 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use super::{Context, Mixture, Prior, PriorFamily, Properties};
+use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
-use crate::posterior::PosteriorConfig;
-use crate::vae::{Domain, VaeConfig};
+use crate::vae::{DataSpec, VaeConfig};
 
 /// Settings of the mixture of posteriors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,35 +25,47 @@ impl Default for VampConfig {
     }
 }
 
-impl VampConfig {
-    pub(super) fn validate(&self, key: &str, q: &PosteriorConfig) -> Result<(), ConfigError> {
-        if !(1..=10_000).contains(&self.k) {
-            let why = format!("must be 1 to 10000, not {}", self.k);
-            return Err(ConfigError::new(format!("{key}.k"), why));
-        }
-        if !q.is_plain_gaussian() {
+impl PriorFamily for VampConfig {
+    fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
+        check::range(key, "k", self.k, 1..=10_000)?;
+        if !model.posterior_properties().has_density_everywhere() {
             let why = "a mixture of posteriors needs the density of q(z|u) at any z, which only a \
                        gaussian posterior without flow steps has; use that, or prior.kind = \
                        \"mixture\" with components = \"learned\"";
-            return Err(ConfigError::new(format!("{key}.kind"), why));
+            return check::refuse(key, "kind", why);
         }
         Ok(())
     }
 
-    pub(super) fn init(&self, init: &Init<'_>, model: &VaeConfig, domain: &Domain) -> Vamp {
-        let classes = model.classes(domain);
-        // As its authors start: nearly black, each a little different (mean 0.05, sigma 0.01 of the range).
-        let (low, high) = model.likelihood.range();
-        let (low, high) = if low.is_finite() { (low, high) } else { (-1.0, 1.0) };
+    fn properties(&self) -> Properties {
+        Properties {
+            learned: true,
+            closed_form_kl: false,
+            independent_dimensions: false,
+            inference_network: false,
+            uses_labels: false,
+        }
+    }
+
+    fn init(&self, init: &Init<'_>, model: &VaeConfig, data: &DataSpec) -> Prior {
+        let range = model.likelihood.properties().mean_range;
+        let classes = model.condition_width(data);
+        // As its authors start: nearly black, each a little different (mean 0.05, sigma 0.01 of the
+        // range).
+        let (low, high) = if range_is_finite(range) { range } else { (-1.0, 1.0) };
         let inputs = init.uniform_about(
             "inputs",
-            [self.k, domain.numbers()],
+            [self.k, data.numbers()],
             low + 0.05 * (high - low),
             0.01 * 3f64.sqrt() * (high - low),
         );
         let classes = (classes > 0).then(|| init.uniform("classes", [self.k, classes], 1.0));
-        Vamp { inputs, classes, range: model.likelihood.range() }
+        Prior::Vamp(Vamp { inputs, classes, range })
     }
+}
+
+fn range_is_finite((low, high): (f64, f64)) -> bool {
+    low.is_finite() && high.is_finite()
 }
 
 /// The pseudo-inputs.
@@ -67,11 +80,18 @@ pub struct Vamp {
 }
 
 impl Vamp {
-    /// The pseudo-inputs `[k, numbers]` and their classes `[k, classes]`.
-    pub(crate) fn inputs(&self) -> (Tensor<2>, Option<Tensor<2>>) {
-        let (low, high) = self.range;
+    /// Returns the mixture of q(z|u) of the pseudo-inputs u, each under its own soft class.
+    pub(super) fn mixture(&self, context: &Context<'_>) -> Mixture {
         let inputs = self.inputs.val();
-        let inputs = if low.is_finite() { inputs.clamp(low, high) } else { inputs };
-        (inputs, self.classes.as_ref().map(|logits| activation::softmax(logits.val(), 1)))
+        let inputs = match self.range {
+            (low, high) if range_is_finite((low, high)) => inputs.clamp(low, high),
+            _ => inputs,
+        };
+        let classes = self.classes.as_ref().map(|logits| activation::softmax(logits.val(), 1));
+        let q = (context.encode)(inputs, classes.as_ref());
+        match q.gaussian() {
+            Some(q) => Mixture::equal(q.mean.clone(), q.log_var.clone()),
+            None => unreachable!("validation lets only a Gaussian posterior in"),
+        }
     }
 }

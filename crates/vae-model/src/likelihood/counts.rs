@@ -1,0 +1,164 @@
+//! What likelihoods of counts share: rates, factorials and draws.
+//!
+//! Counts and means may be large, so that log-probabilities are differences of numbers a thousand times
+//! their size. Everything here is arranged such that those differences are taken before rounding.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::Parameters;
+use crate::math::{log_2_pi, softplus};
+
+/// Below this softplus(l) is exp(l) to the last bit, and its logarithm is l.
+const LINEAR: f64 = -15.0;
+
+/// Returns the mean softplus(l) of each number and its logarithm, which stays finite for any output l.
+pub(super) fn rate(l: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    let rate = softplus(l.clone());
+    let far = l.clone().lower_elem(LINEAR);
+    // The branch that is not taken must have a finite gradient too.
+    let near = softplus(l.clone().clamp_min(LINEAR)).log();
+    (rate, near.mask_where(far, l))
+}
+
+/// Stirling's series for log Gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2, to 1e-9 from z = 7 on.
+pub(super) fn stirling_tail(z: Tensor<3>) -> Tensor<3> {
+    let inverse = z.recip();
+    let square = inverse.clone().square();
+    let series = square.clone().mul_scalar(1.0 / 1260.0).sub_scalar(1.0 / 360.0) * square;
+    series.add_scalar(1.0 / 12.0) * inverse
+}
+
+/// Returns log x! - x log max(x, 1) + max(x, 1) of counts x: it grows with log x alone.
+pub(super) fn log_factorial_rest(x: Tensor<3>) -> Tensor<3> {
+    // From 8 on: log x + (log 2 pi) / 2 - ... by Stirling's series of x + 1 about x.
+    let large = x.clone().clamp_min(8.0);
+    let far = (large.clone().log().add_scalar(log_2_pi())).mul_scalar(0.5) + stirling_tail(large);
+    // Below: log of the product of 1 to x, each factor capped at x.
+    let factor = |i: i32| x.clone().clamp(1.0, f64::from(i)).log();
+    let small = (2..=7).map(factor).fold(x.zeros_like(), |sum, log| sum + log);
+    // clamp(1, i) is min(x, i) for x >= 1: the product of min(x, i) over i is x! x^(7 - x) for x < 8.
+    let at_least_one = x.clone().clamp_min(1.0);
+    let log = at_least_one.clone().log();
+    let surplus = (at_least_one.clone().neg().add_scalar(7.0)).clamp_min(0.0) * log.clone();
+    let small = small - surplus - x.clone() * log + at_least_one;
+    far.mask_where(x.lower_elem(8.0), small)
+}
+
+/// A draw by inversion: u runs through the counts from `start` outwards, in turn up and down, and stops
+/// where the mass adds up to it. Any order of the counts gives the right distribution; this one takes
+/// about as many steps as the standard deviation.
+fn draw(u: f64, start: u64, mass: f64, ratio_up: impl Fn(u64) -> f64) -> f64 {
+    let (mut low, mut high) = (start, start);
+    let (mut below, mut above) = (mass, mass);
+    let mut left = u - mass;
+    while left >= 0.0 {
+        above *= ratio_up(high);
+        high += 1;
+        left -= above;
+        if left < 0.0 {
+            return high as f64;
+        }
+        if low > 0 {
+            low -= 1;
+            below /= ratio_up(low);
+            left -= below;
+            if left < 0.0 {
+                return low as f64;
+            }
+        }
+        // Rounding may leave a little beyond all mass.
+        if above < 1e-18 && (low == 0 || below < 1e-18) {
+            return start as f64;
+        }
+    }
+    start as f64
+}
+
+/// Returns log Gamma(z) for z > 0 in double precision.
+fn log_gamma(z: f64) -> f64 {
+    let (mut z, mut shift) = (z, 0.0);
+    while z < 10.0 {
+        shift += z.ln();
+        z += 1.0;
+    }
+    let inverse = 1.0 / z;
+    let square = inverse * inverse;
+    let tail = inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square / 1680.0)));
+    (z - 0.5) * z.ln() - z + 0.5 * log_2_pi() + tail - shift
+}
+
+/// Returns a Poisson draw for a uniform number u in [0, 1).
+pub(super) fn poisson(mean: f64, u: f64) -> f64 {
+    if mean <= 0.0 {
+        return 0.0;
+    }
+    let mode = mean.floor();
+    let mass = (mode * mean.ln() - mean - log_gamma(mode + 1.0)).exp();
+    draw(u, mode as u64, mass, |x| mean / (x as f64 + 1.0))
+}
+
+/// Returns a negative binomial draw of a mean and an inverse dispersion r for u in [0, 1).
+pub(super) fn negative_binomial(mean: f64, r: f64, u: f64) -> f64 {
+    if mean <= 0.0 {
+        return 0.0;
+    }
+    let p = mean / (r + mean);
+    let mode = if r > 1.0 { (p * (r - 1.0) / (1.0 - p)).floor() } else { 0.0 };
+    let log_mass = log_gamma(mode + r) - log_gamma(r) - log_gamma(mode + 1.0)
+        + r * (r / (r + mean)).ln()
+        + mode * p.ln();
+    draw(u, mode as u64, log_mass.exp(), |x| (x as f64 + r) / (x as f64 + 1.0) * p)
+}
+
+/// Returns a draw for each number, made on the host from a uniform number and the parameters in `of`,
+/// each `[k, batch, numbers]`.
+pub(super) fn sample<const N: usize>(
+    p: &Parameters,
+    uniform: Tensor<3>,
+    of: [Tensor<3>; N],
+    draw: impl Fn([f64; N], f64) -> f64,
+) -> Tensor<3> {
+    let (shape, device) = (uniform.dims(), p.outputs.device());
+    let host = |t: Tensor<3>| t.expand(shape).into_data().iter::<f64>().collect::<Vec<f64>>();
+    let (uniform, of) = (host(uniform), of.map(host));
+    let draws = uniform.iter().enumerate().map(|(i, u)| {
+        let mut at = [0.0; N];
+        at.iter_mut().zip(&of).for_each(|(at, values)| *at = values[i]);
+        draw(at, *u) as f32
+    });
+    Tensor::from_data(TensorData::new(draws.collect(), shape), &device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_gamma_has_its_known_values() {
+        for (z, value) in [(1.0, 0.0), (0.5, 0.5 * std::f64::consts::PI.ln()), (11.0, 3_628_800f64.ln())] {
+            assert!((log_gamma(z) - value).abs() < 1e-12, "{z}: {}", log_gamma(z));
+        }
+    }
+
+    #[test]
+    fn draws_by_inversion_have_the_mean_and_variance_of_their_distribution() {
+        // An even grid of u stands for uniform numbers: the moments are then nearly exact.
+        let n = 200_000;
+        let moments = |draw: &dyn Fn(f64) -> f64| {
+            let draws: Vec<f64> = (0..n).map(|i| draw((f64::from(i) + 0.5) / f64::from(n))).collect();
+            let mean = draws.iter().sum::<f64>() / f64::from(n);
+            (mean, draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n))
+        };
+        for mean in [0.01, 0.7, 3.0, 55.5, 2000.0] {
+            let (found, variance) = moments(&|u| poisson(mean, u));
+            assert!((found / mean - 1.0).abs() < 1e-3, "{mean}: {found}");
+            assert!((variance / mean - 1.0).abs() < 1e-2, "{mean}: {variance}");
+        }
+        for (mean, r) in [(0.5, 0.4), (3.0, 1.5), (40.0, 5.0), (300.0, 2.0)] {
+            let (found, variance) = moments(&|u| negative_binomial(mean, r, u));
+            assert!((found / mean - 1.0).abs() < 1e-3, "{mean}, {r}: {found}");
+            let expected = mean + mean * mean / r;
+            assert!((variance / expected - 1.0).abs() < 1e-2, "{mean}, {r}: {variance}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `Networks`: all that an objective trains, a model and the auxiliary networks beside it.
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use crate::compatibility;
+use crate::critic::Critic;
+use crate::error::ConfigError;
+use crate::init::{Init, count_weights};
+use crate::noise::Noise;
+use crate::objective::{ObjectiveConfig, Requirements};
+use crate::vae::{DataSpec, MAX_WEIGHTS, Vae, VaeConfig, VaeSpec};
+
+/// Which network a loss is for: its gradient trains that network, and the others are frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The model.
+    Model,
+    /// The auxiliary network with this index in [`Requirements::auxiliaries`].
+    Auxiliary(usize),
+}
+
+/// A model and its auxiliary networks.
+#[derive(Module, Debug)]
+pub struct Networks {
+    /// The model.
+    pub vae: Vae,
+    /// In the order of [`Requirements::auxiliaries`].
+    pub auxiliaries: Vec<Critic>,
+}
+
+impl Networks {
+    /// Returns an auxiliary network. The objective that asks for it has asked for it to be built.
+    pub(crate) fn auxiliary(&self, index: usize) -> &Critic {
+        match self.auxiliaries.get(index) {
+            Some(network) => network,
+            None => unreachable!("a NetworksSpec builds every auxiliary network of its objective"),
+        }
+    }
+}
+
+impl From<Vae> for Networks {
+    /// Makes the networks of an objective that asks for no auxiliary network.
+    fn from(vae: Vae) -> Self {
+        Self { vae, auxiliaries: Vec::new() }
+    }
+}
+
+/// A model and an objective that were checked against each other and against the data.
+///
+/// It is the one thing that networks for training are built from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworksSpec {
+    vae: VaeSpec,
+    objective: ObjectiveConfig,
+}
+
+impl NetworksSpec {
+    /// Checks a model and an objective for data like `data`.
+    ///
+    /// # Errors
+    /// For the first impossible value, or a combination that cannot be trained.
+    pub fn new(
+        model: VaeConfig,
+        objective: ObjectiveConfig,
+        data: DataSpec,
+    ) -> Result<Self, ConfigError> {
+        let vae = VaeSpec::new(model, data)?;
+        objective.validate("objective")?;
+        compatibility::check_objective(vae.config(), &objective)?;
+        Ok(Self { vae, objective })
+    }
+
+    /// Returns the model's part.
+    pub fn vae(&self) -> &VaeSpec {
+        &self.vae
+    }
+
+    /// Returns the objective.
+    pub fn objective(&self) -> &ObjectiveConfig {
+        &self.objective
+    }
+
+    /// Returns what the objective requires.
+    pub fn requirements(&self) -> Requirements {
+        self.objective.requirements()
+    }
+
+    /// Returns how many weights all networks have; `device` may be any.
+    pub fn count_weights(&self, device: &Device) -> u128 {
+        count_weights(device, |init| self.build(init))
+    }
+
+    /// Makes the networks with initial weights from `noise`, on `device`. Ask for an autodiff device to
+    /// train them.
+    ///
+    /// # Errors
+    /// If they have more than [`MAX_WEIGHTS`] weights.
+    pub fn init(&self, noise: &dyn Noise, device: &Device) -> Result<Networks, ConfigError> {
+        let weights = self.count_weights(device);
+        if weights > MAX_WEIGHTS {
+            let why = format!(
+                "for examples of shape {:?} the model has {weights} weights, more than \
+                 {MAX_WEIGHTS}: make model.encoder.hidden, model.decoder.hidden or the examples \
+                 smaller",
+                self.vae.data().shape
+            );
+            return Err(ConfigError::new("model", why));
+        }
+        Ok(self.build(&Init::drawn(noise, device)))
+    }
+
+    fn build(&self, init: &Init<'_>) -> Networks {
+        let auxiliaries = self.requirements().auxiliaries.into_iter().map(|auxiliary| {
+            auxiliary.network.init(&init.at(auxiliary.name), auxiliary.input.width(&self.vae))
+        });
+        Networks { vae: self.vae.build(init), auxiliaries: auxiliaries.collect() }
+    }
+}
