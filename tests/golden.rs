@@ -21,6 +21,7 @@ use common::{
     model, number, numbers, tensor, text, uniform,
 };
 use vae_data::{Examples, Pixels, Shape, Transform, Values};
+use vae_eval::{Judge, KeyedNoise, Phase};
 use vae_model::bound::log_weights;
 use vae_model::divergence::kl_per_dimension;
 use vae_model::likelihood::{Decoding, LikelihoodConfig};
@@ -31,7 +32,6 @@ use vae_model::posterior::{Encoding, Gaussian};
 use vae_model::prior::{Density, Standard};
 use vae_model::{Batch, Learnable, ObjectiveConfig, Player};
 use vae_train::optimizer::{OptimizerConfig, clip_global_norm};
-use vae_train::{Judge, KeyedNoise, Phase};
 
 #[test]
 fn activations_and_their_slopes_are_right_near_zero_and_far_from_it() {

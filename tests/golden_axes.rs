@@ -22,6 +22,7 @@ use common::{
     device, host, model, number, numbers, tensor, text, uniform, vae_config,
 };
 use serde_json::Value;
+use vae_eval::GaussianMixture;
 use vae_model::critic::CriticConfig;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::init::{Stored, build_stored};
@@ -32,7 +33,6 @@ use vae_model::parameters::parameters;
 use vae_model::posterior::{Encoding, Flow, Gaussian, IafStep, PosteriorConfig};
 use vae_model::prior::{CodePrior, Density, HierarchicalConfig, Mixture, RealNvpConfig, Standard};
 use vae_model::{Batch, Domain, Learnable, Loss, Noise, ObjectiveConfig, Player};
-use vae_train::GaussianMixture;
 
 // ------------------------------------------------------------ what goes into a case
 

@@ -16,6 +16,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use common::{INPUT, NUMBERS, by_path, choice, device, host, tensor, vae_config};
 use vae_data::source::Options;
+use vae_eval::{KeyedNoise, Phase};
 use vae_model::config::Choice;
 use vae_model::critic::{Critic, CriticConfig};
 use vae_model::divergence::{Kernel, mmd};
@@ -28,7 +29,7 @@ use vae_model::posterior::{Encoding, Gaussian, IafStep, PosteriorConfig};
 use vae_model::prior::{CodePrior, Density, HierarchicalConfig, PriorConfig, RealNvpConfig};
 use vae_model::{Batch, Domain, Learnable, Noise, ObjectiveConfig, Player, Vae};
 use vae_tests::config;
-use vae_train::{KeyedNoise, Phase, TrainConfig, Trainer, data};
+use vae_train::{TrainConfig, Trainer, data};
 
 // ------------------------------------------------------------ estimates and their errors
 

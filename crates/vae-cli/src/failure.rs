@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Error;
 use vae_data::DataError;
-use vae_train::TrainError;
+use vae_eval::EvalError;
+use vae_train::{TrainError, backend};
 
 /// A wrong request that only the command line can know of.
 #[derive(Debug)]
@@ -29,8 +30,27 @@ pub fn report(error: &Error) -> ExitCode {
     if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    crate::printer::complain(&format!("error: {error:#}"));
+    let advice: String = error.chain().filter_map(advice).collect();
+    crate::printer::complain(&format!("error: {error:#}{advice}"));
     ExitCode::from(if is_request(error) { 2 } else { 1 })
+}
+
+/// What to type instead: libraries say what is wrong, and know of no flags.
+fn advice(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match cause.downcast_ref::<TrainError>()? {
+        TrainError::Override { .. } => Some(" after --set".to_owned()),
+        TrainError::BatchTooLarge { .. } => Some("; set --batch-size to at most that".to_owned()),
+        TrainError::SizeOfNoFolder { .. } => {
+            Some(": name one with --data DIR, or leave them out".to_owned())
+        }
+        TrainError::Locked { .. } => Some("; wait for it or choose another --out".to_owned()),
+        TrainError::Changed { .. } => Some(" (train anew with another --out)".to_owned()),
+        TrainError::Backend { name, .. } => backend::TABLE
+            .iter()
+            .find(|entry| entry.is_cpu && entry.name != *name)
+            .map(|entry| format!("; or use --backend {}", entry.name)),
+        _ => None,
+    }
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {
@@ -41,6 +61,7 @@ fn is_request(error: &Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Request>()
             || cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_request)
+            || cause.downcast_ref::<EvalError>().is_some_and(EvalError::is_request)
             || cause.downcast_ref::<DataError>().is_some_and(DataError::is_request)
     })
 }

@@ -12,6 +12,7 @@
 
 mod batch;
 pub mod bound;
+pub mod check;
 pub mod classifier;
 pub mod config;
 pub mod critic;
