@@ -38,8 +38,8 @@ pub fn on_each(check: impl Fn(&Backend)) {
     assert!(failed.is_empty(), "failed on {}", failed.join(" and "));
 }
 
-/// Runs `check` on a backend. Where one that needs hardware finds none the check is skipped, and says so,
-/// unless `VAE_REQUIRE_WGPU` is set.
+/// Runs `check` on a backend. Where one that needs hardware finds none the check is skipped, and
+/// says so, unless `VAE_REQUIRE_WGPU` is set.
 pub fn on(name: &str, check: impl FnOnce(&Backend)) {
     match Backend::open(name) {
         Ok(backend) => check(&backend),
@@ -50,8 +50,8 @@ pub fn on(name: &str, check: impl FnOnce(&Backend)) {
     }
 }
 
-/// A line on stderr that is seen even where the test passes: the test harness catches only what macros
-/// print.
+/// A line on stderr that is seen even where the test passes: the test harness catches only what
+/// macros print.
 pub fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
@@ -90,8 +90,8 @@ pub fn losses(trainer: &mut Trainer) -> Vec<f64> {
     losses.0
 }
 
-/// Trains to the end on the reference, and judges on the first `images` test images of the same data with
-/// so many importance samples.
+/// Trains to the end on the reference, and judges on the first `images` test images of the same
+/// data with so many importance samples.
 pub fn judged(
     config: &TrainConfig,
     options: &Options<'_>,
@@ -113,7 +113,8 @@ pub fn judged(
 pub fn data_dir() -> Option<PathBuf> {
     let folder = std::env::var_os("VAE_DATA_DIR").map(PathBuf::from);
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    // Tests run in the folder of their package; a relative path is meant from that of the workspace.
+    // Tests run in the folder of their package; a relative path is meant from that of the
+    // workspace.
     let found = folder.map(|f| if f.is_relative() { here.join(f) } else { f });
     let found = found.filter(|f| f.join("mnist").is_dir());
     if found.is_none() {

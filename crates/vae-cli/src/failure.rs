@@ -24,7 +24,7 @@ pub fn request(message: impl Into<String>) -> Error {
     Request(message.into()).into()
 }
 
-/// Prints `error` on stderr and gives the exit code: 2 if the request or its input was wrong, else 1.
+/// Prints `error` on stderr. Returns exit code 2 if the request or its input was wrong, else 1.
 pub fn report(error: &Error) -> ExitCode {
     // A reader that has had enough (`| head`) is no failure of ours.
     if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) {

@@ -1,5 +1,5 @@
-//! Classifiers from few labels (S-FEAT): a linear probe on a trained encoder, fine-tuning of all of it, or
-//! the same network from scratch.
+//! Classifiers from few labels: a linear probe on a trained encoder, fine-tuning of all of it,
+//! or the same network from scratch.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ pub struct Classification {
 }
 
 impl Classification {
-    /// Which classifier it makes.
+    /// Returns the configuration of the classifier.
     ///
     /// # Errors
     /// If there are no labels, too few of a class, or an encoder that is told them.
@@ -107,9 +107,11 @@ impl Classification {
         })
     }
 
-    /// The examples that a seed chooses to learn from: as many of each class, in an order of no meaning.
+    /// The examples that a seed chooses to learn from: as many of each class, shuffled.
     fn chosen(&self, classes: usize, seed: u64) -> Vec<u32> {
-        let labels = self.train.labels.as_deref().unwrap_or_default();
+        let Some(labels) = &self.train.labels else {
+            unreachable!("examples without labels are refused before any are chosen")
+        };
         let order = Stream::new(seed, "labelled examples").permutation(self.train.len());
         let mut left = vec![self.labels; classes];
         let mut chosen = order;
@@ -122,10 +124,10 @@ impl Classification {
         chosen
     }
 
-    /// A classifier, trained. The same seed chooses the same examples in every mode.
+    /// Trains a classifier. The same seed chooses the same examples in every mode.
     ///
     /// # Errors
-    /// As [`Self::config`], or if the loss is no number any more.
+    /// As [`Self::config`], or if training diverges (NaN or infinity).
     pub fn train(&self, mode: Mode, seed: u64) -> Result<Classifier, EvalError> {
         let config = self.config()?;
         let chosen = self.chosen(config.domain.classes, seed);
@@ -164,7 +166,7 @@ impl Classification {
         Ok(classifier.valid())
     }
 
-    /// The class that a classifier reads in each example.
+    /// Returns the class that a classifier predicts for each example.
     pub fn classify(&self, classifier: &Classifier, examples: &Examples) -> Vec<u32> {
         read(classifier, &self.transform, examples, &self.device)
     }
@@ -216,13 +218,13 @@ impl SavedClassifier {
         Ok(Self { classifier, transform, data: parsed(&file, path, "data")? })
     }
 
-    /// The class that it reads in each example.
+    /// Returns the class that it predicts for each example.
     pub fn classify(&self, examples: &Examples, device: &Device) -> Vec<u32> {
         read(&self.classifier, &self.transform, examples, device)
     }
 }
 
-/// The class that a classifier reads in each example.
+/// Returns the class that a classifier predicts for each example.
 fn read(
     classifier: &Classifier,
     transform: &Transform,
@@ -246,7 +248,7 @@ fn x_of(transform: &Transform, examples: &Examples, indices: &[u32], device: &De
     Tensor::from_data(TensorData::new(x, [indices.len(), examples.shape.len()]), device)
 }
 
-/// The share of examples that are read right; nothing if their labels are not known.
+/// Returns the share of examples that are classified right; `None` if their labels are not known.
 pub fn accuracy(read: &[u32], examples: &Examples) -> Option<f64> {
     let labels = examples.labels.as_ref()?;
     let right = read.iter().zip(labels).filter(|(a, b)| a == b).count();

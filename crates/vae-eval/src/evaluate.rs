@@ -22,11 +22,12 @@ pub type Metrics = Vec<(String, f64)>;
 const CHUNK: usize = 500;
 /// Draws of q(z) that are compared with draws of p(z).
 const AGGREGATE: usize = 2_000;
-/// A unit is active if its posterior mean varies by more than this over the data (Burda et al. 2016).
+/// A unit is active if its posterior mean varies by more than this over the data (Burda et al.
+/// 2016).
 const ACTIVE: f64 = 0.01;
 
-/// What a model is worth on a set of examples. Nats per image, averaged; what does not exist for a
-/// model is null.
+/// The scores of a model on a set of examples. Nats per image, averaged over images; a score that
+/// does not exist for a model is null.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
     /// How many examples.
@@ -41,12 +42,13 @@ pub struct Evaluation {
     pub active_units: usize,
     /// Latent dimensions.
     pub latent: usize,
-    /// The squared maximum mean discrepancy between q(z), a draw each for the first 2,000 examples, and as
-    /// many draws of p(z): unbiased, so it may be below 0; inverse multiquadratic kernels of bandwidth 1.
-    /// Null with fewer than two examples, and for discrete codes, which have no p(z) of the model's.
+    /// The squared maximum mean discrepancy between q(z), a draw each for the first 2,000 examples,
+    /// and as many draws of p(z): unbiased, so it may be below 0; inverse multiquadratic kernels of
+    /// bandwidth 1. Null with fewer than two examples, and for discrete codes, which have no p(z)
+    /// of the model's.
     pub aggregate_mmd: Option<f64>,
-    /// Whether -reconstruction is a log-likelihood; false for cross-entropy on grey pixels and for a
-    /// squared error without its constant.
+    /// Whether -reconstruction is a log-likelihood; false for cross-entropy on grey pixels and for
+    /// a squared error without its constant.
     pub likelihood: bool,
     /// -log p(x), importance-sampled.
     pub nll: Option<f64>,
@@ -88,7 +90,8 @@ impl Judge {
         }
     }
 
-    /// The averages of the model's loss under an objective with all its weights at their full value.
+    /// Returns the averages of the model's loss under an objective with all its weights at their
+    /// full value.
     pub fn objective(&self, learnable: &Learnable, objective: &ObjectiveConfig) -> Metrics {
         let mut names = Vec::new();
         let mut sums: Vec<f64> = Vec::new();
@@ -106,8 +109,8 @@ impl Judge {
         names.into_iter().zip(sums).map(|(name, sum)| (name.to_owned(), sum / n)).collect()
     }
 
-    /// Judges `vae`; with `samples` above 0 by importance sampling too (Burda et al. 2016), where the
-    /// posterior has a density.
+    /// Evaluates `vae`; with `samples` above 0 by importance sampling too (Burda et al. 2016),
+    /// where the posterior has a density.
     ///
     /// `report` is told how many images are done.
     pub fn evaluate(&self, vae: &Vae, samples: usize, report: &dyn Fn(usize)) -> Evaluation {
@@ -151,7 +154,7 @@ impl Judge {
 }
 
 impl Judge {
-    /// How far draws from q(z) are from as many of p(z).
+    /// Returns the squared distance between draws of q(z) and as many of p(z).
     fn aggregate_mmd(&self, vae: &Vae, codes: Vec<Tensor<2>>) -> Option<f64> {
         if self.examples.len() < 2 || vae.code_space().is_some() {
             return None;
@@ -165,7 +168,8 @@ impl Judge {
     }
 }
 
-/// Whether log p(x|z) of this model is a log-likelihood on these examples, seen through this transform.
+/// Returns whether log p(x|z) of this model is a log-likelihood on these examples, seen through
+/// this transform.
 pub fn is_likelihood(vae: &Vae, transform: &Transform, examples: &Examples) -> bool {
     let likelihood = &vae.config().likelihood;
     let is_binary = || transform.is_binary() || examples.is_binary();

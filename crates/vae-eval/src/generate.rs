@@ -1,4 +1,5 @@
-//! Making things with a trained model: samples, reconstructions, codes, paths through the latent space.
+//! Making things with a trained model: samples, reconstructions, codes, paths through the latent
+//! space.
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use crate::noise::{KeyedNoise, Phase};
 /// Rows that are computed at once.
 const CHUNK: usize = 1_000;
 
-/// A trained model ready to make things. Values that go in and come out are in the data's own range:
-/// pixels in [0, 1], vectors in their own units.
+/// A trained model ready to make things. Values that go in and come out are in the data's own
+/// range: pixels in [0, 1], vectors in their own units.
 #[derive(Clone, Debug)]
 pub struct Generator {
     /// The model, on `device`.
@@ -45,8 +46,8 @@ pub enum PriorSource {
 }
 
 impl Generator {
-    /// One-hot rows of classes, where the model is a conditional one; classes go round if they are fewer
-    /// than the rows.
+    /// One-hot rows of classes, where the model is a conditional one; classes go round if they are
+    /// fewer than the rows.
     fn condition(&self, labels: Option<&[u32]>, first: usize, rows: usize) -> Option<Tensor<2>> {
         let classes = self.vae.classes();
         let labels = labels.filter(|labels| classes > 0 && !labels.is_empty())?;
@@ -89,8 +90,8 @@ impl Generator {
         }
     }
 
-    /// `n` samples: z from the prior, then p(x|z). A conditional model is given a class for each row, or
-    /// none and then takes all in turn, as many rows of each.
+    /// `n` samples: z from the prior, then p(x|z). A conditional model is given a class for each
+    /// row, or none: then the classes take turns, as many rows of each.
     pub fn sample(&self, n: usize, labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
         let classes = self.vae.classes().max(1);
         let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n.max(1)) as u32).collect();
@@ -135,8 +136,8 @@ impl Generator {
         codes
     }
 
-    /// The codes of the examples at `indices`, as a prior is fitted on them: discrete ones where the model
-    /// has them, else means of q(z|x).
+    /// The codes of the examples at `indices`, as a prior is fitted on them: discrete ones where
+    /// the model has them, else means of q(z|x).
     pub fn codes_to_fit(&self, examples: &Examples, indices: &[u32]) -> Codes {
         match self.vae.code_space() {
             Some((codes, positions)) => {
@@ -182,9 +183,9 @@ impl Generator {
     /// Decodings of `steps` points on the way from `a` to `b`, ends included.
     ///
     /// The way is a great circle (Shoemake 1985; White 2016): most of the prior's mass lies near a
-    /// sphere, and the straight line between two points of it leads through where no data is. Between
-    /// points that are nearly parallel it is the straight line.
-    /// A conditional model keeps one class on the way.
+    /// sphere, and the straight line between two points of it leads through where no data is.
+    /// Between points that are nearly parallel it is the straight line. A conditional model keeps
+    /// one class on the way.
     pub fn interpolate(&self, a: &[f32], b: &[f32], steps: usize, label: Option<u32>) -> Vec<f32> {
         let path: Vec<f32> =
             (0..steps).flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32)).collect();

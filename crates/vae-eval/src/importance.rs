@@ -1,4 +1,5 @@
-//! The likelihood of examples by importance sampling (Burda et al. 2016), in chunks of draws and images.
+//! The likelihood of examples by importance sampling (Burda et al. 2016), in chunks of draws and
+//! images.
 
 use vae_model::bound::log_weights;
 use vae_model::posterior::Encoding;
@@ -9,7 +10,8 @@ use crate::noise::KeyedNoise;
 /// Rows of z that are decoded at once when draws are many.
 const ROWS: usize = 4_000;
 
-/// -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws and images.
+/// -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws and
+/// images.
 pub(crate) fn importance_nll(
     vae: &Vae,
     batch: &Batch,

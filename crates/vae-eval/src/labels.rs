@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::Examples;
 
-/// The classes of the examples at `indices` as one-hot rows `[batch, classes]` on `device`; a row of zeros
-/// where the class is not known.
+/// The classes of the examples at `indices` as one-hot rows `[batch, classes]` on `device`; a row
+/// of zeros where the class is not known.
 pub fn one_hot(examples: &Examples, indices: &[u32], classes: usize, device: &Device) -> Tensor<2> {
     let mut rows = vec![0.0f32; indices.len() * classes];
     if let Some(labels) = &examples.labels {

@@ -1,7 +1,8 @@
 //! What a trained VAE is worth and what it makes.
 //!
-//! This crate sits on `vae-model` and `vae-data`. It knows nothing of how a model was trained: it takes
-//! a [`Vae`](vae_model::Vae), examples, the transform that makes x of them, a device and a seed.
+//! This crate sits on `vae-model` and `vae-data`. It knows nothing of how a model was trained: it
+//! takes a [`Vae`](vae_model::Vae), examples, the transform that makes x of them, a device and a
+//! seed.
 //!
 //! ```text
 //!                         +-- Judge           bound, KL, active units, importance-sampled nll
@@ -12,8 +13,8 @@
 //!                         +-- parity          does one device compute what another computes?
 //! ```
 //!
-//! Every number that is drawn comes from [`KeyedNoise`]: the same seed gives the same results on every
-//! backend and for every chunk size.
+//! Every number that is drawn comes from [`KeyedNoise`]: the same seed gives the same results on
+//! every backend and for every chunk size.
 //!
 //! An untrained model, judged on built-in digits and sampled from:
 //!

@@ -12,7 +12,7 @@ pub enum Phase {
     Train,
     /// Judging a model on held-out data.
     Evaluate,
-    /// Samples, reconstructions and whatever else is made for the eye.
+    /// Samples, reconstructions and other outputs.
     Generate,
     /// Training steps of a critic.
     Critic,

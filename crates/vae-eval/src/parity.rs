@@ -1,4 +1,4 @@
-//! Does a backend compute what another one computes? One loss and its gradients, side by side.
+//! Parity of two devices: one loss and its gradients, computed on both and compared.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -23,7 +23,8 @@ impl Parity {
     }
 }
 
-/// Compares `other` with `reference`, both without autodiff, on the default model, one forward and one backward pass.
+/// Compares `other` with `reference`, both without autodiff, on the default model, one forward and
+/// one backward pass.
 pub fn compare(reference: &Device, other: &Device) -> Parity {
     let model = VaeConfig::default();
     let (expected, expected_gradients) = loss_and_gradients(&model, reference);
@@ -41,8 +42,8 @@ pub fn compare(reference: &Device, other: &Device) -> Parity {
     Parity { loss: if relative.is_nan() { f64::INFINITY } else { relative }, gradient: worst }
 }
 
-/// The evidence lower bound's loss of `model` on made images, and the gradients of its parameters in
-/// the order of the module, all in fixed initial weights and noise.
+/// The evidence lower bound's loss of `model` on made images, and the gradients of its parameters
+/// in the order of the module, all in fixed initial weights and noise.
 pub fn loss_and_gradients(model: &VaeConfig, device: &Device) -> (f64, Vec<Vec<f64>>) {
     struct Collect<'a> {
         grads: &'a mut GradientsParams,
@@ -65,7 +66,9 @@ pub fn loss_and_gradients(model: &VaeConfig, device: &Device) -> (f64, Vec<Vec<f
     let learnable = Learnable::from(vae);
     let plain = ObjectiveConfig::default();
     let loss = plain.loss(Player::Model, &learnable, &Batch::new(x), &noise, 0.0);
-    let total = loss.total.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN);
+    let Some(total) = loss.total.clone().into_data().iter::<f64>().next() else {
+        unreachable!("a loss is one number")
+    };
     let mut grads = GradientsParams::from_grads(loss.total.backward(), &learnable);
     let mut collect = Collect { grads: &mut grads, found: Vec::new() };
     learnable.visit(&mut collect);

@@ -34,15 +34,16 @@ fn mean_and_squares(numbers: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, numbers.map(|v| (v - mean).powi(2)).sum::<f64>())
 }
 
-/// The variance of each column of rows of `width` numbers: the mean squared distance from the column's mean.
+/// The variance of each column of rows of `width` numbers: the mean squared distance from the
+/// column's mean.
 pub(crate) fn column_variances(rows: &[f64], width: usize) -> impl Iterator<Item = f64> + '_ {
     let n = (rows.len() / width) as f64;
     let column = move |j: usize| rows.iter().skip(j).step_by(width).copied();
     (0..width).map(move |j| mean_and_squares(column(j)).1 / n)
 }
 
-/// The mean of a few numbers and half the width of its 95 % interval by Student's t distribution, which one
-/// number alone has not.
+/// The mean of a few numbers and half the width of its 95 % interval by Student's t distribution,
+/// which one number alone has not.
 pub fn mean_and_interval(values: &[f64]) -> (f64, Option<f64>) {
     /// 97.5 % quantiles for 1 to 10 degrees of freedom.
     const QUANTILES: [f64; 10] =

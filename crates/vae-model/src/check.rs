@@ -1,7 +1,7 @@
 //! Range checks of numbers in a configuration: each says which key is wrong and what is right.
 //!
-//! `key` is the path of the table and `name` the key in it: `check::range("model.prior", "k", 0, 1..=10)`
-//! is the error "model.prior.k: must be 1 to 10, not 0".
+//! `key` is the path of the table and `name` the key in it: `check::range("model.prior", "k", 0,
+//! 1..=10)` is the error "model.prior.k: must be 1 to 10, not 0".
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -87,8 +87,8 @@ pub fn above_zero_to(key: &str, name: &str, value: f64, most: f64) -> Result<(),
     })
 }
 
-/// Checks a list of layers' widths: how many there are, and that each is 1 to `most`. `what` says what they
-/// are called: "widths" or "numbers".
+/// Checks a list of layers' widths: how many there are, and that each is 1 to `most`. `what` says
+/// what they are called: "widths" or "numbers".
 pub fn widths(
     key: &str,
     name: &str,

@@ -6,8 +6,9 @@ use vae_data::DataError;
 use vae_eval::EvalError;
 use vae_model::{ConfigError, FileError};
 
-/// An error of this crate. Messages say what is wrong and where, in words of the configuration; a program
-/// that knows what its user can type may add advice of its own to the variants that have fields.
+/// An error of this crate. Messages say what is wrong and where, in words of the configuration; a
+/// program that knows what its user can type may add advice of its own to the variants that have
+/// fields.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The configuration cannot be used. `place` is its file and line, or the

@@ -10,9 +10,9 @@
 //!                                              vae-eval: Judge, Generator, Classification
 //! ```
 //!
-//! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), [`data::load`] what it names,
-//! open a [`Backend`], and let a [`Trainer`] run. A [`Checkpoint`] is the result: give its parts to a
-//! [`Generator`](vae_eval::Generator) or to a [`Judge`](vae_eval::Judge) of `vae-eval`.
+//! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), [`data::load`] what it
+//! names, open a [`Backend`], and let a [`Trainer`] run. A [`Checkpoint`] is the result: give its
+//! parts to a [`Generator`](vae_eval::Generator) or to a [`Judge`](vae_eval::Judge) of `vae-eval`.
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;

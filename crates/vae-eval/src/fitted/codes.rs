@@ -17,10 +17,11 @@ const EPOCHS: u64 = 10;
 const STEPS: u64 = 500;
 /// Rows a step.
 const BATCH: usize = 100;
-/// Of the first step; it goes down to 0 in a straight line, so that the last steps average their batches.
+/// Learning rate of the first step. It falls linearly to 0, so that the last steps average their
+/// batches.
 const LEARNING_RATE: f64 = 2e-3;
 
-/// The prior fitted on rows of codes `[n, positions]` by the mean of -log p(c).
+/// Fits the prior on rows of codes `[n, positions]` by the mean of -log p(c).
 ///
 /// # Errors
 /// If there are fewer than two rows, or training diverges: a parameter is NaN or infinite.

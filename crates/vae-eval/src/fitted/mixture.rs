@@ -1,5 +1,5 @@
-//! A mixture of Gaussians with full covariances, fitted by expectation maximization (Dempster et al. 1977; on
-//! the codes of autoencoders Ghosh et al. 2020).
+//! A mixture of Gaussians with full covariances, fitted by expectation maximization (Dempster et
+//! al. 1977; on the codes of autoencoders Ghosh et al. 2020).
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,14 @@ use crate::statistics::column_variances;
 
 /// Gaussians in the mixture.
 const COMPONENTS: usize = 10;
-/// In more dimensions than this there is one, which takes three rounds where many take dozens.
+/// In more dimensions than this there is one Gaussian: it takes three rounds, many take dozens.
 const MANY_DIMENSIONS: usize = 128;
 /// Rounds of expectation and maximization, at most.
 const ROUNDS: usize = 100;
 /// A round that gains less than this, in nats a point, is the last.
 const ENOUGH: f64 = 1e-4;
-/// Share of the data's variance added to each component's, which keeps it from collapsing onto a few points.
+/// Share of the data's variance added to each component's, which keeps it from collapsing onto a
+/// few points.
 const FLOOR: f64 = 1e-4;
 const LOG_2_PI: f64 = 1.837_877_066_409_345_3;
 
@@ -54,10 +55,11 @@ impl Component {
 }
 
 impl GaussianMixture {
-    /// The mixture fitted on rows of `latent` numbers each; the seed decides where the components start.
+    /// Fits the mixture on rows of `latent` numbers each; the seed decides where the components
+    /// start.
     ///
     /// # Errors
-    /// If there are fewer than two rows, or a row is no numbers.
+    /// If there are fewer than two rows, or a number is NaN or infinite.
     pub fn fit(rows: &[f32], latent: usize, seed: u64) -> Result<Self, EvalError> {
         let points: Vec<f64> = rows.iter().map(|v| f64::from(*v)).collect();
         let n = points.len() / latent.max(1);
@@ -82,8 +84,8 @@ impl GaussianMixture {
         Ok(mixture)
     }
 
-    /// Components of one variance about points that are chosen one by one, the further from those chosen
-    /// before the likelier (k-means++; Arthur and Vassilvitskii 2007).
+    /// Components of one variance about points that are chosen one by one, the further from those
+    /// chosen before the likelier (k-means++; Arthur and Vassilvitskii 2007).
     fn start(points: &[f64], d: usize, spread: &[f64], seed: u64) -> Self {
         let n = points.len() / d;
         let k = if d > MANY_DIMENSIONS { 1 } else { COMPONENTS.min(n / 2).max(1) };
@@ -276,7 +278,8 @@ mod tests {
     use super::*;
     use crate::noise::{KeyedNoise, Phase};
 
-    /// Draws of two Gaussians with means (-3, 0) and (3, 1), correlated dimensions, weights 1/4 and 3/4.
+    /// Draws of two Gaussians with means (-3, 0) and (3, 1), correlated dimensions, weights 1/4 and
+    /// 3/4.
     fn two() -> GaussianMixture {
         let factor = vec![1.0, 0.0, 0.8, 0.6];
         let component = |weight, mean: [f64; 2]| Component {

@@ -1,5 +1,6 @@
-//! Priors that are fitted after training, for models that are trained without one. They are fitted on the
-//! codes of the training data: a mixture of Gaussians or, on discrete codes, an autoregressive network.
+//! Priors that are fitted after training, for models that are trained without one. They are fitted
+//! on the codes of the training data: a mixture of Gaussians or, on discrete codes, an
+//! autoregressive network.
 
 mod codes;
 mod mixture;

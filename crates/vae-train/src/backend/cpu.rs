@@ -18,8 +18,8 @@ pub(super) const FLEX: Entry = Entry {
     },
 };
 
-/// The CPU backend on the ndarray crate. Deprecated by Burn since 0.22, which is why the workspace stays on
-/// that release.
+/// The CPU backend on the ndarray crate. Deprecated by Burn since 0.22, which is why the workspace
+/// stays on that release.
 #[cfg(feature = "ndarray")]
 pub(super) const NDARRAY: Entry = Entry {
     name: "ndarray",

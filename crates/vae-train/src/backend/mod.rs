@@ -1,7 +1,8 @@
 //! The table of backends: an entry here is all that a backend needs.
 //!
-//! An entry says what the backend is called, whether it is a CPU, and how it opens. What is printed about
-//! backends, which names a command line takes and what the tests run on is read from the table.
+//! An entry says what the backend is called, whether it is a CPU, and how it opens. What is printed
+//! about backends, which names a command line takes and what the tests run on is read from the
+//! table.
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
@@ -32,7 +33,8 @@ pub struct Entry {
     pub name: &'static str,
     /// One line about it.
     pub about: &'static str,
-    /// Whether it computes in host memory, on the cores of the processor, which replicas can share out.
+    /// Whether it computes in host memory, on the cores of the processor, which replicas can share
+    /// out.
     pub is_cpu: bool,
     /// When `auto` takes it.
     auto: Auto,

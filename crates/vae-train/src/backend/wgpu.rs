@@ -77,8 +77,8 @@ fn adapters() -> Vec<Adapter> {
     adapters
 }
 
-/// Opens the device of the best adapter. Burn refuses to set the same adapter up twice in a process, so
-/// the first one is kept for all.
+/// Opens the device of the best adapter. Burn refuses to set the same adapter up twice in a
+/// process, so the first one is kept for all.
 fn open(address: Option<&str>) -> Opened {
     static OPENED: Mutex<Option<(Device, String)>> = Mutex::new(None);
     WGPU.takes_no_address(address)?;

@@ -52,7 +52,8 @@ impl Trainer {
         Self::assemble(config, data, backend, learnable.train(), optimizers, Progress::default())
     }
 
-    /// Goes on with the training that `checkpoint` holds, under a configuration that may have grown.
+    /// Goes on with the training that `checkpoint` holds, under a configuration that may have
+    /// grown.
     ///
     /// # Errors
     /// If the configuration or the data differ from the run's.
@@ -63,7 +64,8 @@ impl Trainer {
         backend: &Backend,
     ) -> Result<Self, TrainError> {
         checkpoint.config.may_resume_with(&config)?;
-        // The run's number, where the backend has a choice: what it computes depends on it by rounding.
+        // The run's number, where the backend has a choice: what it computes depends on it by
+        // rounding.
         let replicas = checkpoint.config.train.replicas;
         config.train.replicas = if backend.is_cpu() { replicas } else { 0 };
         if checkpoint.data != data.record {

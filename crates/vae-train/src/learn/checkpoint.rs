@@ -103,7 +103,7 @@ impl Checkpoint {
     /// Writes the file: whole or not at all.
     ///
     /// # Errors
-    /// If a parameter is no number (the file is left as it was), or the system refuses.
+    /// If a parameter is NaN or infinite (the file is left as it was), or the system refuses.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
         let model = parameters(&self.vae);
         let critic = parameters(&self.critic);
@@ -151,7 +151,8 @@ impl Checkpoint {
         let file = ModelFile::read(path)?;
         let vae = file.model(path, device)?;
         let malformed = |why: String| FileError::Malformed { path: path.to_owned(), why };
-        let config = file.metadata.get("config").map_or("", String::as_str);
+        let config = file.metadata.get("config");
+        let config = config.ok_or_else(|| malformed("no `config` in its metadata".into()))?;
         let config = TrainConfig::from_toml("its configuration", config, &[])
             .map_err(|e| malformed(e.to_string()))?;
         let transform: Transform = parsed(&file, path, "transform")?;

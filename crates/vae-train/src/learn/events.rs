@@ -1,4 +1,4 @@
-//! What a training tells the world: events, and observers that take them.
+//! Events of a training, and the observers that take them.
 
 use std::path::Path;
 
@@ -42,7 +42,8 @@ pub enum Event<'a> {
     Warning(&'a str),
 }
 
-/// Takes events. An observer that fails is warned about once and then left out: it cannot break a run.
+/// Takes events. An observer that fails is warned about once and then left out: it cannot break a
+/// run.
 pub trait Observer {
     /// Takes one event.
     ///

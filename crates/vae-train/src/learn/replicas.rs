@@ -14,12 +14,12 @@ use crate::backend::Backend;
 use crate::error::TrainError;
 use crate::task::config::TrainConfig;
 
-/// More replicas than this are never chosen unasked: each has fewer images to spread the cost of its
-/// own pass over the weights, and all their gradients have to be brought together.
+/// More replicas than this are never chosen unasked: each has fewer images to spread the cost of
+/// its own pass over the weights, and all their gradients have to be brought together.
 const MOST_UNASKED: usize = 2;
 
-/// How many replicas a training has: what its configuration asks for or, where that is 0, what suits
-/// the objective, the backend and the machine.
+/// Returns how many replicas a training has: what its configuration asks for or, where that is 0,
+/// what suits the objective, the backend and the machine.
 ///
 /// # Errors
 /// If more are asked for than the backend has devices.
@@ -37,34 +37,35 @@ pub fn count(config: &TrainConfig, backend: &Backend) -> Result<usize, ConfigErr
 
 /// A list of devices, each of which computes the gradients on its share of a batch.
 ///
-/// Shares lie in the batch in the order of the devices and are put together in that order, so the same
-/// batch gives the same bits however the threads are scheduled. Another number of devices gives the
-/// same up to rounding.
+/// Shares lie in the batch in the order of the devices and are put together in that order, so the
+/// same batch gives the same bits however the threads are scheduled. Another number of devices
+/// gives the same up to rounding.
 pub struct Replicas {
     devices: Vec<Device>,
-    /// A thread for each device, which is all that the operations on it may use: replicas share out the
-    /// cores, and operations that split up further would only get in each other's way. A single device
-    /// has none; it is worked from the caller's thread and may use what there is.
+    /// A thread for each device, which is all that the operations on it may use: replicas share out
+    /// the cores, and operations that split up further would only get in each other's way. A single
+    /// device has none; it is worked from the caller's thread and may use what there is.
     threads: Vec<ThreadPool>,
 }
 
-/// What one replica made of its share of a batch.
+/// The gradients and losses of one replica on its share of a batch.
 pub struct Share {
     /// Images in it.
     pub size: usize,
-    /// Gradients by parameter, without autodiff, of the loss times this share of the batch: those of
-    /// the batch are their sum.
+    /// Gradients by parameter, without autodiff, of the loss times this share of the batch: those
+    /// of the batch are their sum.
     pub gradients: GradientsParams,
     /// The names of `values`.
     pub names: Vec<&'static str>,
     /// Loss and terms, averaged over the share.
     pub values: Tensor<1>,
-    /// What the step is to change beside what the gradient changes; of a whole batch only.
+    /// A change of the codebook beside the gradient's; of a whole batch only.
     pub update: Option<CodebookUpdate>,
 }
 
 impl Replicas {
-    /// Replicas on `devices`, which may name one device several times; parameters live on the first.
+    /// Replicas on `devices`, which may name one device several times; parameters live on the
+    /// first.
     ///
     /// # Errors
     /// If the system has no thread left.
@@ -84,8 +85,8 @@ impl Replicas {
         self.devices.len()
     }
 
-    /// The gradients of a player's loss on a batch, `epoch` passes over the data after the start, a share
-    /// at a time. Nothing is read back from the devices.
+    /// The gradients of a player's loss on a batch, `epoch` passes over the data after the start, a
+    /// share at a time. Nothing is read back from the devices.
     pub fn gradients(
         &self,
         player: Player,
@@ -139,8 +140,8 @@ fn split(batch: usize, replicas: usize) -> Vec<Range<usize>> {
     (0..n).map(|i| i * batch / n..(i + 1) * batch / n).collect()
 }
 
-/// Does `work(i)` on the i-th of `threads`, on all at the same time; the results come in that order. A
-/// panic in one of them goes on here.
+/// Does `work(i)` on the i-th of `threads`, on all at the same time; the results come in that
+/// order. A panic in one of them goes on here.
 fn on_each<T: Send>(threads: &[ThreadPool], work: &(impl Fn(usize) -> T + Sync)) -> Vec<T> {
     let Some((last, others)) = threads.split_last() else { return Vec::new() };
     let mut result = None;
@@ -176,8 +177,8 @@ mod tests {
         config.init(&Domain::new(&[NUMBERS]), &noise, &Device::flex().autodiff()).train()
     }
 
-    /// Sizes of the shares, loss and terms over the batch, and the parameters and optimizer state after
-    /// five steps of Adam on it.
+    /// Sizes of the shares, loss and terms over the batch, and the parameters and optimizer state
+    /// after five steps of Adam on it.
     fn train(replicas: usize, batch: usize) -> (Vec<usize>, Vec<f64>, [OptimizerState; 2]) {
         let replicas = Replicas::new(vec![Device::flex(); replicas]).unwrap();
         let mut optimizer = OptimizerConfig::default().init(true);

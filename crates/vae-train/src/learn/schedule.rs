@@ -1,4 +1,4 @@
-//! Learning-rate schedules, from Burn: a rate for every step, told by the step's number alone.
+//! Learning-rate schedules, from Burn: the rate of a step depends on the step's number alone.
 
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::exponential::ExponentialLrSchedulerConfig;
@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 use vae_model::{ConfigError, check, choice};
 
 choice! {
-    /// How the learning rate changes. Times are in epochs; a schedule that ends keeps its last rate.
+    /// How the learning rate changes. Times are in epochs; a schedule that ends keeps its last
+    /// rate.
     pub enum ScheduleConfig {
         /// Constant learning rate.
         "constant" => Constant(ConstantConfig),
         /// A straight line from the learning rate to the last rate.
         "linear" => Linear(EndConfig),
-        /// Half a cosine from the learning rate to the last rate (Loshchilov and Hutter 2017, without restarts).
+        /// Half a cosine from the learning rate to the last rate (Loshchilov and Hutter 2017,
+        /// without restarts).
         "cosine" => Cosine(EndConfig),
         /// The same factor every step.
         "exponential" => Exponential(DecayConfig),
@@ -78,7 +80,7 @@ impl ScheduleConfig {
     /// The schedule from `rate` on, for epochs of so many steps.
     ///
     /// # Errors
-    /// What Burn says against the settings.
+    /// Why Burn refuses the settings.
     pub fn init(&self, rate: f64, steps_per_epoch: usize) -> Result<Schedule, String> {
         let steps = |epochs: f64| ((epochs * steps_per_epoch as f64).round() as usize).max(1);
         let (scheduler, last_step) = match self {

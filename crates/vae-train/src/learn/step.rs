@@ -20,9 +20,9 @@ pub(super) struct Learning {
 }
 
 impl Trainer {
-    /// What is left of the epoch under way, in an order that the seed and the epoch decide: for each step
-    /// the critic's batches, then the model's. Each of the critic's goes through the data in an order of
-    /// its own.
+    /// What is left of the epoch under way, in an order that the seed and the epoch decide: for
+    /// each step the critic's batches, then the model's. Each of the critic's goes through the data
+    /// in an order of its own.
     pub(super) fn epoch_batches(&self) -> vae_data::Batches {
         let epoch = self.progress.epoch;
         let seed = self.config.train.seed;
@@ -44,8 +44,8 @@ impl Trainer {
         ImageBatcher::new(train, transform, draws).given(batches.collect(), &self.device)
     }
 
-    /// A batch as the model takes it: with its classes if it is a conditional one, and what is to be kept
-    /// from the encoder left out.
+    /// A batch as the model takes it: with its classes if it is a conditional one, and what is to
+    /// be kept from the encoder left out.
     fn batch(&self, batch: vae_data::Batch, noise: &KeyedNoise) -> Batch {
         let (data, x) = (&self.config.data, batch.x);
         let condition = (self.config.model.condition == Condition::Label)
@@ -67,8 +67,8 @@ impl Trainer {
         Batch { x, seen, condition, data_set: self.data.train.len() }
     }
 
-    /// Takes one step: of the critic as often as the objective says, then of the model. Nothing is read back
-    /// from the device. Returns whether there were batches left.
+    /// Takes one step: of the critic as often as the objective says, then of the model. Nothing is
+    /// read back from the device. Returns whether there were batches left.
     pub(super) fn step(&mut self, batches: &mut vae_data::Batches) -> bool {
         let step = self.progress.step;
         let turns = self.config.objective.critic_steps() as u64;

@@ -1,5 +1,5 @@
-//! The training loop: [`Trainer::train`] reads from top to bottom. A step is in `step`, how a trainer comes
-//! about in `assemble`.
+//! The training loop: [`Trainer::train`] reads from top to bottom. A step is in `step`, how a
+//! trainer comes about in `assemble`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,8 @@ pub struct Trainer {
 
 impl Trainer {
     /// Trains until all is done, until it stops getting better, or until `stop` is set. With a run,
-    /// checkpoints go there; the first is written before the first step, so that one is always there.
+    /// checkpoints go there; the first is written before the first step, so that one is always
+    /// there.
     ///
     /// # Errors
     /// If training diverges (NaN or infinity), or a checkpoint cannot be written.
@@ -117,8 +118,8 @@ impl Trainer {
         }
     }
 
-    /// Reads back the losses of the steps since the last call, checks that they are numbers, and tells the
-    /// observers.
+    /// Reads back the losses of the steps since the last call, checks that they are numbers, and
+    /// tells the observers.
     fn flush_metrics(&mut self, observers: &mut Observers<'_>) -> Result<(), TrainError> {
         if self.model.pending.is_empty() {
             return Ok(());
@@ -174,7 +175,7 @@ impl Trainer {
         if better {
             self.fit_sampler(observers);
             self.checkpoint(run, Which::Best, observers)?;
-            // The model goes on, and leaves it behind.
+            // It does not fit the model any more once that is trained further.
             self.sampler = None;
         }
         if self.progress.epoch.is_multiple_of(self.config.train.checkpoint_every) {

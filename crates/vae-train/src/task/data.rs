@@ -19,7 +19,7 @@ pub struct TrainingData {
     pub train: Arc<Examples>,
     /// What is validated on, if anything.
     pub validation: Option<Arc<Examples>>,
-    /// The road from values to x.
+    /// How stored values become x.
     pub transform: Arc<Transform>,
     /// How many classes its labels tell apart, before any limit; 0 without labels.
     pub classes: usize,

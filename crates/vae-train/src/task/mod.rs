@@ -1,9 +1,10 @@
 //! What is to be done: the configuration, how it is read and checked, and the data that it names.
 //!
 //! ```text
-//! TOML text, presets -- read --+-- overrides --> config::TrainConfig -- data::load --> TrainingData
-//!                                                     |
-//!                                                resume_rules: what may change when a run goes on
+//! TOML text, presets --+
+//! overrides -----------+-- read --> config::TrainConfig -- data::load --> TrainingData
+//!                                        |
+//!                                   resume_rules: what may change when a run goes on
 //! ```
 
 pub mod config;

@@ -1,4 +1,5 @@
-//! From a text to a [`TrainConfig`]: every error names its file and line, or the origin of an override.
+//! From a text to a [`TrainConfig`]: every error names its file and line, or the origin of an
+//! override.
 
 use toml::de::{DeTable, DeValue};
 use vae_model::config::Section;
@@ -13,7 +14,8 @@ impl TrainConfig {
     /// above it.
     ///
     /// # Errors
-    /// For an unknown key, a wrong type or an impossible value, with its line and what is valid there.
+    /// For an unknown key, a wrong type or an impossible value, with its line and what is valid
+    /// there.
     pub fn from_toml(name: &str, text: &str, overrides: &[Override]) -> Result<Self, TrainError> {
         // An override is given a place beyond the text, which tells it apart.
         let place = |error: &ConfigError| match error.span.as_ref().map(|span| span.start) {
@@ -37,7 +39,8 @@ impl TrainConfig {
             message: e.message().to_owned(),
             span: e.span(),
         })?;
-        // Kinds first: another kind clears the settings of the old one, not those that come with it.
+        // Kinds first: another kind clears the settings of the old one, not those that come with
+        // it.
         let mut order: Vec<usize> = (0..overrides.len()).collect();
         order.sort_by_key(|i| !overrides[*i].key.ends_with(".kind"));
         for i in order {
@@ -67,16 +70,16 @@ impl TrainConfig {
         document.finish()?;
         config.validate().map_err(|error| with_span(error, text, overrides))?;
         if config.objective.critic_steps() == 0 {
-            // Another objective than the text's may have been chosen above it: what is not used is not kept.
+            // An override may have chosen another objective: what is not used is not kept.
             config.train.critic_optimizer = None;
         }
-        // 1 and 1.0 and the like are the same; the resolved text writes them one way.
         config.data.source = config.data.source.trim().to_owned();
         Ok(config)
     }
 }
 
-/// Gives an error about an impossible value the place of its key, where the text or an override sets it.
+/// Gives an error about an impossible value the place of its key, where the text or an override
+/// sets it.
 fn with_span(mut error: ConfigError, text: &str, overrides: &[Override]) -> ConfigError {
     let by_override = overrides.iter().rposition(|o| o.key == error.key);
     error.span = by_override.map(|i| text.len() + 1 + i..text.len() + 1 + i).or_else(|| {

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 
 use super::stateful::take_sum;
 
-/// Adds up `grads` and scales the sums so that their joint Euclidean norm is at most `max_norm` (Pascanu et al. 2013).
-/// Burn's own clipping is per parameter.
+/// Adds up `grads` and scales the sums so that their joint Euclidean norm is at most `max_norm`
+/// (Pascanu et al. 2013). Burn's own clipping is per parameter.
 pub fn clip_global_norm<M: Module>(
     module: &M,
     grads: Vec<GradientsParams>,

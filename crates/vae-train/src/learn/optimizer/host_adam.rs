@@ -3,8 +3,9 @@
 use burn::optim::{AdamState, AdaptiveMomentumState, LearningRate, Optimizer as Rule};
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019) for tensors that lie in host memory:
-/// what burn-optim does in a dozen passes over moments and gradient, in one. The state is the same.
+/// Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019) for tensors that lie in host
+/// memory: what burn-optim does in a dozen passes over moments and gradient, in one. The state is
+/// the same.
 #[derive(Clone, Debug)]
 pub struct HostAdam {
     /// Decay of the first moment.
@@ -55,8 +56,8 @@ impl Rule for HostAdam {
 }
 
 impl HostAdam {
-    /// Moves the moments on by a gradient, and puts what is to be subtracted from the weights in its
-    /// place.
+    /// Moves the moments on by a gradient, and puts what is to be subtracted from the weights in
+    /// its place.
     fn advance(&self, lr: f64, time: usize, [moment_1, moment_2, grad]: [&mut TensorData; 3]) {
         let (beta1, beta2) = (self.beta1, self.beta2);
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(time as f64);

@@ -1,7 +1,7 @@
 //! Optimizers from burn-optim behind one type: their configuration, and the choice between them.
 //!
-//! [`stateful`] runs them and keeps their state by parameter path, [`clip`] clips gradients, and
-//! [`host_adam`] is Adam for tensors in host memory.
+//! `stateful` runs them and keeps their state by parameter path, `clip` clips gradients, and
+//! `host_adam` is Adam for tensors in host memory.
 
 mod clip;
 mod host_adam;
@@ -174,8 +174,9 @@ impl OptimizerConfig {
         Ok(())
     }
 
-    /// The optimizer, with no state yet. With `on_host` it makes use of tensors that lie in host memory:
-    /// Adam goes over them once, and parameters are stepped at the same time, each on a core.
+    /// The optimizer, with no state yet. With `on_host` it makes use of tensors that lie in host
+    /// memory: Adam goes over them once, and parameters are stepped at the same time, each on a
+    /// core.
     pub fn init(&self, on_host: bool) -> Optimizer {
         let decay = |penalty: f32| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty));
         match self {
@@ -259,8 +260,8 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// One step on every parameter that has a gradient: the sum of those that `grads` have for it, added
-    /// up in their order.
+    /// One step on every parameter that has a gradient: the sum of those that `grads` have for it,
+    /// added up in their order.
     pub fn step<M: Module>(&mut self, lr: f64, module: M, grads: Vec<GradientsParams>) -> M {
         match self {
             Self::Adam(o) => o.step(lr, module, grads),
@@ -300,6 +301,5 @@ impl Optimizer {
             Self::Sgd(o) => o.restore(state, module, device),
             Self::HostAdam(o) => o.restore(state, module, device),
         }
-        Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! Running an update rule of burn-optim on a module, with the state of each parameter kept by its path.
+//! Running an update rule of burn-optim on a module, with the state of each parameter kept by its
+//! path.
 //!
 //! Burn's own driver keys state by a random id and restores it onto whatever device is the default.
 //! Here the state lies beside the path of its parameter and on its device, so that it can be stored
@@ -25,8 +26,8 @@ pub struct OptimizerState {
 }
 
 impl OptimizerState {
-    /// Checks that every tensor has the shape of the parameter that it belongs to, and that all parameters
-    /// have the same tensors or, where no gradient has reached them yet, none.
+    /// Checks that every tensor has the shape of the parameter that it belongs to, and that all
+    /// parameters have the same tensors or, where no gradient has reached them yet, none.
     pub(super) fn check<M: Module>(&self, module: &M) -> Result<(), String> {
         let mut left: Vec<&String> = self.tensors.keys().collect();
         let mut usual: Option<Vec<&str>> = None;
@@ -113,7 +114,7 @@ impl<R: Rule> Stateful<R> {
         state: OptimizerState,
         module: &M,
         device: &Device,
-    ) {
+    ) -> Result<(), String> {
         let scalars = state.counters.into_iter().map(|(name, n)| (name, Scalar::UInt(n)));
         let mut source = StateSource::new(scalars.collect());
         for (name, tensor) in state.tensors {
@@ -124,10 +125,15 @@ impl<R: Rule> Stateful<R> {
             source,
             device,
             states: BTreeMap::new(),
+            broken: None,
             rule: std::marker::PhantomData::<R>,
         };
         module.visit(&mut visit);
+        if let Some(path) = visit.broken {
+            return Err(format!("the optimizer's state of `{path}` is not whole"));
+        }
         self.states = visit.states;
+        Ok(())
     }
 }
 
@@ -239,6 +245,8 @@ struct Unflatten<'a, R> {
     source: StateSource,
     device: &'a Device,
     states: BTreeMap<String, Box<dyn Any + Send>>,
+    /// The first parameter whose state is there, but lacks a part.
+    broken: Option<String>,
     rule: std::marker::PhantomData<R>,
 }
 
@@ -253,10 +261,18 @@ impl<R: Rule> ModuleVisitor for Unflatten<'_, R> {
 
     fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<D>>) {
         let path = self.path.to_string();
+        let is_there = self.source.has_under(&path);
         let state =
             <R::State<D> as RecordState>::state_unflatten(&path, &mut self.source, self.device);
-        if let Some(state) = state {
-            self.states.insert(path, Box::new(state));
+        match state {
+            Some(state) => {
+                self.states.insert(path, Box::new(state));
+            }
+            None if is_there => {
+                self.broken.get_or_insert(path);
+            }
+            // No gradient has reached this parameter yet.
+            None => {}
         }
     }
 }
@@ -270,4 +286,31 @@ pub(super) fn take_sum<const D: usize>(
     let first = found.next()?;
     let others: Vec<Tensor<D>> = found.collect();
     Some(move || others.into_iter().fold(first, |sum, grad| sum + grad))
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::nn::LinearConfig;
+
+    use super::*;
+    use crate::learn::optimizer::OptimizerConfig;
+
+    #[test]
+    fn a_stored_state_comes_back_and_one_without_its_counters_is_refused() {
+        let module = LinearConfig::new(2, 3).init(&Device::flex().autodiff());
+        let loss = module.forward(Tensor::<2>::ones([1, 2], &Device::flex())).sum();
+        let grads = GradientsParams::from_grads(loss.backward(), &module);
+        let config = OptimizerConfig::default();
+        let mut optimizer = config.init(true);
+        let module = optimizer.step(0.1, module, vec![grads]);
+        let state = optimizer.state(&module);
+        assert!(!state.tensors.is_empty() && !state.counters.is_empty());
+
+        let mut other = config.init(true);
+        other.restore(state.clone(), &module, &Device::flex()).unwrap();
+        assert_eq!(other.state(&module), state);
+        let uncounted = OptimizerState { counters: BTreeMap::new(), ..state };
+        let refused = other.restore(uncounted, &module, &Device::flex()).unwrap_err();
+        assert!(refused.contains("not whole"), "{refused}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The log of a run, `metrics.jsonl`: an object a line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -11,16 +11,16 @@ use super::{Run, replace};
 use crate::error::TrainError;
 use crate::learn::events::{Event, Observer};
 
-/// The observer that writes `metrics.jsonl`: lines of `split` train or validation, averaged over the
-/// `steps` since the last line or over an `epoch`.
+/// The observer that writes `metrics.jsonl`: lines of `split` train or validation, averaged over
+/// the `steps` since the last line or over an `epoch`.
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
 }
 
 impl MetricsLog {
-    /// Goes on with the log of `run` after `step`: what a training that is resumed had logged later is
-    /// dropped, since it is about to happen again.
+    /// Continues the log of `run` after `step`. Later lines are dropped: a training that is resumed
+    /// repeats those steps.
     ///
     /// # Errors
     /// If the system refuses.
@@ -28,7 +28,12 @@ impl MetricsLog {
         let path = run.metrics();
         let io = |e| TrainError::io(&path, e);
         let mut kept = String::new();
-        if let Ok(old) = File::open(&path) {
+        let old = match File::open(&path) {
+            Ok(old) => Some(old),
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) => return Err(io(e)),
+        };
+        if let Some(old) = old {
             for line in BufReader::new(old).lines() {
                 let line = line.map_err(io)?;
                 let parsed: Option<Value> = serde_json::from_str(&line).ok();
@@ -68,7 +73,11 @@ impl Observer for MetricsLog {
                 self.line(head, values, Some(*images_per_second))
             }
             Event::Epoch { step, epoch, train, validation, images_per_second, .. } => {
-                let head = |split| json!({ "step": step, "epoch": epoch, "split": split, "average": "epoch" });
+                let head = |split| {
+                    json!({
+                        "step": step, "epoch": epoch, "split": split, "average": "epoch",
+                    })
+                };
                 self.line(head("train"), train, Some(*images_per_second))?;
                 match validation {
                     Some(values) => self.line(head("validation"), values, None),

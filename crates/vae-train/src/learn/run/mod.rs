@@ -1,4 +1,5 @@
-//! Run folders: `config.toml`, `metrics.jsonl`, `checkpoints/{last,best}.vae`, `samples/`, and a lock.
+//! Run folders: `config.toml`, `metrics.jsonl`, `checkpoints/{last,best}.vae`, `samples/`, and a
+//! lock.
 
 mod metrics_log;
 
@@ -28,8 +29,8 @@ pub enum Which {
     Best,
 }
 
-/// The lock on a run that is being trained. The system takes it back when the process ends, however it
-/// ends.
+/// The lock on a run that is being trained. The system releases it when the process ends, however
+/// it ends.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
@@ -93,8 +94,8 @@ impl Run {
         if best.is_file() { best } else { self.checkpoint(Which::Last) }
     }
 
-    /// Whether a training has been here: it writes its first checkpoint before its first step, and what
-    /// has none has nothing to lose.
+    /// Returns whether a training has been here. A training writes its first checkpoint before its
+    /// first step, so a folder without one has nothing to lose.
     pub fn exists(&self) -> bool {
         self.checkpoint(Which::Last).exists()
     }
@@ -139,8 +140,8 @@ impl Run {
         replace(&self.config(), text)
     }
 
-    /// The newest averages in the log for `split`: of a whole epoch, or where no epoch has ended yet of
-    /// the last steps.
+    /// The newest averages in the log for `split`: of a whole epoch, or where no epoch has ended
+    /// yet of the last steps.
     pub fn last_metrics(&self, split: &str) -> Option<Map<String, Value>> {
         let lines = BufReader::new(File::open(self.metrics()).ok()?).lines();
         let objects = lines.map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok());

@@ -14,10 +14,11 @@ pub struct DataConfig {
     pub pixels: Pixels,
     /// How the numbers of vectors become x.
     pub scale: Scale,
-    /// Standard deviation of normal noise on what the encoder sees in training, in the units of x; what
-    /// is explained stays clean (denoising; Vincent et al. 2008, Im et al. 2017).
+    /// Standard deviation of normal noise on what the encoder sees in training, in the units of x;
+    /// what is explained stays clean (denoising; Vincent et al. 2008, Im et al. 2017).
     pub noise: f64,
-    /// Share of the numbers of x that the encoder sees as 0 in training; what is explained stays whole.
+    /// Share of the numbers of x that the encoder sees as 0 in training; what is explained stays
+    /// whole.
     pub mask: f64,
     /// How many training examples are held out to validate on; 0 for none.
     pub validation: usize,

@@ -17,8 +17,8 @@ pub struct LoopConfig {
     pub max_steps: Option<u64>,
     /// Examples a step.
     pub batch_size: usize,
-    /// Copies of the model that share each batch, working at the same time; 0 chooses what suits the
-    /// machine, and a run then keeps that number. Results depend on it by rounding only.
+    /// Copies of the model that share each batch, working at the same time; 0 chooses what suits
+    /// the machine, and a run then keeps that number. Results depend on it by rounding only.
     pub replicas: usize,
     /// Seed of everything random.
     pub seed: u64,

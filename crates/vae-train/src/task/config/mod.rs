@@ -1,5 +1,5 @@
-//! `TrainConfig`: the validated whole of what a TOML file, a preset and overrides resolve to. A checkpoint
-//! carries it.
+//! `TrainConfig`: the validated whole of what a TOML file, a preset and overrides resolve to. A
+//! checkpoint carries it.
 
 mod data_config;
 mod loop_config;
