@@ -65,3 +65,27 @@ fn is_request(error: &Error) -> bool {
             || cause.downcast_ref::<DataError>().is_some_and(DataError::is_request)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_library_gets_the_flag_that_helps() {
+        let data = || "digits".to_owned();
+        let [key, was, is] = ["train.seed", "0", "1"].map(str::to_owned);
+        for (error, flag) in [
+            (TrainError::Override { text: "model.latent".to_owned() }, "--set"),
+            (
+                TrainError::BatchTooLarge { batch_size: 2, data: data(), examples: 1 },
+                "--batch-size",
+            ),
+            (TrainError::SizeOfNoFolder { data: data() }, "--data DIR"),
+            (TrainError::Locked { folder: "runs/a".into() }, "--out"),
+            (TrainError::Changed { key, was, is }, "--out"),
+        ] {
+            assert!(!error.to_string().contains("--"), "{error}");
+            assert!(advice(&error).unwrap().contains(flag), "{error}");
+        }
+    }
+}
