@@ -7,12 +7,11 @@ use std::sync::atomic::AtomicBool;
 
 use npyz::WriterBuilder;
 use vae_data::source::Options;
+use vae_eval::{Generator, KeyedNoise, Phase, PriorSource};
 use vae_model::Noise;
 use vae_model::parameters::parameters;
 use vae_tests::{config, judged, say};
-use vae_train::{
-    Backend, Generator, KeyedNoise, Override, Phase, PriorSource, TrainConfig, Trainer, data,
-};
+use vae_train::{Backend, Override, TrainConfig, Trainer, data};
 
 const MODES: usize = 8;
 const RADIUS: f64 = 2.0;
@@ -54,7 +53,7 @@ fn ring_config(path: &Path, loss: &str, seed: u64) -> TrainConfig {
          [train]\nepochs = 1000\nmax_steps = 1000\nbatch_size = 128\nreplicas = 1\nlog_every = 100\nseed = {seed}\n\
          [train.optimizer]\n{optimizer}\n"
     );
-    let source = Override::text("--data", "data.source", &path.display().to_string());
+    let source = Override::text("data.source", &path.display().to_string(), "--data");
     TrainConfig::from_toml("ring", &text, &[source]).unwrap()
 }
 

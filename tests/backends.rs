@@ -1,12 +1,13 @@
 //! The backends against each other: loss, gradients, training, sampling, files.
 
 use burn::tensor::{Tensor, TensorData};
+use vae_eval::parity::{compare, loss_and_gradients};
+use vae_eval::{KeyedNoise, Phase};
 use vae_model::config::Section;
 use vae_model::parameters::parameters;
 use vae_model::{Domain, VaeConfig};
 use vae_tests::{config, losses, on_every_backend, reference, trainer};
-use vae_train::parity::{compare, loss_and_gradients};
-use vae_train::{Backend, Checkpoint, KeyedNoise, Phase};
+use vae_train::{Backend, Checkpoint};
 
 on_every_backend!(
     computes_the_same_loss_and_gradients,
@@ -26,7 +27,7 @@ fn model(text: &str) -> VaeConfig {
 }
 
 fn computes_the_same_loss_and_gradients(backend: &Backend) {
-    assert!(compare(&reference(), backend).is_good());
+    assert!(compare(&reference().device, &backend.device).is_good());
     for text in [
         "[model]\nlatent = 3\n[model.encoder]\nhidden = [50, 20]\nactivation = \"tanh\"\n\
          head_depth = 2\n[model.likelihood]\nkind = \"gaussian\"\nsigma = 0.5\noutput = \"tanh\"",
@@ -37,8 +38,8 @@ fn computes_the_same_loss_and_gradients(backend: &Backend) {
          [model.posterior]\nkind = \"point\"",
     ] {
         let model = model(text);
-        let (expected, expected_gradients) = loss_and_gradients(&model, &reference());
-        let (loss, gradients) = loss_and_gradients(&model, backend);
+        let (expected, expected_gradients) = loss_and_gradients(&model, &reference().device);
+        let (loss, gradients) = loss_and_gradients(&model, &backend.device);
         let relative = ((loss - expected) / expected).abs();
         assert!(relative < first_step(backend), "{text}: {loss} is not {expected}");
         assert_eq!(gradients.len(), expected_gradients.len());

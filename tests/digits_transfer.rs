@@ -16,8 +16,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use vae_data::rng::Stream;
 use vae_data::source::Options;
 use vae_data::{Examples, ImageBatcher, Part, Pixels, Source, Transform};
+use vae_eval::{Generator, PriorSource};
 use vae_tests::{data_dir, say};
-use vae_train::{Backend, Generator, PriorSource, Trainer};
+use vae_train::{Backend, Trainer};
 
 /// conv 16, conv 32, dense 128; ReLU and 2x2 pooling after each convolution.
 #[derive(Module, Debug)]

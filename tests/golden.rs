@@ -9,6 +9,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use vae_data::{Examples, Pixels, Shape, Transform, Values};
+use vae_eval::{Judge, KeyedNoise, Phase};
 use vae_model::bound::log_weights;
 use vae_model::divergence::kl_per_dimension;
 use vae_model::likelihood::{Decoding, LikelihoodConfig};
@@ -19,7 +20,6 @@ use vae_model::posterior::{Encoding, Gaussian};
 use vae_model::prior::{Density, Standard};
 use vae_model::{Batch, Learnable, ObjectiveConfig, Player};
 use vae_train::optimizer::{OptimizerConfig, clip_global_norm};
-use vae_train::{Judge, KeyedNoise, Phase};
 
 use crate::common::{
     BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,

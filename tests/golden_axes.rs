@@ -10,6 +10,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, activation};
 use serde_json::Value;
+use vae_eval::GaussianMixture;
 use vae_model::critic::CriticConfig;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::init::{Stored, build_stored};
@@ -20,7 +21,6 @@ use vae_model::parameters::parameters;
 use vae_model::posterior::{Encoding, Flow, Gaussian, IafStep, PosteriorConfig};
 use vae_model::prior::{CodePrior, Density, HierarchicalConfig, Mixture, RealNvpConfig, Standard};
 use vae_model::{Batch, Domain, Learnable, Loss, Noise, ObjectiveConfig, Player};
-use vae_train::GaussianMixture;
 
 use crate::common::{
     BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,

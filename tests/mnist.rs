@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use vae_data::Part;
 use vae_data::source::Options;
+use vae_eval::classify::{Classification, Mode, accuracy};
+use vae_eval::mean_and_interval;
 use vae_model::classifier::FeatureLayer;
 use vae_tests::{config, data_dir, judged, reference, say};
-use vae_train::classify::{Classification, Mode, accuracy, mean_and_interval};
 use vae_train::{Trainer, data};
 
 /// Test neg_elbo after so many epochs of a preset.

@@ -9,14 +9,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::Transform;
 use vae_data::rng::Stream;
 use vae_data::source::Options;
+use vae_eval::{Generator, Metrics, PriorSource, one_hot};
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::network::NetworkConfig;
 use vae_model::{Condition, ObjectiveConfig, Vae};
 use vae_tests::{config, data_dir, reference};
-use vae_train::data::{TrainingData, load, one_hot};
-use vae_train::{
-    Backend, Event, Generator, Metrics, Observer, PriorSource, TrainConfig, Trainer, presets,
-};
+use vae_train::data::{TrainingData, load};
+use vae_train::{Backend, Event, Observer, TrainConfig, Trainer, presets};
 
 // ------------------------------------------------------------ what a preset is trained on, and how long
 

@@ -2,8 +2,8 @@
 //! of each image under both.
 
 use vae_data::source::Options;
+use vae_eval::Mean;
 use vae_tests::{config, judged, say};
-use vae_train::Mean;
 
 /// -log p(x) of test images in nats, after a short training of a preset.
 fn nll(preset: &str, sets: &[&str]) -> Vec<f64> {

@@ -9,50 +9,49 @@ use std::sync::atomic::AtomicBool;
 use serde_json::Value;
 use vae_data::Part;
 use vae_data::source::Options;
+use vae_eval::{Evaluation, Judge};
 use vae_train::{
-    Backend, Evaluation, Event, Judge, Observer, Override, TrainConfig, Trainer, data, presets,
+    Backend, Event, Observer, Override, TrainConfig, TrainError, Trainer, backend, data, presets,
 };
 
-/// Makes a test of `$check(backend)` for each backend of this build.
+/// Makes a test of `$check(backend)` on each backend of this build.
 #[macro_export]
 macro_rules! on_every_backend {
     ($($check:ident),* $(,)?) => {$(
         mod $check {
-            #[cfg(feature = "flex")]
             #[test]
-            fn flex() {
-                $crate::on("flex", super::$check);
-            }
-
-            #[cfg(feature = "ndarray")]
-            #[test]
-            fn ndarray() {
-                $crate::on("ndarray", super::$check);
-            }
-
-            #[cfg(feature = "wgpu")]
-            #[test]
-            fn wgpu() {
-                $crate::on("wgpu", super::$check);
+            fn on_every_backend() {
+                $crate::on_each(super::$check);
             }
         }
     )*};
 }
 
-/// Runs `check` on a backend. Where wgpu finds no adapter the check is skipped, and says so, unless
-/// `VAE_REQUIRE_WGPU` is set.
+/// Runs `check` on each backend of this build, on all of them even where it fails on one.
+pub fn on_each(check: impl Fn(&Backend)) {
+    let passes = |name: &str| {
+        let attempt = std::panic::AssertUnwindSafe(|| on(name, &check));
+        std::panic::catch_unwind(attempt).is_ok()
+    };
+    let names = backend::TABLE.iter().map(|entry| entry.name);
+    let failed: Vec<&str> = names.filter(|name| !passes(name)).collect();
+    assert!(failed.is_empty(), "failed on {}", failed.join(" and "));
+}
+
+/// Runs `check` on a backend. Where one that needs hardware finds none the check is skipped, and
+/// says so, unless `VAE_REQUIRE_WGPU` is set.
 pub fn on(name: &str, check: impl FnOnce(&Backend)) {
     match Backend::open(name) {
         Ok(backend) => check(&backend),
-        Err(why) if name == "wgpu" && std::env::var_os("VAE_REQUIRE_WGPU").is_none() => {
-            say(&format!("skipped on wgpu: {why}"));
+        Err(why @ TrainError::Backend { .. }) if std::env::var_os("VAE_REQUIRE_WGPU").is_none() => {
+            say(&format!("skipped on {name}: {why}"));
         }
         Err(why) => panic!("{name}: {why}"),
     }
 }
 
-/// A line on stderr that is seen even where the test passes: the test harness catches only what macros
-/// print.
+/// A line on stderr that is seen even where the test passes: the test harness catches only what
+/// macros print.
 pub fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
@@ -91,8 +90,8 @@ pub fn losses(trainer: &mut Trainer) -> Vec<f64> {
     losses.0
 }
 
-/// Trains to the end on the reference, and judges on the first `images` test images of the same data with
-/// so many importance samples.
+/// Trains to the end on the reference, and judges on the first `images` test images of the same
+/// data with so many importance samples.
 pub fn judged(
     config: &TrainConfig,
     options: &Options<'_>,
@@ -114,7 +113,8 @@ pub fn judged(
 pub fn data_dir() -> Option<PathBuf> {
     let folder = std::env::var_os("VAE_DATA_DIR").map(PathBuf::from);
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    // Tests run in the folder of their package; a relative path is meant from that of the workspace.
+    // Tests run in the folder of their package; a relative path is meant from that of the
+    // workspace.
     let found = folder.map(|f| if f.is_relative() { here.join(f) } else { f });
     let found = found.filter(|f| f.join("mnist").is_dir());
     if found.is_none() {

@@ -1,4 +1,5 @@
-//! Embeds every file of `configs/`, so that `train NAME` works anywhere and a new preset needs no Rust.
+//! Embeds every file of `configs/`, so that `train NAME` works anywhere and a new preset needs no
+//! Rust.
 
 use std::path::Path;
 use std::{env, fs};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use vae_model::{Batch, Learnable, Player};
-use vae_train::KeyedNoise;
+use vae_eval::KeyedNoise;
 
 use super::models::{emptied, images, objective, vae};
 use super::statistics::{Mean, column, noise, norm};

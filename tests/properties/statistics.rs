@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use vae_model::Noise;
-use vae_train::{KeyedNoise, Phase};
+use vae_eval::{KeyedNoise, Phase};
 
 use crate::common::{device, tensor};
 

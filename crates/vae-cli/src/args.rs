@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use vae_train::backend;
 
 /// Train, judge, explore and ship variational autoencoders.
 ///
@@ -54,7 +55,7 @@ pub enum Command {
     Data(DataArgs),
     /// Training, evaluation and sampling speed on this machine.
     Bench(BenchArgs),
-    /// Devices, data, and whether each backend computes what flex computes.
+    /// Devices, data, and whether each backend computes what a CPU backend computes.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
@@ -63,8 +64,9 @@ pub enum Command {
 /// Where to compute.
 #[derive(Args, Clone, Debug)]
 pub struct BackendArgs {
-    /// auto (a GPU if there is one, else flex), or a backend of this build: flex, ndarray, wgpu.
-    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = vae_train::backend::NAMES.to_vec())]
+    /// Which backend; the help is made from the table of backends.
+    #[arg(long, default_value = backend::AUTO, value_name = "NAME", value_parser = backend::names(),
+        help = backend_help())]
     pub backend: String,
 }
 
@@ -492,6 +494,17 @@ pub struct DoctorArgs {
 pub struct CompletionsArgs {
     /// Which shell.
     pub shell: Shell,
+}
+
+/// What `--help` says of `--backend`.
+fn backend_help() -> String {
+    let otherwise = backend::fallback().map(|entry| format!(", else {}", entry.name));
+    let names: Vec<&str> = backend::TABLE.iter().map(|entry| entry.name).collect();
+    format!(
+        "auto (a GPU if there is one{}), or a backend of this build: {}",
+        otherwise.unwrap_or_default(),
+        names.join(", ")
+    )
 }
 
 fn number(text: &str, least: usize) -> Result<usize, String> {

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Error;
 use vae_data::DataError;
-use vae_train::TrainError;
+use vae_eval::EvalError;
+use vae_train::{TrainError, backend};
 
 /// A wrong request that only the command line can know of.
 #[derive(Debug)]
@@ -23,14 +24,33 @@ pub fn request(message: impl Into<String>) -> Error {
     Request(message.into()).into()
 }
 
-/// Prints `error` on stderr and gives the exit code: 2 if the request or its input was wrong, else 1.
+/// Prints `error` on stderr. Returns exit code 2 if the request or its input was wrong, else 1.
 pub fn report(error: &Error) -> ExitCode {
     // A reader that has had enough (`| head`) is no failure of ours.
     if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    crate::printer::complain(&format!("error: {error:#}"));
+    let advice: String = error.chain().filter_map(advice).collect();
+    crate::printer::complain(&format!("error: {error:#}{advice}"));
     ExitCode::from(if is_request(error) { 2 } else { 1 })
+}
+
+/// What to type instead: libraries say what is wrong, and know of no flags.
+fn advice(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match cause.downcast_ref::<TrainError>()? {
+        TrainError::Override { .. } => Some(" after --set".to_owned()),
+        TrainError::BatchTooLarge { .. } => Some("; set --batch-size to at most that".to_owned()),
+        TrainError::SizeOfNoFolder { .. } => {
+            Some(": name one with --data DIR, or leave them out".to_owned())
+        }
+        TrainError::Locked { .. } => Some("; wait for it or choose another --out".to_owned()),
+        TrainError::Changed { .. } => Some(" (train anew with another --out)".to_owned()),
+        TrainError::Backend { name, .. } => backend::TABLE
+            .iter()
+            .find(|entry| entry.is_cpu && entry.name != *name)
+            .map(|entry| format!("; or use --backend {}", entry.name)),
+        _ => None,
+    }
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {
@@ -41,6 +61,31 @@ fn is_request(error: &Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Request>()
             || cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_request)
+            || cause.downcast_ref::<EvalError>().is_some_and(EvalError::is_request)
             || cause.downcast_ref::<DataError>().is_some_and(DataError::is_request)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_library_gets_the_flag_that_helps() {
+        let data = || "digits".to_owned();
+        let [key, was, is] = ["train.seed", "0", "1"].map(str::to_owned);
+        for (error, flag) in [
+            (TrainError::Override { text: "model.latent".to_owned() }, "--set"),
+            (
+                TrainError::BatchTooLarge { batch_size: 2, data: data(), examples: 1 },
+                "--batch-size",
+            ),
+            (TrainError::SizeOfNoFolder { data: data() }, "--data DIR"),
+            (TrainError::Locked { folder: "runs/a".into() }, "--out"),
+            (TrainError::Changed { key, was, is }, "--out"),
+        ] {
+            assert!(!error.to_string().contains("--"), "{error}");
+            assert!(advice(&error).unwrap().contains(flag), "{error}");
+        }
+    }
 }

@@ -8,8 +8,9 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use vae_data::source::{Options, Progress, Resolved};
 use vae_data::{Examples, Source, Values};
+use vae_eval::Generator;
 use vae_train::data::TrainingData;
-use vae_train::{Backend, Checkpoint, Generator, Run, Which};
+use vae_train::{Backend, Checkpoint, Override, Run, Which};
 
 use crate::args::{BackendArgs, CheckpointArg, ModelArgs, ReadArgs};
 use crate::failure::request;
@@ -23,6 +24,16 @@ pub fn backend(args: &BackendArgs, printer: &Printer) -> Result<Backend> {
     let backend = Backend::open(&args.backend)?;
     printer.detail(&format!("backend: {} on {}", backend.name, backend.note));
     Ok(backend)
+}
+
+/// The overrides that `--set` asks for, a `KEY.PATH=VALUE` each.
+///
+/// # Errors
+/// If one of them is no such text.
+pub fn sets(arguments: &[String]) -> Result<Vec<Override>> {
+    let named =
+        |text: &String| Ok(Override { origin: format!("--set {text}"), ..Override::set(text)? });
+    arguments.iter().map(named).collect()
 }
 
 /// Options for reading data, with a progress bar for downloads.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use vae_data::Examples;
+use vae_eval::{Generator, Metrics, PriorSource};
 use vae_model::Vae;
-use vae_train::{Event, Generator, Metrics, Observer, PriorSource};
+use vae_train::{Event, Observer};
 
 use crate::picture::Sheet;
 use crate::printer::{Printer, count};

@@ -1,43 +1,60 @@
-//! How a VAE learns: a validated configuration, one training loop, one-file checkpoints, events.
+//! How a VAE learns: from a configuration and data to a trained model in one file.
 //!
-//! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), [`data::load`] what it names,
-//! open a [`Backend`], and let a [`Trainer`] run. A [`Checkpoint`] is what is left: give its parts to a
-//! [`Generator`] to make things or to a [`Judge`] to be judged.
+//! ```text
+//!   task                                learn
+//!   TOML, presets, overrides            Trainer: the loop
+//!     -> TrainConfig   what and how --> optimizer, replicas --> Run: folder, lock, log
+//!     -> TrainingData  on what      --> events, metrics     --> Checkpoint: one file
+//!   backend                                                       |
+//!     -> Backend       on which device                            v
+//!                                              vae-eval: Judge, Generator, Classification
+//! ```
+//!
+//! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), [`data::load`] what it
+//! names, open a [`Backend`], and let a [`Trainer`] run. A [`Checkpoint`] is the result: give its
+//! parts to a [`Generator`](vae_eval::Generator) or to a [`Judge`](vae_eval::Judge) of `vae-eval`.
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use vae_data::source::Options;
+//! use vae_train::{Backend, Ending, TrainConfig, Trainer, data};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = r#"
+//! model.latent = 2
+//! data.source = "digits"
+//! data.limit = 64
+//! train.batch_size = 32
+//! train.max_steps = 4
+//! "#;
+//! let config = TrainConfig::from_toml("example", text, &[])?;
+//! let data = data::load(&config, &Options::default())?;
+//! let mut trainer = Trainer::new(config, data, &Backend::any_cpu()?)?;
+//! let ending = trainer.train(None, vec![], &AtomicBool::new(false))?;
+//! assert_eq!(ending, Ending::Finished);
+//! assert_eq!(trainer.progress().step, 4);
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod adam;
 pub mod backend;
-mod checkpoint;
-pub mod classify;
-pub mod config;
-pub mod data;
 mod error;
-mod evaluate;
-mod events;
-mod generate;
-mod noise;
-pub mod optimizer;
-pub mod parity;
-pub mod presets;
-mod replicas;
-mod run;
-mod sampler;
-pub mod schedule;
-mod trainer;
+mod learn;
+mod task;
 
 pub use backend::Backend;
-pub use checkpoint::{Checkpoint, Progress, RunRecord};
-pub use config::{Override, TrainConfig};
 pub use error::TrainError;
-pub use evaluate::{Evaluation, Judge, Mean, is_likelihood};
-pub use events::{Event, Metrics, Observer};
-pub use generate::{Generator, PriorSource, labels_of};
-pub use noise::{KeyedNoise, Phase};
-pub use replicas::{Replicas, Share};
-pub use run::{MetricsLog, Run, RunLock, Which};
-pub use sampler::{GaussianMixture, Sampler};
-pub use trainer::{Ending, Trainer};
+pub use learn::checkpoint::{Checkpoint, Progress, RunRecord, Sums};
+pub use learn::events::{Event, Observer};
+pub use learn::replicas::{Replicas, Share};
+pub use learn::run::{MetricsLog, Run, RunLock, Which};
+pub use learn::trainer::{Ending, Trainer};
+pub use learn::{optimizer, schedule};
+pub use task::config::{Override, TrainConfig};
+pub use task::{config, data, presets};
 
 /// The examples of the README, compiled and run with the tests.
 #[cfg(doctest)]

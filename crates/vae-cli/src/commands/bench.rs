@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 use vae_data::Source;
-use vae_train::{Event, Generator, Judge, Observer, Override, PriorSource, Trainer, data, presets};
+use vae_eval::{Generator, Judge, PriorSource};
+use vae_train::{Event, Observer, Override, Trainer, data, presets};
 
 use crate::args::BenchArgs;
 use crate::open;
@@ -22,16 +23,14 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
     // The first lap warms up caches, buffers and a GPU's kernels, and is not counted.
     let steps = lap_steps * (LAPS as u64 + 1);
     let mut overrides = vec![
-        Override::flag("bench", "train.log_every", lap_steps),
-        Override::flag("bench", "train.max_steps", steps),
-        Override::flag("bench", "train.epochs", 1_000_000),
+        Override::new("train.log_every", lap_steps, "bench"),
+        Override::new("train.max_steps", steps, "bench"),
+        Override::new("train.epochs", 1_000_000, "bench"),
     ];
     if let Some(n) = args.batch_size {
-        overrides.push(Override::flag("--batch-size", "train.batch_size", n));
+        overrides.push(Override::new("train.batch_size", n, format!("--batch-size {n}")));
     }
-    for argument in &args.set {
-        overrides.push(Override::set(argument)?);
-    }
+    overrides.extend(open::sets(&args.set)?);
     let mut config = presets::resolve(&args.config, &overrides)?;
     let source: Source = config.data.source.parse()?;
     if matches!(

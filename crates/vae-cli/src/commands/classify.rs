@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
+use vae_eval::classify::{Classification, Mode, SavedClassifier, accuracy};
+use vae_eval::mean_and_interval;
 use vae_model::classifier::FeatureLayer;
-use vae_train::classify::{Classification, Mode, SavedClassifier, accuracy, mean_and_interval};
 use vae_train::config::DataConfig;
 
 use super::Form;

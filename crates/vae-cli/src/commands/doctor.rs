@@ -1,9 +1,9 @@
-//! `doctor`: devices, data, and whether each backend computes what flex computes.
+//! `doctor`: devices, data, and whether each backend computes what a CPU backend computes.
 
 use anyhow::{Result, bail};
 use serde_json::json;
 use vae_data::source;
-use vae_train::parity::{Parity, compare};
+use vae_eval::parity::{Parity, compare};
 use vae_train::{Backend, backend};
 
 use crate::args::DoctorArgs;
@@ -16,20 +16,20 @@ pub fn run(args: &DoctorArgs, printer: &Printer) -> Result<()> {
     let mut text = vec!["adapters:".to_owned()];
     text.extend(adapters.iter().map(|a| format!("  {a}")));
     if adapters.is_empty() {
-        text.push("  none that wgpu can use".to_owned());
+        text.push("  none that a backend of this build can use".to_owned());
     }
 
     let reference = Backend::any_cpu()?;
     let mut rows = Vec::new();
     let mut objects = Vec::new();
     let mut wrong = Vec::new();
-    for name in backend::NAMES.iter().filter(|name| **name != "auto") {
+    for name in backend::TABLE.iter().map(|entry| entry.name) {
         let (state, device, parity) = match Backend::open(name) {
             Err(why) => (why.to_string(), None, None),
             Ok(opened) => {
-                let parity = compare(&reference, &opened);
+                let parity = compare(&reference.device, &opened.device);
                 if !parity.is_good() {
-                    wrong.push(*name);
+                    wrong.push(name);
                 }
                 (describe(&parity, reference.name), Some(opened.note), Some(parity))
             }

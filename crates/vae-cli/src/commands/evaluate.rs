@@ -7,7 +7,8 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use serde_json::json;
 use vae_data::Examples;
-use vae_train::{Checkpoint, Evaluation, Generator, Judge, Mean, is_likelihood};
+use vae_eval::{Evaluation, Generator, Judge, Mean, is_likelihood};
+use vae_train::Checkpoint;
 
 use crate::args::{EvaluateArgs, ModelArgs};
 use crate::failure::request;

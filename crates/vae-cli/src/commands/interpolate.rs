@@ -1,7 +1,7 @@
 //! `interpolate`: ways through the latent space.
 
 use anyhow::Result;
-use vae_train::labels_of;
+use vae_eval::labels_of;
 
 use super::{Form, bounded, write, written};
 use crate::args::InterpolateArgs;

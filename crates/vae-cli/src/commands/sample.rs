@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use vae_data::{Examples, Values};
-use vae_train::{Generator, PriorSource};
+use vae_eval::{Generator, PriorSource};
 
 use super::{Form, bounded, label, write, written};
 use crate::args::{PriorArg, SampleArgs};

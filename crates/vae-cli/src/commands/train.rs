@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use serde_json::json;
 use vae_data::{Examples, Part, Source};
+use vae_eval::{Generator, PriorSource};
 use vae_train::{
-    Backend, Checkpoint, Ending, Generator, MetricsLog, Override, PriorSource, Run, TrainConfig,
-    Trainer, Which, data, presets,
+    Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, Which, data,
+    presets,
 };
 
 use crate::args::TrainArgs;
@@ -106,12 +107,11 @@ fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
         ("--seed", "train.seed", args.seed),
     ];
     for (flag, key, value) in numbers {
-        all.extend(value.map(|value| Override::flag(flag, key, value)));
+        all.extend(value.map(|value| Override::new(key, value, format!("{flag} {value}"))));
     }
-    all.extend(args.data.as_ref().map(|data| Override::text("--data", "data.source", data)));
-    for argument in &args.set {
-        all.push(Override::set(argument)?);
-    }
+    let text = |data: &String| Override::text("data.source", data, format!("--data {data}"));
+    all.extend(args.data.as_ref().map(text));
+    all.extend(open::sets(&args.set)?);
     Ok(all)
 }
 

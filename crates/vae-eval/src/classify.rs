@@ -1,0 +1,256 @@
+//! Classifiers from few labels: a linear probe on a trained encoder, fine-tuning of all of it,
+//! or the same network from scratch.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsParams};
+use burn::tensor::{Device, Tensor, TensorData};
+use vae_data::rng::Stream;
+use vae_data::{Examples, Transform};
+use vae_model::classifier::{ClassifierConfig, FeatureLayer, cross_entropy};
+use vae_model::{Classifier, Domain, FileError, ModelFile, Vae};
+
+use crate::error::EvalError;
+use crate::labels::one_hot;
+use crate::noise::{KeyedNoise, Phase};
+use crate::record::{DataRecord, fits, json, parsed};
+
+/// Images that are classified at once.
+const CHUNK: usize = 1_000;
+/// The largest batch of a step.
+const BATCH: usize = 100;
+
+/// What is trained, and where it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The linear layer alone, on the trained encoder as it is.
+    Probe,
+    /// The linear layer and the trained encoder.
+    FineTune,
+    /// The same network from initial weights.
+    Scratch,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Probe, Self::FineTune, Self::Scratch];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::FineTune => "fine-tune",
+            Self::Scratch => "scratch",
+        }
+    }
+}
+
+/// How classifiers are trained and judged.
+#[derive(Clone, Debug)]
+pub struct Classification {
+    /// The trained model.
+    pub vae: Vae,
+    /// How values become x.
+    pub transform: Arc<Transform>,
+    /// Where to compute, without autodiff.
+    pub device: Device,
+    /// Labelled examples, of which a few of each class are learned from.
+    pub train: Arc<Examples>,
+    /// How many of each class.
+    pub labels: usize,
+    /// What the linear layer reads.
+    pub features: FeatureLayer,
+    /// Steps of Adam.
+    pub steps: usize,
+    /// Its step size.
+    pub learning_rate: f64,
+}
+
+impl Classification {
+    /// Returns the configuration of the classifier.
+    ///
+    /// # Errors
+    /// If there are no labels, too few of a class, or an encoder that is told them.
+    pub fn config(&self) -> Result<ClassifierConfig, EvalError> {
+        let refuse = |why: &str| Err(EvalError::Request(why.to_owned()));
+        let Some(labels) = &self.train.labels else {
+            return refuse("a classifier needs labelled data, and this has no labels");
+        };
+        let classes = self.train.class_count();
+        if classes < 2 {
+            return refuse("a classifier needs two or more classes, and this data has one");
+        }
+        if !self.vae.config().encodes_alone() {
+            return refuse(
+                "this model's encoder is told the class, so there is nothing to find out: take a model \
+                 without a condition",
+            );
+        }
+        let fewest = (0..classes as u32)
+            .map(|class| labels.iter().filter(|label| **label == class).count())
+            .enumerate()
+            .min_by_key(|(_, n)| *n);
+        if let Some((class, n)) = fewest
+            && n < self.labels
+        {
+            return Err(EvalError::Request(format!(
+                "class {class} has {n} training examples, fewer than the {} asked for",
+                self.labels
+            )));
+        }
+        Ok(ClassifierConfig {
+            model: self.vae.config().clone(),
+            features: self.features,
+            domain: Domain { input: self.vae.input().to_vec(), classes },
+        })
+    }
+
+    /// The examples that a seed chooses to learn from: as many of each class, shuffled.
+    fn chosen(&self, classes: usize, seed: u64) -> Vec<u32> {
+        let Some(labels) = &self.train.labels else {
+            unreachable!("examples without labels are refused before any are chosen")
+        };
+        let order = Stream::new(seed, "labelled examples").permutation(self.train.len());
+        let mut left = vec![self.labels; classes];
+        let mut chosen = order;
+        chosen.retain(|index| {
+            let left = &mut left[labels[*index as usize] as usize];
+            let wanted = *left > 0;
+            *left = left.saturating_sub(1);
+            wanted
+        });
+        chosen
+    }
+
+    /// Trains a classifier. The same seed chooses the same examples in every mode.
+    ///
+    /// # Errors
+    /// As [`Self::config`], or if training diverges (NaN or infinity).
+    pub fn train(&self, mode: Mode, seed: u64) -> Result<Classifier, EvalError> {
+        let config = self.config()?;
+        let chosen = self.chosen(config.domain.classes, seed);
+        let noise = KeyedNoise::new(seed, Phase::Init);
+        let autodiff = self.device.clone().autodiff();
+        let mut classifier = config.init(&noise, &autodiff);
+        if mode != Mode::Scratch {
+            let vae = self.vae.clone().train();
+            classifier = classifier.with_encoder(&vae);
+        }
+        // Adam as PyTorch sets it up; Burn's own epsilon is larger.
+        let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+        let mut value = f64::NAN;
+        for step in 0..self.steps as u64 {
+            let order = Stream::new(seed, "labelled batches").derive(step);
+            let order = order.permutation(chosen.len());
+            let batch: Vec<u32> =
+                order.into_iter().take(BATCH).map(|i| chosen[i as usize]).collect();
+            let x = x_of(&self.transform, &self.train, &batch, &self.device);
+            let classes = one_hot(&self.train, &batch, config.domain.classes, &self.device);
+            let features = match mode {
+                Mode::Probe => classifier.valid().features(x),
+                Mode::FineTune | Mode::Scratch => classifier.features(x),
+            };
+            let loss = cross_entropy(classifier.logits(features), classes);
+            if step + 1 == self.steps as u64 {
+                value = loss.clone().into_data().iter::<f64>().sum();
+            }
+            let grads = GradientsParams::from_grads(loss.backward(), &classifier);
+            classifier = optimizer.step(self.learning_rate, classifier, grads);
+        }
+        if self.steps > 0 && !value.is_finite() {
+            let step = self.steps as u64;
+            return Err(EvalError::NotANumber { step, term: "cross-entropy".to_owned(), value });
+        }
+        Ok(classifier.valid())
+    }
+
+    /// Returns the class that a classifier predicts for each example.
+    pub fn classify(&self, classifier: &Classifier, examples: &Examples) -> Vec<u32> {
+        read(classifier, &self.transform, examples, &self.device)
+    }
+}
+
+/// A classifier with what it needs to be used on other data.
+#[derive(Clone, Debug)]
+pub struct SavedClassifier {
+    /// The classifier.
+    pub classifier: Classifier,
+    /// How stored values become x.
+    pub transform: Transform,
+    /// What it was trained on.
+    pub data: DataRecord,
+}
+
+impl SavedClassifier {
+    /// Writes the file: whole or not at all.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn write(&self, path: &Path) -> Result<(), EvalError> {
+        let mut file = self.classifier.to_file();
+        for (key, value) in [("transform", json(&self.transform)?), ("data", json(&self.data)?)] {
+            file.metadata.insert(key.to_owned(), value);
+        }
+        file.write(path).map_err(|error| match error {
+            // Not being able to write is the machine's failure even where a folder is not there.
+            FileError::Io { path, source } => {
+                EvalError::Failed(format!("{}: {source}", path.display()))
+            }
+            other => other.into(),
+        })
+    }
+
+    /// Reads the file onto `device`.
+    ///
+    /// # Errors
+    /// If it cannot be read, is damaged, or holds no classifier.
+    pub fn read(path: &Path, device: &Device) -> Result<Self, EvalError> {
+        let file = ModelFile::read(path)?;
+        let classifier = Classifier::from_file(&file, path, device)?;
+        let transform: Transform = parsed(&file, path, "transform")?;
+        let numbers = classifier.config().domain.numbers();
+        if !fits(&transform, numbers) {
+            let why = "`transform` does not fit the classifier".to_owned();
+            return Err(FileError::Malformed { path: path.to_owned(), why }.into());
+        }
+        Ok(Self { classifier, transform, data: parsed(&file, path, "data")? })
+    }
+
+    /// Returns the class that it predicts for each example.
+    pub fn classify(&self, examples: &Examples, device: &Device) -> Vec<u32> {
+        read(&self.classifier, &self.transform, examples, device)
+    }
+}
+
+/// Returns the class that a classifier predicts for each example.
+fn read(
+    classifier: &Classifier,
+    transform: &Transform,
+    examples: &Examples,
+    device: &Device,
+) -> Vec<u32> {
+    let indices: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut read = Vec::with_capacity(indices.len());
+    for part in indices.chunks(CHUNK) {
+        let x = x_of(transform, examples, part, device);
+        let logits = classifier.logits(classifier.features(x));
+        read.extend(logits.argmax(1).into_data().iter::<i64>().map(|class| class as u32));
+    }
+    read
+}
+
+/// x of the examples at `indices`, `[indices, numbers]`.
+fn x_of(transform: &Transform, examples: &Examples, indices: &[u32], device: &Device) -> Tensor<2> {
+    let draws = Stream::new(0, "stochastic pixels, classification");
+    let x = transform.gather(examples, indices, &draws);
+    Tensor::from_data(TensorData::new(x, [indices.len(), examples.shape.len()]), device)
+}
+
+/// Returns the share of examples that are classified right; `None` if their labels are not known.
+pub fn accuracy(read: &[u32], examples: &Examples) -> Option<f64> {
+    let labels = examples.labels.as_ref()?;
+    let right = read.iter().zip(labels).filter(|(a, b)| a == b).count();
+    Some(right as f64 / read.len().max(1) as f64)
+}

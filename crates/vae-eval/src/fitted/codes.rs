@@ -1,0 +1,120 @@
+//! Fitting the autoregressive prior over discrete codes.
+
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsParams};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use vae_data::rng::Stream;
+use vae_model::init::Init;
+use vae_model::parameters::parameters;
+use vae_model::prior::CodePrior;
+
+use crate::error::EvalError;
+use crate::noise::{KeyedNoise, Phase};
+
+/// Passes over the codes, at least.
+const EPOCHS: u64 = 10;
+/// Steps, at least: of few examples there are more passes.
+const STEPS: u64 = 500;
+/// Rows a step.
+const BATCH: usize = 100;
+/// Learning rate of the first step. It falls linearly to 0, so that the last steps average their
+/// batches.
+const LEARNING_RATE: f64 = 2e-3;
+
+/// Fits the prior on rows of codes `[n, positions]` by the mean of -log p(c).
+///
+/// # Errors
+/// If there are fewer than two rows, or training diverges: a parameter is NaN or infinite.
+pub fn fit(
+    rows: &[i64],
+    codes: usize,
+    positions: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<CodePrior, EvalError> {
+    let n = rows.len() / positions.max(1);
+    if n < 2 {
+        let why = format!("a prior cannot be fitted on the codes of {n} examples");
+        return Err(EvalError::Request(why));
+    }
+    let noise = KeyedNoise::new(seed, Phase::Init);
+    let autodiff = device.clone().autodiff();
+    let init = Init::drawn(&noise, &autodiff).at("sampler");
+    let mut prior = CodePrior::new(&init, codes, positions).train();
+    // Adam as PyTorch sets it up; Burn's own epsilon is larger.
+    let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+    let steps_an_epoch = n.div_ceil(BATCH) as u64;
+    let epochs = EPOCHS.max(STEPS.div_ceil(steps_an_epoch));
+    let steps = epochs * steps_an_epoch;
+    let mut step = 0;
+    for epoch in 0..epochs {
+        let order = Stream::new(seed, "order of an epoch, codes").derive(epoch).permutation(n);
+        for part in order.chunks(BATCH) {
+            let batch: Vec<i64> = part
+                .iter()
+                .flat_map(|i| &rows[*i as usize * positions..(*i as usize + 1) * positions])
+                .copied()
+                .collect();
+            let data = TensorData::new(batch, [part.len(), positions]);
+            let batch = Tensor::<2, Int>::from_data(data, device);
+            let loss = prior.log_prob(batch).mean().neg();
+            let grads = GradientsParams::from_grads(loss.backward(), &prior);
+            let rate = LEARNING_RATE * (1.0 - step as f64 / steps as f64);
+            prior = optimizer.step(rate, prior, grads);
+            step += 1;
+        }
+    }
+    let prior = prior.valid();
+    let sound = parameters(&prior).values().all(|p| p.values.iter().all(|v| v.is_finite()));
+    if sound {
+        Ok(prior)
+    } else {
+        Err(EvalError::Failed("the prior over codes came to no numbers".to_owned()))
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    const CODES: usize = 3;
+    const POSITIONS: usize = 2;
+
+    /// All rows of two codes of three.
+    fn all(device: &Device) -> Tensor<2, Int> {
+        let rows: Vec<i64> = (0..9).flat_map(|i| [i / 3, i % 3]).collect();
+        Tensor::from_data(TensorData::new(rows, [9, POSITIONS]), device)
+    }
+
+    #[test]
+    fn the_fitted_prior_is_a_distribution_with_the_frequencies_of_the_codes() {
+        let device = Device::flex();
+        // The second code is the first or, one time in four, the next.
+        let rows: Vec<i64> = (0..1200)
+            .flat_map(|i| {
+                let first = i % 3;
+                [first, if i % 4 == 0 { (first + 1) % 3 } else { first }]
+            })
+            .collect();
+        let prior = fit(&rows, CODES, POSITIONS, 0, &device).unwrap();
+        let log: Vec<f64> = prior.log_prob(all(&device)).into_data().iter::<f64>().collect();
+        let sum: f64 = log.iter().map(|l| l.exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        for (i, log) in log.iter().enumerate() {
+            let expected = match (i % 3 + 3 - i / 3) % 3 {
+                0 => 0.25,
+                1 => 1.0 / 12.0,
+                _ => 0.0,
+            };
+            assert!((log.exp() - expected).abs() < 0.03, "{i}: {} {expected}", log.exp());
+        }
+        // Draws have those frequencies.
+        let n = 4_000;
+        let drawn = prior.sample(&KeyedNoise::new(1, Phase::Generate), n, &device).into_data();
+        let drawn: Vec<i64> = drawn.iter::<i64>().collect();
+        let same = drawn.chunks(2).filter(|row| row[0] == row[1]).count() as f64 / n as f64;
+        let model: f64 = [0, 4, 8].iter().map(|i| log[*i].exp()).sum();
+        // Four standard errors of a share of about 3/4.
+        assert!((same - model).abs() < 4.0 * (0.19 / n as f64).sqrt(), "{same} {model}");
+    }
+}

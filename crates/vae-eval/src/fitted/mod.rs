@@ -1,0 +1,130 @@
+//! Priors that are fitted after training, for models that are trained without one. They are fitted
+//! on the codes of the training data: a mixture of Gaussians or, on discrete codes, an
+//! autoregressive network.
+
+mod codes;
+mod mixture;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use vae_data::rng::Stream;
+use vae_model::init::Stored;
+use vae_model::parameters::parameters;
+use vae_model::prior::CodePrior;
+use vae_model::{Noise, Vae};
+
+use crate::error::EvalError;
+
+pub use mixture::GaussianMixture;
+
+/// Examples that a prior is fitted on, at most.
+const MOST_EXAMPLES: usize = 20_000;
+
+/// Dimensions that a mixture is fitted in, at most: the work goes with their square.
+pub const MOST_DIMENSIONS: usize = 1024;
+
+/// Codes of examples, which a prior is fitted on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Codes {
+    /// Rows of z.
+    Vectors {
+        /// `[n, latent]`, row by row.
+        rows: Vec<f32>,
+        /// Numbers in a row.
+        latent: usize,
+    },
+    /// Rows of discrete codes.
+    Discrete {
+        /// `[n, positions]`, row by row; each from 0 to below `codes`.
+        rows: Vec<i64>,
+        /// How many codes there are to choose from.
+        codes: usize,
+        /// Codes in a row.
+        positions: usize,
+    },
+}
+
+/// Chooses which of so many examples a prior is fitted on: all, or 20,000 that the seed decides on.
+pub fn chosen_examples(examples: usize, seed: u64) -> Vec<u32> {
+    // Files may list their examples class by class.
+    let mut indices = Stream::new(seed, "examples of a fitted prior").permutation(examples);
+    indices.truncate(MOST_EXAMPLES);
+    indices
+}
+
+/// A fitted prior.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "tensors are handles, and a model has one")]
+pub enum Sampler {
+    /// Over z.
+    Mixture(GaussianMixture),
+    /// Over discrete codes.
+    Codes(CodePrior),
+}
+
+impl Sampler {
+    /// Fits a prior on `codes`; the seed decides where it starts.
+    ///
+    /// # Errors
+    /// If there are too few rows, or they are NaN or infinite.
+    pub fn fit(codes: &Codes, seed: u64, device: &Device) -> Result<Self, EvalError> {
+        match codes {
+            Codes::Discrete { rows, codes, positions } => {
+                codes::fit(rows, *codes, *positions, seed, device).map(Self::Codes)
+            }
+            Codes::Vectors { rows, latent } => {
+                GaussianMixture::fit(rows, *latent, seed).map(Self::Mixture)
+            }
+        }
+    }
+
+    /// z of `n` draws, row by row, for the model that it was fitted for.
+    pub fn sample(&self, vae: &Vae, noise: &dyn Noise, n: usize, device: &Device) -> Vec<f32> {
+        match self {
+            Self::Mixture(mixture) => mixture.sample(noise, n),
+            Self::Codes(prior) => {
+                let Some(z) = vae.vectors(prior.sample(noise, n, device)) else {
+                    unreachable!("a prior over codes belongs to a model that has codes")
+                };
+                z.into_data().iter::<f32>().collect()
+            }
+        }
+    }
+
+    /// Its parameters, as a file keeps them.
+    pub fn to_tensors(&self) -> BTreeMap<String, Stored> {
+        match self {
+            Self::Mixture(mixture) => mixture.to_tensors(),
+            Self::Codes(prior) => parameters(prior),
+        }
+    }
+
+    /// From a file's parameters, for `vae`; `None` if it has none.
+    ///
+    /// # Errors
+    /// If they are not those of a prior of that model.
+    pub fn from_tensors(
+        tensors: BTreeMap<String, Stored>,
+        vae: &Vae,
+        device: &Device,
+    ) -> Result<Option<Self>, String> {
+        if tensors.is_empty() {
+            return Ok(None);
+        }
+        if tensors.values().any(|t| t.values.iter().any(|v| !v.is_finite())) {
+            return Err("it holds what is no number".to_owned());
+        }
+        match vae.code_space() {
+            Some((codes, positions)) => {
+                let build =
+                    |init: &vae_model::init::Init<'_>| CodePrior::new(init, codes, positions);
+                vae_model::init::build_stored(tensors, device, build).map(|p| Some(Self::Codes(p)))
+            }
+            None => {
+                let mixture = GaussianMixture::from_tensors(tensors, vae.config().latent)?;
+                Ok(mixture.map(Self::Mixture))
+            }
+        }
+    }
+}

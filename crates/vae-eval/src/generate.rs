@@ -1,0 +1,234 @@
+//! Making things with a trained model: samples, reconstructions, codes, paths through the latent
+//! space.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use vae_data::rng::Stream;
+use vae_data::{Examples, Transform};
+use vae_model::likelihood::Decoding;
+use vae_model::{Noise, Vae};
+
+use crate::fitted::{Codes, Sampler};
+use crate::labels::{labels_of, one_hot};
+use crate::noise::{KeyedNoise, Phase};
+
+/// Rows that are computed at once.
+const CHUNK: usize = 1_000;
+
+/// A trained model ready to make things. Values that go in and come out are in the data's own
+/// range: pixels in [0, 1], vectors in their own units.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    /// The model, on `device`.
+    pub vae: Vae,
+    /// The road from the data's range to x and back.
+    pub transform: Arc<Transform>,
+    /// Where to compute.
+    pub device: Device,
+    /// Seed of everything drawn.
+    pub seed: u64,
+    /// Where z is drawn from.
+    pub prior: PriorSource,
+}
+
+/// What z is drawn from.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "tensors are handles, and a generator has one")]
+pub enum PriorSource {
+    /// The model's own p(z).
+    #[default]
+    Model,
+    /// N(0, I), whatever the model was trained with.
+    Standard,
+    /// What was fitted after training.
+    Fitted(Sampler),
+}
+
+impl Generator {
+    /// One-hot rows of classes, where the model is a conditional one; classes go round if they are
+    /// fewer than the rows.
+    fn condition(&self, labels: Option<&[u32]>, first: usize, rows: usize) -> Option<Tensor<2>> {
+        let classes = self.vae.classes();
+        let labels = labels.filter(|labels| classes > 0 && !labels.is_empty())?;
+        let mut one_hot = vec![0.0f32; rows * classes];
+        for (i, row) in one_hot.chunks_mut(classes).enumerate() {
+            if let Some(cell) = row.get_mut(labels[(first + i) % labels.len()] as usize) {
+                *cell = 1.0;
+            }
+        }
+        Some(Tensor::from_data(TensorData::new(one_hot, [rows, classes]), &self.device))
+    }
+
+    fn noise(&self, first_image: usize) -> KeyedNoise {
+        let mut noise = KeyedNoise::new(self.seed, Phase::Generate);
+        noise.first_image = first_image as u32;
+        noise
+    }
+
+    /// The values of p(x|z), row by row: means, or with `draw` one draw each.
+    fn values(&self, p: &Decoding, draw: bool, first: usize) -> Vec<f32> {
+        let x = if draw { p.sample(&self.noise(first)) } else { p.mean() };
+        let mut values: Vec<f32> = x.into_data().iter::<f32>().collect();
+        self.transform.to_data_range(&mut values);
+        values
+    }
+
+    /// z of `n` draws from the prior, row by row.
+    pub fn draw_prior(&self, n: usize) -> Vec<f32> {
+        match &self.prior {
+            PriorSource::Model => {
+                let z = self.vae.prior(&self.device).sample(&self.noise(0), n, &self.device);
+                z.into_data().iter::<f32>().collect()
+            }
+            PriorSource::Standard => {
+                self.noise(0).normal("prior", [1, n, self.vae.config().latent])
+            }
+            PriorSource::Fitted(sampler) => {
+                sampler.sample(&self.vae, &self.noise(0), n, &self.device)
+            }
+        }
+    }
+
+    /// `n` samples: z from the prior, then p(x|z). A conditional model is given a class for each
+    /// row, or none: then the classes take turns, as many rows of each.
+    pub fn sample(&self, n: usize, labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
+        let classes = self.vae.classes().max(1);
+        let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n.max(1)) as u32).collect();
+        self.decode(&self.draw_prior(n), Some(labels.unwrap_or(&in_turn)), draw)
+    }
+
+    /// p(x|z) for rows of z, `latent` numbers each, with their classes for a conditional model.
+    pub fn decode(&self, z: &[f32], labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
+        let latent = self.vae.config().latent;
+        let mut values = Vec::with_capacity(z.len() / latent * self.vae.numbers());
+        for (i, rows) in z.chunks(CHUNK * latent).enumerate() {
+            let n = rows.len() / latent;
+            let data = TensorData::new(rows.to_vec(), [n, latent]);
+            let condition = self.condition(labels, i * CHUNK, n);
+            let p = self.vae.decode(Tensor::from_data(data, &self.device), condition.as_ref());
+            values.extend(self.values(&p, draw, i * CHUNK));
+        }
+        values
+    }
+
+    /// Means of q(z|x) of the examples at `indices`, row by row.
+    pub fn encode(&self, examples: &Examples, indices: &[u32]) -> Vec<f32> {
+        let mut z = Vec::with_capacity(indices.len() * self.vae.config().latent);
+        for part in indices.chunks(CHUNK) {
+            let condition = self.known_condition(examples, part);
+            let q = self.vae.encode(self.x(examples, part), condition.as_ref());
+            z.extend(q.mean().into_data().iter::<f32>());
+        }
+        z
+    }
+
+    /// The discrete codes of the examples at `indices`, row by row; none for a model without any.
+    pub fn codes(&self, examples: &Examples, indices: &[u32]) -> Vec<i64> {
+        let mut codes = Vec::new();
+        for part in indices.chunks(CHUNK) {
+            let condition = self.known_condition(examples, part);
+            let found = self.vae.codes(self.x(examples, part), condition.as_ref());
+            codes.extend(
+                found.into_iter().flat_map(|c| c.into_data().iter::<i64>().collect::<Vec<_>>()),
+            );
+        }
+        codes
+    }
+
+    /// The codes of the examples at `indices`, as a prior is fitted on them: discrete ones where
+    /// the model has them, else means of q(z|x).
+    pub fn codes_to_fit(&self, examples: &Examples, indices: &[u32]) -> Codes {
+        match self.vae.code_space() {
+            Some((codes, positions)) => {
+                Codes::Discrete { rows: self.codes(examples, indices), codes, positions }
+            }
+            None => Codes::Vectors {
+                rows: self.encode(examples, indices),
+                latent: self.vae.config().latent,
+            },
+        }
+    }
+
+    /// The classes of the examples at `indices`, where the model is a conditional one.
+    fn known_condition(&self, examples: &Examples, indices: &[u32]) -> Option<Tensor<2>> {
+        let classes = self.vae.classes();
+        (classes > 0).then(|| one_hot(examples, indices, classes, &self.device))
+    }
+
+    /// Each example at `indices` encoded and decoded again: the mean of q(z|x), then p(x|z).
+    pub fn reconstruct(&self, examples: &Examples, indices: &[u32], draw: bool) -> Vec<f32> {
+        let labels = labels_of(examples, indices);
+        self.decode(&self.encode(examples, indices), labels.as_deref(), draw)
+    }
+
+    /// The examples at `indices` as the model sees them, in the data's own range (binary pixels are
+    /// binary).
+    pub fn originals(&self, examples: &Examples, indices: &[u32]) -> Vec<f32> {
+        let mut values = self.transform.gather(examples, indices, &self.draws());
+        self.transform.to_data_range(&mut values);
+        values
+    }
+
+    fn x(&self, examples: &Examples, indices: &[u32]) -> Tensor<2> {
+        let x = self.transform.gather(examples, indices, &self.draws());
+        let data = TensorData::new(x, [indices.len(), self.vae.numbers()]);
+        Tensor::from_data(data, &self.device)
+    }
+
+    fn draws(&self) -> Stream {
+        Stream::new(self.seed, "stochastic pixels, generation")
+    }
+
+    /// Decodings of `steps` points on the way from `a` to `b`, ends included.
+    ///
+    /// The way is a great circle (Shoemake 1985; White 2016): most of the prior's mass lies near a
+    /// sphere, and the straight line between two points of it leads through where no data is.
+    /// Between points that are nearly parallel it is the straight line. A conditional model keeps
+    /// one class on the way.
+    pub fn interpolate(&self, a: &[f32], b: &[f32], steps: usize, label: Option<u32>) -> Vec<f32> {
+        let path: Vec<f32> =
+            (0..steps).flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32)).collect();
+        self.decode(&path, label.as_ref().map(std::slice::from_ref), false)
+    }
+}
+
+/// Spherical interpolation of direction, linear interpolation of length.
+fn slerp(a: &[f32], b: &[f32], t: f32) -> Vec<f32> {
+    let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let (na, nb) = (norm(a), norm(b));
+    let dot: f32 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+    let cos = (dot / (na * nb)).clamp(-1.0, 1.0);
+    let angle = cos.acos();
+    let sin = angle.sin();
+    // Where a length is 0 the angle is no number.
+    if sin.is_nan() || sin <= 1e-4 {
+        return a.iter().zip(b).map(|(x, y)| x + t * (y - x)).collect();
+    }
+    let (wa, wb) = (((1.0 - t) * angle).sin() / sin, (t * angle).sin() / sin);
+    let length = na + t * (nb - na);
+    a.iter().zip(b).map(|(x, y)| length * (wa * x / na + wb * y / nb)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_great_circle_keeps_its_ends_and_its_radius() {
+        let (a, b) = ([3.0, 0.0, 0.0], [0.0, 0.0, 3.0]);
+        assert_eq!(slerp(&a, &b, 0.0), a);
+        let end = slerp(&a, &b, 1.0);
+        assert!(end.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-6));
+        let half = slerp(&a, &b, 0.5);
+        let norm: f32 = half.iter().map(|x| x * x).sum::<f32>().sqrt();
+        assert!((norm - 3.0).abs() < 1e-5);
+        assert!((half[0] - half[2]).abs() < 1e-6);
+    }
+
+    #[test]
+    fn between_parallel_points_and_from_zero_the_way_is_straight() {
+        assert_eq!(slerp(&[1.0, 1.0], &[3.0, 3.0], 0.5), [2.0, 2.0]);
+        assert_eq!(slerp(&[0.0, 0.0], &[2.0, 0.0], 0.25), [0.5, 0.0]);
+    }
+}

@@ -1,0 +1,80 @@
+//! What a trained VAE is worth and what it makes.
+//!
+//! This crate sits on `vae-model` and `vae-data`. It knows nothing of how a model was trained: it
+//! takes a [`Vae`](vae_model::Vae), examples, the transform that makes x of them, a device and a
+//! seed.
+//!
+//! ```text
+//!                         +-- Judge           bound, KL, active units, importance-sampled nll
+//!   Vae + Examples -------+-- Classification  accuracy from few labels  --> SavedClassifier
+//!   + Transform           +-- Generator       samples, reconstructions, codes, paths
+//!   + Device, seed        |        |
+//!                         |        +-- Sampler   a prior fitted on codes, where z is drawn from
+//!                         +-- parity          does one device compute what another computes?
+//! ```
+//!
+//! Every number that is drawn comes from [`KeyedNoise`]: the same seed gives the same results on
+//! every backend and for every chunk size.
+//!
+//! An untrained model, judged on built-in digits and sampled from:
+//!
+#![cfg_attr(feature = "flex", doc = "```")]
+#![cfg_attr(not(feature = "flex"), doc = "```ignore")]
+//! use std::sync::Arc;
+//!
+//! use burn::tensor::Device;
+//! use vae_data::source::Options;
+//! use vae_data::{Part, Pixels, Scale, Source, Transform};
+//! use vae_eval::{Generator, Judge, KeyedNoise, Phase, PriorSource};
+//! use vae_model::{Domain, VaeConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = Options::default();
+//! let mut examples = Source::Digits.resolve(&options)?.load(Part::Test, &options)?;
+//! examples.truncate(64);
+//! let transform = Arc::new(Transform::fit(&examples, Pixels::Grey, Scale::None)?);
+//! let device = Device::flex();
+//! let domain = Domain::new(&examples.shape.dims());
+//! let vae = VaeConfig::default().init(&domain, &KeyedNoise::new(0, Phase::Init), &device);
+//!
+//! let judge = Judge {
+//!     examples: Arc::new(examples),
+//!     transform: Arc::clone(&transform),
+//!     device: device.clone(),
+//!     seed: 0,
+//! };
+//! let evaluation = judge.evaluate(&vae, 0, &|_| {});
+//! assert_eq!(evaluation.images, 64);
+//! // log 2 nats a pixel are those of a coin; an untrained model is near it.
+//! let coin = 784.0 * std::f64::consts::LN_2;
+//! assert!((evaluation.neg_elbo.unwrap_or(f64::NAN) / coin - 1.0).abs() < 0.1);
+//!
+//! let prior = PriorSource::Model;
+//! let generator = Generator { vae, transform, device, seed: 0, prior };
+//! assert_eq!(generator.sample(16, None, false).len(), 16 * 28 * 28);
+//! # Ok(())
+//! # }
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod classify;
+mod error;
+mod evaluate;
+pub mod fitted;
+mod generate;
+mod importance;
+mod labels;
+mod noise;
+pub mod parity;
+pub mod record;
+mod statistics;
+
+pub use error::EvalError;
+pub use evaluate::{Evaluation, Judge, Metrics, is_likelihood};
+pub use fitted::{GaussianMixture, Sampler};
+pub use generate::{Generator, PriorSource};
+pub use labels::{labels_of, one_hot};
+pub use noise::{KeyedNoise, Phase};
+pub use record::DataRecord;
+pub use statistics::{Mean, mean_and_interval};

@@ -1,0 +1,76 @@
+//! Parity of two devices: one loss and its gradients, computed on both and compared.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use vae_model::{Batch, Domain, Learnable, Noise, ObjectiveConfig, Player, VaeConfig};
+
+use crate::noise::{KeyedNoise, Phase};
+
+/// Relative differences between two backends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parity {
+    /// Of the loss.
+    pub loss: f64,
+    /// Of the gradients: the largest, over the parameters, of the distance over the norm.
+    pub gradient: f64,
+}
+
+impl Parity {
+    /// Whether the differences are those of another order of summation in single precision.
+    pub fn is_good(&self) -> bool {
+        self.loss < 1e-4 && self.gradient < 1e-3
+    }
+}
+
+/// Compares `other` with `reference`, both without autodiff, on the default model, one forward and
+/// one backward pass.
+pub fn compare(reference: &Device, other: &Device) -> Parity {
+    let model = VaeConfig::default();
+    let (expected, expected_gradients) = loss_and_gradients(&model, reference);
+    let (loss, gradients) = loss_and_gradients(&model, other);
+    let same = expected_gradients.len() == gradients.len();
+    let mut worst: f64 = if same { 0.0 } else { f64::INFINITY };
+    for (a, b) in expected_gradients.iter().zip(&gradients) {
+        let norm = a.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let distance = a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt();
+        // A gradient that is not a number must not pass for none.
+        let relative = distance / norm.max(1e-12);
+        worst = if relative.is_nan() { f64::INFINITY } else { worst.max(relative) };
+    }
+    let relative = ((loss - expected) / expected).abs();
+    Parity { loss: if relative.is_nan() { f64::INFINITY } else { relative }, gradient: worst }
+}
+
+/// The evidence lower bound's loss of `model` on made images, and the gradients of its parameters
+/// in the order of the module, all in fixed initial weights and noise.
+pub fn loss_and_gradients(model: &VaeConfig, device: &Device) -> (f64, Vec<Vec<f64>>) {
+    struct Collect<'a> {
+        grads: &'a mut GradientsParams,
+        found: Vec<Vec<f64>>,
+    }
+    impl ModuleVisitor for Collect<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = self.grads.remove::<D>(param.id) {
+                self.found.push(grad.into_data().iter::<f64>().collect());
+            }
+        }
+    }
+    let domain = Domain::new(&[1, 28, 28]);
+    let batch = 32;
+    let noise = KeyedNoise::new(0, Phase::Init);
+    let vae = model.init(&domain, &noise, &device.clone().autodiff()).train();
+    let x = TensorData::new(noise.uniform("parity", [1, batch, 784]), [batch, 784]);
+    let x = Tensor::<2>::from_data(x, device);
+    let noise = KeyedNoise::new(0, Phase::Train);
+    let learnable = Learnable::from(vae);
+    let plain = ObjectiveConfig::default();
+    let loss = plain.loss(Player::Model, &learnable, &Batch::new(x), &noise, 0.0);
+    let Some(total) = loss.total.clone().into_data().iter::<f64>().next() else {
+        unreachable!("a loss is one number")
+    };
+    let mut grads = GradientsParams::from_grads(loss.total.backward(), &learnable);
+    let mut collect = Collect { grads: &mut grads, found: Vec::new() };
+    learnable.visit(&mut collect);
+    (total, collect.found)
+}

@@ -1,0 +1,185 @@
+//! The table of backends: an entry here is all that a backend needs.
+//!
+//! An entry says what the backend is called, whether it is a CPU, and how it opens. What is printed
+//! about backends, which names a command line takes and what the tests run on is read from the
+//! table.
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod cpu;
+#[cfg(feature = "wgpu")]
+mod wgpu;
+
+use burn::tensor::Device;
+
+use crate::error::TrainError;
+
+/// The name that leaves the choice to the machine.
+pub const AUTO: &str = "auto";
+
+/// Every backend of this build.
+pub const TABLE: &[Entry] = &[
+    #[cfg(feature = "flex")]
+    cpu::FLEX,
+    #[cfg(feature = "ndarray")]
+    cpu::NDARRAY,
+    #[cfg(feature = "wgpu")]
+    wgpu::WGPU,
+];
+
+/// One backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name, as a request gives it.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// Whether it computes in host memory, on the cores of the processor, which replicas can share
+    /// out.
+    pub is_cpu: bool,
+    /// When `auto` takes it.
+    auto: Auto,
+    /// Lists the adapters that it sees, best first, as `name (kind, graphics API)`.
+    adapters: fn() -> Vec<String>,
+    /// Opens it, at an address if it takes one.
+    open: fn(Option<&str>) -> Opened,
+}
+
+/// A device and what it runs on.
+type Opened = Result<(Device, String), TrainError>;
+
+/// When `auto` takes a backend.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")), allow(dead_code))]
+enum Auto {
+    /// If this returns true: there is hardware that it is faster on than a CPU is.
+    Preferred(fn() -> bool),
+    /// If no other is preferred.
+    Fallback,
+    /// Never.
+    Never,
+}
+
+impl Entry {
+    fn open(&'static self, address: Option<&str>) -> Result<Backend, TrainError> {
+        let (device, note) = (self.open)(address)?;
+        Ok(Backend { entry: self, name: self.name, device, note })
+    }
+
+    /// Refuses an address, for a backend that takes none.
+    #[cfg_attr(not(any(feature = "flex", feature = "ndarray", feature = "wgpu")), allow(dead_code))]
+    fn takes_no_address(&self, address: Option<&str>) -> Result<(), TrainError> {
+        let Some(address) = address else { return Ok(()) };
+        let name = self.name;
+        Err(TrainError::Request(format!("backend {name} takes no address, and got `{address}`")))
+    }
+
+    /// The error of a backend that finds nothing to run on.
+    #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+    fn unusable(&self, why: String) -> TrainError {
+        TrainError::Backend { name: self.name, why }
+    }
+}
+
+/// Every name that a request may take in this build: `auto`, then those of the table.
+pub fn names() -> Vec<&'static str> {
+    [AUTO].into_iter().chain(TABLE.iter().map(|entry| entry.name)).collect()
+}
+
+/// The backend that `auto` takes where none is preferred, if this build has one.
+pub fn fallback() -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| matches!(entry.auto, Auto::Fallback))
+}
+
+/// The adapters that the backends of this build see, best first, as `name (kind, graphics API)`.
+pub fn adapters() -> Vec<String> {
+    TABLE.iter().flat_map(|entry| (entry.adapters)()).collect()
+}
+
+/// An opened backend.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    entry: &'static Entry,
+    /// Its name, one of [`names`] but never `auto`.
+    pub name: &'static str,
+    /// The device, without autodiff.
+    pub device: Device,
+    /// What it runs on and, for `auto`, why it was chosen.
+    pub note: String,
+}
+
+impl Backend {
+    /// Opens the backend called `name`. `auto` is a real GPU if there is one, else a CPU.
+    ///
+    /// # Errors
+    /// If no backend of that name is in this build, or it finds nothing to run on.
+    pub fn open(name: &str) -> Result<Self, TrainError> {
+        if name == AUTO { Self::auto() } else { Self::open_at(name, None) }
+    }
+
+    /// Opens the backend called `name` at an address, for those that need one.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and if it takes no address and got one.
+    pub fn open_at(name: &str, address: Option<&str>) -> Result<Self, TrainError> {
+        match TABLE.iter().find(|entry| entry.name == name) {
+            Some(entry) => entry.open(address),
+            None => Err(TrainError::Request(format!(
+                "no backend `{name}` in this build: choose one of {}",
+                names().join(", ")
+            ))),
+        }
+    }
+
+    /// Whether it computes on the cores of the processor, which replicas can share out.
+    pub fn is_cpu(&self) -> bool {
+        self.entry.is_cpu
+    }
+
+    /// Opens a CPU backend of this build, whichever comes first.
+    ///
+    /// # Errors
+    /// If there is none in this build.
+    pub fn any_cpu() -> Result<Self, TrainError> {
+        let entry = TABLE.iter().find(|entry| entry.is_cpu);
+        let entry = entry.ok_or_else(|| {
+            TrainError::Failed("this build has no CPU backend: build it with one".to_owned())
+        })?;
+        entry.open(None)
+    }
+
+    fn auto() -> Result<Self, TrainError> {
+        let preferred = |entry: &&Entry| matches!(entry.auto, Auto::Preferred(is) if is());
+        if let Some(entry) = TABLE.iter().find(preferred) {
+            return entry.open(None);
+        }
+        let why = "no GPU was found";
+        let entry = fallback().ok_or_else(|| {
+            TrainError::Failed(format!(
+                "{why}, and this build has no backend to take in its place: name one of {}",
+                names().join(", ")
+            ))
+        })?;
+        let backend = entry.open(None)?;
+        Ok(Self { note: format!("{}; {why}", backend.note), ..backend })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_names_of_the_table() {
+        let refused = Backend::open("no-such-backend").unwrap_err().to_string();
+        assert!(names().iter().all(|name| refused.contains(name)), "{refused}");
+    }
+
+    #[test]
+    fn a_cpu_backend_opens_and_takes_no_address() {
+        for entry in TABLE.iter().filter(|entry| entry.is_cpu) {
+            assert!(Backend::open(entry.name).unwrap().is_cpu());
+            let refused = Backend::open_at(entry.name, Some("127.0.0.1:7000")).unwrap_err();
+            assert!(refused.is_request() && refused.to_string().contains("address"), "{refused}");
+        }
+    }
+}

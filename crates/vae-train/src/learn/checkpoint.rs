@@ -1,0 +1,193 @@
+//! Checkpoints: one file that holds a whole training, and what a finished model needs to be used.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use vae_data::Transform;
+use vae_eval::record::{fits, json, parsed};
+use vae_eval::{DataRecord, Metrics, PriorSource, Sampler};
+use vae_model::critic::Critic;
+use vae_model::init::build_stored;
+use vae_model::parameters::parameters;
+use vae_model::{FileError, ModelFile, Vae};
+
+use super::optimizer::OptimizerState;
+use crate::error::TrainError;
+use crate::task::config::TrainConfig;
+
+/// How far a training has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// Batches done of the epoch under way.
+    pub batch: u64,
+    /// The model's loss and terms in the epoch under way.
+    #[serde(flatten)]
+    pub model: Sums,
+    /// The critic's.
+    #[serde(default)]
+    pub critic: Sums,
+    /// The best validation loss so far.
+    pub best: Option<f64>,
+    /// The epoch that it was reached in.
+    pub best_epoch: u64,
+}
+
+/// Sums over the images of an epoch under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Loss and terms, by name.
+    pub sums: Vec<(String, f64)>,
+    /// Images in those sums.
+    pub images: u64,
+}
+
+impl Sums {
+    /// Averages over the images so far.
+    pub fn averages(self) -> Metrics {
+        let images = self.images.max(1) as f64;
+        self.sums.into_iter().map(|(name, sum)| (name, sum / images)).collect()
+    }
+}
+
+/// What a run was made with, for the record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The backend that was last trained on.
+    pub backend: String,
+    /// What that ran on.
+    pub device: String,
+    /// How many replicas shared each batch.
+    pub replicas: usize,
+    /// Version of the program.
+    pub version: String,
+    /// What was chosen in place of something asked for or left open, and why.
+    pub note: Option<String>,
+}
+
+/// A trained model with everything that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The model.
+    pub vae: Vae,
+    /// The critic, where the objective has one.
+    pub critic: Option<Critic>,
+    /// The prior fitted when training ended, for a model that was trained without one.
+    pub sampler: Option<Sampler>,
+    /// The configuration that it was trained with.
+    pub config: TrainConfig,
+    /// How stored values become x.
+    pub transform: Transform,
+    /// What it was trained on.
+    pub data: DataRecord,
+    /// How far training had come.
+    pub progress: Progress,
+    /// What it was trained with.
+    pub run: RunRecord,
+    /// State of the optimizer.
+    pub optimizer: OptimizerState,
+    /// State of the critic's optimizer.
+    pub critic_optimizer: OptimizerState,
+}
+
+impl Checkpoint {
+    /// Where readers draw z from: the prior fitted after training, or the model's own.
+    pub fn prior_source(&self) -> PriorSource {
+        self.sampler.clone().map_or(PriorSource::Model, PriorSource::Fitted)
+    }
+
+    /// Writes the file: whole or not at all.
+    ///
+    /// # Errors
+    /// If a parameter is NaN or infinite (the file is left as it was), or the system refuses.
+    pub fn write(&self, path: &Path) -> Result<(), TrainError> {
+        let model = parameters(&self.vae);
+        let critic = parameters(&self.critic);
+        for (name, stored) in model.iter().chain(&critic) {
+            if let Some(value) = stored.values.iter().find(|v| !v.is_finite()) {
+                return Err(TrainError::NotANumber {
+                    step: self.progress.step,
+                    term: format!("parameter {name}"),
+                    value: f64::from(*value),
+                });
+            }
+        }
+        let mut file = ModelFile::default();
+        file.add_section("model", model);
+        file.add_section("optimizer", self.optimizer.tensors.clone());
+        file.add_section("critic", critic);
+        if let Some(sampler) = &self.sampler {
+            file.add_section("sampler", sampler.to_tensors());
+        }
+        file.add_section("critic_optimizer", self.critic_optimizer.tensors.clone());
+        let metadata = [
+            ("config", self.config.to_toml()),
+            ("input", json(&self.vae.input())?),
+            ("classes", self.vae.domain().classes.to_string()),
+            ("transform", json(&self.transform)?),
+            ("data", json(&self.data)?),
+            ("progress", json(&self.progress)?),
+            ("run", json(&self.run)?),
+            ("optimizer", json(&self.optimizer.counters)?),
+            ("critic_optimizer", json(&self.critic_optimizer.counters)?),
+        ];
+        file.metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        file.write(path).map_err(|error| match error {
+            // Not being able to write is the machine's failure even where a folder is not there.
+            FileError::Io { path, source } => TrainError::io(&path, source),
+            other => other.into(),
+        })
+    }
+
+    /// Reads a checkpoint onto `device`.
+    ///
+    /// # Errors
+    /// If it cannot be read, is damaged, or is of a newer format or another architecture.
+    pub fn read(path: &Path, device: &Device) -> Result<Self, TrainError> {
+        let file = ModelFile::read(path)?;
+        let vae = file.model(path, device)?;
+        let malformed = |why: String| FileError::Malformed { path: path.to_owned(), why };
+        let config = file.metadata.get("config");
+        let config = config.ok_or_else(|| malformed("no `config` in its metadata".into()))?;
+        let config = TrainConfig::from_toml("its configuration", config, &[])
+            .map_err(|e| malformed(e.to_string()))?;
+        let transform: Transform = parsed(&file, path, "transform")?;
+        if !fits(&transform, vae.numbers()) {
+            return Err(malformed("`transform` does not fit the model".into()).into());
+        }
+        let critic = config.objective.critic(&config.model, vae.domain());
+        let critic = critic.map(|(critic, scored)| {
+            build_stored(file.section("critic"), device, |init| critic.init(init, scored))
+        });
+        let critic = critic.transpose().map_err(|why| malformed(format!("its critic: {why}")))?;
+        let sampler = Sampler::from_tensors(file.section("sampler"), &vae, device);
+        let sampler = sampler.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
+        // Files from before there were critics have no such counters.
+        let counters = match file.metadata.contains_key("critic_optimizer") {
+            true => parsed(&file, path, "critic_optimizer")?,
+            false => Default::default(),
+        };
+        Ok(Self {
+            critic,
+            sampler,
+            critic_optimizer: OptimizerState {
+                tensors: file.section("critic_optimizer"),
+                counters,
+            },
+            config,
+            transform,
+            data: parsed(&file, path, "data")?,
+            progress: parsed(&file, path, "progress")?,
+            run: parsed(&file, path, "run")?,
+            optimizer: OptimizerState {
+                tensors: file.section("optimizer"),
+                counters: parsed(&file, path, "optimizer")?,
+            },
+            vae,
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! What a training measures of itself: losses on their way from the device, and speed.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+use vae_eval::Metrics;
+
+use super::checkpoint::Sums;
+use super::replicas::Share;
+use crate::error::TrainError;
+
+/// Losses and terms of shares of batches, which have not been read back from the device yet.
+#[derive(Default)]
+pub(super) struct Pending {
+    values: Vec<(Origin, Tensor<1>)>,
+    /// The names of each share's values.
+    names: Vec<&'static str>,
+}
+
+/// Where a share's values come from.
+#[derive(Clone, Copy)]
+struct Origin {
+    step: u64,
+    images: usize,
+}
+
+impl Pending {
+    /// Whether there is nothing to read back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Adds what a share of the batch of a step came to.
+    pub(super) fn push(&mut self, step: u64, share: &Share) {
+        self.names.clone_from(&share.names);
+        self.values.push((Origin { step, images: share.size }, share.values.clone()));
+    }
+
+    /// Reads back what is pending, adds it to the epoch's sums, and returns the averages.
+    ///
+    /// # Errors
+    /// If a value is NaN or infinite.
+    pub(super) fn flush(&mut self, epoch: &mut Sums) -> Result<Metrics, TrainError> {
+        let (origins, tensors): (Vec<Origin>, Vec<Tensor<1>>) = self.values.drain(..).unzip();
+        let values: Vec<f64> = Tensor::cat(tensors, 0).into_data().iter::<f64>().collect();
+        let width = self.names.len();
+        let mut sums = vec![0.0; width];
+        for (row, origin) in values.chunks(width).zip(&origins) {
+            for (j, value) in row.iter().enumerate() {
+                if !value.is_finite() {
+                    return Err(TrainError::NotANumber {
+                        step: origin.step + 1,
+                        // The total is broken by one of its terms: name that one.
+                        term: self.broken_term(row).unwrap_or(self.names[j]).to_owned(),
+                        value: *value,
+                    });
+                }
+                sums[j] += value * origin.images as f64;
+            }
+        }
+        let images: usize = origins.iter().map(|origin| origin.images).sum();
+        if epoch.sums.len() != width {
+            epoch.sums = self.names.iter().map(|n| ((*n).to_owned(), 0.0)).collect();
+        }
+        for ((_, total), sum) in epoch.sums.iter_mut().zip(&sums) {
+            *total += sum;
+        }
+        epoch.images += images as u64;
+        let averages = self.names.iter().zip(&sums);
+        Ok(averages.map(|(name, sum)| ((*name).to_owned(), sum / images as f64)).collect())
+    }
+
+    /// The first term of a row that is NaN or infinite.
+    fn broken_term(&self, row: &[f64]) -> Option<&'static str> {
+        let terms = self.names.iter().zip(row).skip(1);
+        terms.into_iter().find(|(_, value)| !value.is_finite()).map(|(name, _)| *name)
+    }
+}
+
+/// Renames the critic's loss, so that it is not taken for the model's.
+pub(super) fn of_critic(values: Metrics) -> impl Iterator<Item = (String, f64)> {
+    let renamed = |name: String| if name == "loss" { "critic_loss".to_owned() } else { name };
+    values.into_iter().map(move |(name, value)| (renamed(name), value))
+}
+
+/// Measures training speed; it does not run between epochs.
+#[derive(Default)]
+pub(super) struct Clock {
+    running: Option<Instant>,
+    lap_images: usize,
+    epoch_images: usize,
+    epoch_time: Duration,
+}
+
+impl Clock {
+    /// Starts an epoch.
+    pub(super) fn start(&mut self) {
+        *self = Self { running: Some(Instant::now()), ..Self::default() };
+    }
+
+    /// Counts the images of a step.
+    pub(super) fn count(&mut self, images: usize) {
+        self.lap_images += images;
+    }
+
+    /// Returns the images a second since the last lap.
+    pub(super) fn lap(&mut self) -> f64 {
+        let Some(since) = self.running.replace(Instant::now()) else {
+            unreachable!("the clock is started before the first step of an epoch")
+        };
+        let time = since.elapsed();
+        let images = std::mem::take(&mut self.lap_images);
+        self.epoch_time += time;
+        self.epoch_images += images;
+        images as f64 / time.as_secs_f64()
+    }
+
+    /// Returns the images a second over the epoch.
+    pub(super) fn stop(&mut self) -> f64 {
+        self.running = None;
+        self.epoch_images as f64 / self.epoch_time.as_secs_f64()
+    }
+}

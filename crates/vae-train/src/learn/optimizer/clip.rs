@@ -1,0 +1,54 @@
+//! Clipping gradients by their joint norm.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use super::stateful::take_sum;
+
+/// Adds up `grads` and scales the sums so that their joint Euclidean norm is at most `max_norm`
+/// (Pascanu et al. 2013). Burn's own clipping is per parameter.
+pub fn clip_global_norm<M: Module>(
+    module: &M,
+    grads: Vec<GradientsParams>,
+    max_norm: f64,
+) -> GradientsParams {
+    struct Sum {
+        from: Vec<GradientsParams>,
+        to: GradientsParams,
+        square: Option<Tensor<1>>,
+    }
+    impl ModuleVisitor for Sum {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = take_sum::<D>(&mut self.from, param.id) {
+                let grad = grad();
+                let square = grad.clone().square().sum();
+                self.square = Some(match self.square.take() {
+                    Some(sum) => sum + square,
+                    None => square,
+                });
+                self.to.register(param.id, grad);
+            }
+        }
+    }
+    struct Scale {
+        grads: GradientsParams,
+        factor: Tensor<1>,
+    }
+    impl ModuleVisitor for Scale {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = self.grads.remove::<D>(param.id) {
+                let factor = self.factor.clone().reshape([1; D]);
+                self.grads.register(param.id, grad * factor);
+            }
+        }
+    }
+    let mut sum = Sum { from: grads, to: GradientsParams::new(), square: None };
+    module.visit(&mut sum);
+    let Some(square) = sum.square else { return sum.to };
+    // PyTorch's form: max / (norm + 1e-6), at most 1.
+    let factor = square.sqrt().add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
+    let mut scale = Scale { grads: sum.to, factor };
+    module.visit(&mut scale);
+    scale.grads
+}

@@ -1,0 +1,179 @@
+//! One step of training: a batch, its gradients, the optimizer.
+
+use burn::tensor::{Tensor, TensorData};
+use vae_data::ImageBatcher;
+use vae_data::rng::Stream;
+use vae_eval::{KeyedNoise, Phase, one_hot};
+use vae_model::{Batch, Condition, Noise, Player};
+
+use super::metrics::Pending;
+use super::optimizer::{Optimizer, clip_global_norm};
+use super::schedule::Schedule;
+use super::trainer::Trainer;
+
+/// How one player learns.
+pub(super) struct Learning {
+    pub(super) optimizer: Optimizer,
+    pub(super) schedule: Schedule,
+    /// Losses that have not been read back yet.
+    pub(super) pending: Pending,
+}
+
+impl Trainer {
+    /// What is left of the epoch under way, in an order that the seed and the epoch decide: for
+    /// each step the critic's batches, then the model's. Each of the critic's goes through the data
+    /// in an order of its own.
+    pub(super) fn epoch_batches(&self) -> vae_data::Batches {
+        let epoch = self.progress.epoch;
+        let seed = self.config.train.seed;
+        let stream = |purpose| Stream::new(seed, purpose).derive(epoch);
+        let size = self.config.train.batch_size;
+        let examples = self.data.train.len();
+        let orders: Vec<Vec<u32>> = (0..self.config.objective.critic_steps() as u64)
+            .map(|i| stream("order of an epoch, critic").derive(i))
+            .chain([stream("order of an epoch")])
+            .map(|stream| stream.permutation(examples))
+            .collect();
+        let starts = (0..examples).step_by(size).skip(self.progress.batch as usize);
+        let batches = starts.flat_map(|start| {
+            let end = (start + size).min(examples);
+            orders.iter().map(move |order| order[start..end].to_vec())
+        });
+        let draws = stream("stochastic pixels");
+        let (train, transform) = (self.data.train.clone(), self.data.transform.clone());
+        ImageBatcher::new(train, transform, draws).given(batches.collect(), &self.device)
+    }
+
+    /// A batch as the model takes it: with its classes if it is a conditional one, and what is to
+    /// be kept from the encoder left out.
+    fn batch(&self, batch: vae_data::Batch, noise: &KeyedNoise) -> Batch {
+        let (data, x) = (&self.config.data, batch.x);
+        let condition = (self.config.model.condition == Condition::Label)
+            .then(|| one_hot(&self.data.train, &batch.indices, self.data.classes, &self.device));
+        let [images, numbers] = x.dims();
+        let shape = [1, images, numbers];
+        let tensor = |values: Vec<f32>| {
+            Tensor::<2>::from_data(TensorData::new(values, [images, numbers]), &self.device)
+        };
+        let mut seen = None;
+        if data.noise > 0.0 {
+            let noise = tensor(noise.normal("data noise", shape)).mul_scalar(data.noise);
+            seen = Some(x.clone() + noise);
+        }
+        if data.mask > 0.0 {
+            let kept = tensor(noise.uniform("data mask", shape)).greater_equal_elem(data.mask);
+            seen = Some(seen.unwrap_or_else(|| x.clone()) * kept.float());
+        }
+        Batch { x, seen, condition, data_set: self.data.train.len() }
+    }
+
+    /// Takes one step: of the critic as often as the objective says, then of the model. Nothing is
+    /// read back from the device. Returns whether there were batches left.
+    pub(super) fn step(&mut self, batches: &mut vae_data::Batches) -> bool {
+        let step = self.progress.step;
+        let turns = self.config.objective.critic_steps() as u64;
+        for turn in 0..turns {
+            let Some(batch) = batches.next() else { return false };
+            let noise = KeyedNoise::new(self.config.train.seed, Phase::Critic);
+            self.optimize_step(Player::Critic, batch, noise.at_step(step * turns + turn));
+        }
+        let Some(batch) = batches.next() else { return false };
+        let images = batch.indices.len();
+        let noise = KeyedNoise::new(self.config.train.seed, Phase::Train).at_step(step);
+        self.optimize_step(Player::Model, batch, noise);
+        self.progress.step += 1;
+        self.progress.batch += 1;
+        self.clock.count(images);
+        true
+    }
+
+    /// Takes one step of one player on a batch; the other player is frozen.
+    fn optimize_step(&mut self, player: Player, batch: vae_data::Batch, noise: KeyedNoise) {
+        let batch = self.batch(batch, &noise);
+        let step = self.progress.step;
+        let epoch = step as f64 / self.steps_per_epoch() as f64;
+        let (learnable, objective) = (&self.learnable, &self.config.objective);
+        let shares = self.replicas.gradients(player, learnable, &batch, objective, noise, epoch);
+        let learning = match player {
+            Player::Model => &mut self.model,
+            Player::Critic => &mut self.critic,
+        };
+        let mut grads = Vec::with_capacity(shares.len());
+        let mut update = None;
+        for share in shares {
+            learning.pending.push(step, &share);
+            grads.push(share.gradients);
+            update = update.or(share.update);
+        }
+        if self.config.train.clip_norm > 0.0 {
+            grads = vec![clip_global_norm(&self.learnable, grads, self.config.train.clip_norm)];
+        }
+        let rate = learning.schedule.rate(step);
+        match player {
+            Player::Model => {
+                let vae = self.learnable.vae.clone();
+                let vae = learning.optimizer.step(rate, vae, grads);
+                self.learnable.vae = match update {
+                    Some(update) => vae.absorb(update),
+                    None => vae,
+                };
+            }
+            Player::Critic => {
+                let critic = self.learnable.critic.take();
+                let critic = learning.optimizer.step(rate, critic, grads);
+                self.learnable.critic = critic.map(|critic| objective.constrain(critic));
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+pub(crate) mod tests {
+    use vae_data::source::Options;
+
+    use super::*;
+    use crate::backend::Backend;
+    use crate::task::config::TrainConfig;
+    use crate::task::data::load;
+
+    const IMAGES: usize = 100;
+
+    /// A trainer of a configuration on a hundred digits.
+    pub(crate) fn trainer(text: &str) -> Trainer {
+        let all = format!("data.source = \"digits\"\ndata.limit = {IMAGES}\n{text}");
+        let config = TrainConfig::from_toml("c.toml", &all, &[]).unwrap();
+        let data = load(&config, &Options::default()).unwrap();
+        Trainer::new(config, data, &Backend::open("flex").unwrap()).unwrap()
+    }
+
+    fn host(tensor: Tensor<2>) -> Vec<f64> {
+        tensor.into_data().iter::<f64>().collect()
+    }
+
+    #[test]
+    fn the_encoder_sees_noise_of_the_size_and_the_share_that_are_set_and_the_loss_the_clean_image()
+    {
+        let (size, masked) = (0.3, 0.25);
+        let t =
+            trainer(&format!("train.batch_size = 50\ndata.noise = {size}\ndata.mask = {masked}"));
+        let clean = t.epoch_batches().next().unwrap();
+        let expected = host(clean.x.clone());
+        let noise = KeyedNoise::new(0, Phase::Train);
+        let batch = t.batch(clean.clone(), &noise);
+        assert_eq!(host(batch.x.clone()), expected);
+        let seen = host(batch.seen());
+        let n = seen.len() as f64;
+        let share = seen.iter().filter(|v| **v == 0.0).count() as f64 / n;
+        assert!((share - masked).abs() < 4.0 * (masked * (1.0 - masked) / n).sqrt(), "{share}");
+        let kept = seen.iter().zip(&expected).filter(|(seen, _)| **seen != 0.0);
+        let errors: Vec<f64> = kept.map(|(seen, x)| seen - x).collect();
+        let n = errors.len() as f64;
+        let mean = errors.iter().sum::<f64>() / n;
+        let spread = (errors.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / n).sqrt();
+        assert!(mean.abs() < 4.0 * size / n.sqrt(), "{mean}");
+        assert!((spread / size - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{spread}");
+        // Another step has other noise, and without either there is nothing to keep apart.
+        assert_ne!(host(t.batch(clean.clone(), &noise.at_step(1)).seen()), seen);
+        assert!(trainer("train.batch_size = 50").batch(clean, &noise).seen.is_none());
+    }
+}

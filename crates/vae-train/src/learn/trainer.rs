@@ -1,0 +1,288 @@
+//! The training loop: [`Trainer::train`] reads from top to bottom. A step is in `step`, how a
+//! trainer comes about in `assemble`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use vae_eval::{Generator, Judge, PriorSource, Sampler, fitted};
+use vae_model::{Learnable, Vae};
+
+use super::checkpoint::{Checkpoint, Progress, RunRecord};
+use super::events::{Event, Observer, Observers};
+use super::metrics::{Clock, of_critic};
+use super::replicas::Replicas;
+use super::run::{Run, Which};
+use super::step::Learning;
+use crate::error::TrainError;
+use crate::task::config::TrainConfig;
+use crate::task::data::TrainingData;
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All epochs or steps are done.
+    Finished,
+    /// The validation loss has not become better for `train.patience` epochs.
+    Early,
+    /// It was asked to stop, and can be resumed.
+    Stopped,
+}
+
+/// A training: a model, its optimizer, its data, and how far it has come.
+pub struct Trainer {
+    pub(super) config: TrainConfig,
+    pub(super) data: TrainingData,
+    pub(super) device: Device,
+    pub(super) learnable: Learnable,
+    pub(super) replicas: Replicas,
+    /// The model's optimizer and schedule.
+    pub(super) model: Learning,
+    /// The critic's; unused where there is none.
+    pub(super) critic: Learning,
+    /// The prior fitted when training ends.
+    pub(super) sampler: Option<Sampler>,
+    pub(super) progress: Progress,
+    pub(super) record: RunRecord,
+    pub(super) clock: Clock,
+}
+
+impl Trainer {
+    /// Trains until all is done, until it stops getting better, or until `stop` is set. With a run,
+    /// checkpoints go there; the first is written before the first step, so that one is always
+    /// there.
+    ///
+    /// # Errors
+    /// If training diverges (NaN or infinity), or a checkpoint cannot be written.
+    pub fn train(
+        &mut self,
+        run: Option<&Run>,
+        observers: Vec<&mut dyn Observer>,
+        stop: &AtomicBool,
+    ) -> Result<Ending, TrainError> {
+        let mut observers = Observers::new(observers);
+        if self.progress.step == 0 {
+            self.checkpoint(run, Which::Last, &mut observers)?;
+        }
+        let total = self.total_steps();
+        while self.progress.step < total {
+            if self.has_stalled() {
+                self.fit_sampler(&mut observers);
+                self.checkpoint(run, Which::Last, &mut observers)?;
+                return Ok(Ending::Early);
+            }
+            self.clock.start();
+            let mut batches = self.epoch_batches();
+            while self.step(&mut batches) {
+                if self.progress.step.is_multiple_of(self.config.train.log_every) {
+                    self.flush_metrics(&mut observers)?;
+                }
+                let stopped = stop.load(Ordering::Relaxed);
+                if stopped || self.progress.step == total {
+                    break;
+                }
+            }
+            self.flush_metrics(&mut observers)?;
+            if self.progress.batch == self.steps_per_epoch() {
+                self.end_epoch(run, &mut observers)?;
+            }
+            if stop.load(Ordering::Relaxed) && self.progress.step < total {
+                self.checkpoint(run, Which::Last, &mut observers)?;
+                return Ok(Ending::Stopped);
+            }
+        }
+        self.fit_sampler(&mut observers);
+        self.checkpoint(run, Which::Last, &mut observers)?;
+        Ok(Ending::Finished)
+    }
+
+    /// Fits the prior of a model that was trained without one, on the codes of its training data.
+    fn fit_sampler(&mut self, observers: &mut Observers<'_>) {
+        if self.config.objective.trains_prior(&self.config.model) {
+            return;
+        }
+        let seed = self.config.train.seed;
+        let generator = Generator {
+            vae: self.vae(),
+            transform: Arc::clone(&self.data.transform),
+            device: self.device.clone(),
+            seed,
+            prior: PriorSource::Model,
+        };
+        let chosen = fitted::chosen_examples(self.data.train.len(), seed);
+        let codes = generator.codes_to_fit(&self.data.train, &chosen);
+        match Sampler::fit(&codes, seed, &self.device) {
+            Ok(sampler) => self.sampler = Some(sampler),
+            Err(why) => observers.tell(&Event::Warning(&why.to_string())),
+        }
+    }
+
+    /// Reads back the losses of the steps since the last call, checks that they are numbers, and
+    /// tells the observers.
+    fn flush_metrics(&mut self, observers: &mut Observers<'_>) -> Result<(), TrainError> {
+        if self.model.pending.is_empty() {
+            return Ok(());
+        }
+        let mut values = self.model.pending.flush(&mut self.progress.model)?;
+        if !self.critic.pending.is_empty() {
+            values.extend(of_critic(self.critic.pending.flush(&mut self.progress.critic)?));
+        }
+        observers.tell(&Event::Step {
+            step: self.progress.step,
+            epoch: self.progress.epoch + 1,
+            values: &values,
+            images_per_second: self.clock.lap(),
+        });
+        Ok(())
+    }
+
+    /// Ends an epoch: averages, validation, checkpoints.
+    fn end_epoch(
+        &mut self,
+        run: Option<&Run>,
+        observers: &mut Observers<'_>,
+    ) -> Result<(), TrainError> {
+        let images_per_second = self.clock.stop();
+        let mut train = std::mem::take(&mut self.progress.model).averages();
+        train.extend(of_critic(std::mem::take(&mut self.progress.critic).averages()));
+        self.progress.batch = 0;
+        self.progress.epoch += 1;
+        let learnable = self.learnable.valid();
+        let judge = self.judge();
+        let validation = judge.map(|judge| judge.objective(&learnable, &self.config.objective));
+        let score = validation.as_ref().and_then(|metrics| metrics.first()).map(|(_, loss)| *loss);
+        if let Some((name, value)) = validation.iter().flatten().find(|(_, v)| !v.is_finite()) {
+            return Err(TrainError::NotANumber {
+                step: self.progress.step,
+                term: format!("validation {name}"),
+                value: *value,
+            });
+        }
+        let better = score.is_some_and(|s| self.progress.best.is_none_or(|best| s < best));
+        if better {
+            self.progress.best = score;
+            self.progress.best_epoch = self.progress.epoch;
+        }
+        observers.tell(&Event::Epoch {
+            step: self.progress.step,
+            epoch: self.progress.epoch,
+            train: &train,
+            validation: validation.as_ref(),
+            images_per_second,
+            vae: &learnable.vae,
+        });
+        if better {
+            self.fit_sampler(observers);
+            self.checkpoint(run, Which::Best, observers)?;
+            // It does not fit the model any more once that is trained further.
+            self.sampler = None;
+        }
+        if self.progress.epoch.is_multiple_of(self.config.train.checkpoint_every) {
+            self.checkpoint(run, Which::Last, observers)?;
+        }
+        Ok(())
+    }
+
+    /// What judges on the validation split, if there is one.
+    fn judge(&self) -> Option<Judge> {
+        Some(Judge {
+            examples: self.data.validation.clone()?,
+            transform: Arc::clone(&self.data.transform),
+            device: self.device.clone(),
+            seed: self.config.train.seed,
+        })
+    }
+
+    /// Whether the validation loss has not become better for too long.
+    fn has_stalled(&self) -> bool {
+        let patience = self.config.train.patience;
+        patience > 0 && self.progress.epoch >= self.progress.best_epoch.saturating_add(patience)
+    }
+
+    /// Writes a checkpoint into the run, if there is one.
+    fn checkpoint(
+        &self,
+        run: Option<&Run>,
+        which: Which,
+        observers: &mut Observers<'_>,
+    ) -> Result<(), TrainError> {
+        let Some(run) = run else { return Ok(()) };
+        let path = run.checkpoint(which);
+        self.snapshot().write(&path)?;
+        observers.tell(&Event::Checkpoint { path: &path });
+        Ok(())
+    }
+
+    /// The whole training as it is now.
+    pub fn snapshot(&self) -> Checkpoint {
+        Checkpoint {
+            vae: self.learnable.vae.valid(),
+            critic: self.learnable.critic.valid(),
+            sampler: self.sampler.clone(),
+            config: self.config.clone(),
+            transform: (*self.data.transform).clone(),
+            data: self.data.record.clone(),
+            progress: self.progress.clone(),
+            run: self.record.clone(),
+            optimizer: self.model.optimizer.state(&self.learnable.vae),
+            critic_optimizer: self.critic.optimizer.state(&self.learnable.critic),
+        }
+    }
+
+    /// The model as it is now, without autodiff.
+    pub fn vae(&self) -> Vae {
+        self.learnable.vae.valid()
+    }
+
+    /// The model and its critic as they are now, without autodiff.
+    pub fn learnable(&self) -> Learnable {
+        self.learnable.valid()
+    }
+
+    /// The configuration, with what it left open resolved.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// How far the training has come.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Steps in one epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.data.train.len().div_ceil(self.config.train.batch_size) as u64
+    }
+
+    /// Steps in all.
+    pub fn total_steps(&self) -> u64 {
+        let steps = self.config.train.epochs.saturating_mul(self.steps_per_epoch());
+        self.config.train.max_steps.map_or(steps, |max| steps.min(max))
+    }
+
+    /// The prior that was fitted when training ended, if one was.
+    pub fn sampler(&self) -> Option<&Sampler> {
+        self.sampler.as_ref()
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::learn::step::tests::trainer;
+
+    #[test]
+    fn the_critic_takes_as_many_steps_as_are_set_before_each_of_the_models() {
+        for turns in [1, 3] {
+            let mut t = trainer(&format!(
+                "train.batch_size = 20\ntrain.max_steps = 4\nobjective.kind = \"adversarial\"\n\
+                 objective.critic_steps = {turns}\nobjective.critic.hidden = [8]"
+            ));
+            t.train(None, vec![], &AtomicBool::new(false)).unwrap();
+            let progress = t.snapshot().progress;
+            assert_eq!((progress.step, progress.model.images), (4, 80));
+            assert_eq!(progress.critic.images, 80 * turns);
+        }
+    }
+}

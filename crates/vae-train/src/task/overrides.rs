@@ -1,0 +1,120 @@
+//! Values that stand above those of a text, and how they are put into its table.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use vae_model::ConfigError;
+
+use crate::error::TrainError;
+
+/// A value that stands above the one in the text: a key's path and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// Dotted, such as `model.latent`.
+    pub key: String,
+    /// As TOML writes it. Values that are not valid TOML are read as strings.
+    pub value: String,
+    /// Where the value came from, in the caller's words: the place that errors about it name.
+    pub origin: String,
+}
+
+impl Override {
+    /// Makes the override of `key` by a value that is written as TOML writes it.
+    pub fn new(key: &str, value: impl std::fmt::Display, origin: impl Into<String>) -> Self {
+        Self { key: key.to_owned(), value: value.to_string(), origin: origin.into() }
+    }
+
+    /// Makes the override of `key` by a text, whatever it looks like.
+    pub fn text(key: &str, value: &str, origin: impl Into<String>) -> Self {
+        Self::new(key, toml::Value::String(value.to_owned()), origin)
+    }
+
+    /// Reads `key.path=value`. Errors about the value name this text as its origin.
+    ///
+    /// # Errors
+    /// If there is no `=` or no key.
+    pub fn set(text: &str) -> Result<Self, TrainError> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Self::new(key.trim(), value.trim(), text))
+            }
+            _ => Err(TrainError::Override { text: text.to_owned() }),
+        }
+    }
+}
+
+/// Puts `value` at the dotted `key`, making tables on the way.
+pub(super) fn put<'a>(
+    table: &mut Spanned<DeTable<'a>>,
+    key: &'a str,
+    value: DeValue<'a>,
+    at: usize,
+) -> Result<(), ConfigError> {
+    let mut table = table.get_mut();
+    let (parents, leaf) = match key.rsplit_once('.') {
+        Some((parents, leaf)) => (parents.split('.').collect(), leaf),
+        None => (Vec::new(), key),
+    };
+    for parent in parents {
+        let entry = table
+            .entry(Spanned::new(at..at, parent.into()))
+            .or_insert_with(|| Spanned::new(at..at, DeValue::Table(DeTable::new())));
+        table = match entry.get_mut() {
+            DeValue::Table(table) => table,
+            _ => {
+                let message = format!("`{parent}` is a value, not a table");
+                return Err(ConfigError { key: key.to_owned(), message, span: Some(at..at) });
+            }
+        };
+    }
+    // Another kind has other settings: those of the old one make no sense for it.
+    let old_kind = table.get(leaf).map(Spanned::get_ref).and_then(DeValue::as_str);
+    let is_new_kind = leaf == "kind" && old_kind.is_some_and(|old| Some(old) != value.as_str());
+    if is_new_kind {
+        table.clear();
+    }
+    // Removed first, since inserting over an entry would keep the place of the old key.
+    table.remove(leaf);
+    table.insert(Spanned::new(at..at, leaf.into()), Spanned::new(at..at, value));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::optimizer::OptimizerConfig;
+    use crate::task::read::tests::{config, error};
+
+    #[test]
+    fn a_bad_override_names_its_origin() {
+        let message = error("", &["model.latnet=3"]);
+        assert!(message.starts_with("model.latnet=3: "), "{message}");
+        let message = error("", &["model.latent=many"]);
+        assert!(message.starts_with("model.latent=many: "), "{message}");
+        let message = error("", &["model.latent.deep=3"]);
+        assert!(message.contains("model.latent"), "{message}");
+        assert!(Override::set("model.latent").is_err());
+    }
+
+    #[test]
+    fn overrides_stand_above_the_text_and_may_be_strings_without_quotes() {
+        let c = config(
+            "[model]\nlatent = 3\n[train]\nepochs = 5\n",
+            &["model.latent=7", "data.source=digits", "model.encoder.hidden=[64, 32]"],
+        );
+        assert_eq!((c.model.latent, c.train.epochs), (7, 5));
+        assert_eq!(c.data.source, "digits");
+    }
+
+    #[test]
+    fn another_kind_drops_the_settings_of_the_old_one() {
+        let text = "[train.optimizer]\nkind = \"adam\"\nbeta1 = 0.5\n";
+        let c = config(text, &["train.optimizer.kind=sgd"]);
+        assert_eq!(c.train.optimizer, OptimizerConfig::Sgd(Default::default()));
+        // In whatever order: what is set beside the kind stays.
+        let sets = ["train.optimizer.learning_rate=0.05", "train.optimizer.kind=sgd"];
+        assert_eq!(config(text, &sets).train.optimizer.learning_rate(), 0.05);
+        // And a kind that the text leaves to its default is no other kind.
+        let c = config("[model.encoder]\nhidden = [77]\n", &["model.encoder.kind=mlp"]);
+        assert_eq!(c.model.encoder.summary(), "mlp 77");
+    }
+}
