@@ -4,7 +4,7 @@
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use vae_data::source::Options;
+use vae_data::Environment;
 use vae_tests::{config, judged, say};
 use vae_train::Mean;
 
@@ -18,7 +18,7 @@ fn nll(preset: &str, sets: &[&str]) -> Vec<f64> {
         "objective.warmup_epochs=1",
         "train.optimizer.learning_rate=1e-3",
     ];
-    judged(&config(preset, &[&short, sets].concat()), &Options::default(), 500, 50).nll_each
+    judged(&config(preset, &[&short, sets].concat()), &Environment::default(), 500, 50).nll_each
 }
 
 // Over 20 epochs of MNIST, which takes longer than a test may, a flow as the posterior does so too:

@@ -15,7 +15,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use common::{INPUT, NUMBERS, by_path, choice, device, host, tensor, vae_config};
-use vae_data::source::Options;
+use vae_data::Environment;
 use vae_model::config::Choice;
 use vae_model::critic::{Critic, CriticConfig};
 use vae_model::divergence::{Kernel, mmd};
@@ -1448,7 +1448,7 @@ fn refusal(source: &str, sets: &[&str]) -> String {
     let source = format!("data.source={source}");
     let sets: Vec<&str> = [source.as_str(), "data.limit=200"].iter().chain(sets).copied().collect();
     let config = config("mnist-mlp", &sets);
-    let data = data::load(&config, &Options::default()).unwrap();
+    let data = data::load(&config, &Environment::default()).unwrap();
     match Trainer::new(config, data, &vae_tests::reference()) {
         Err(refused) => refused.to_string(),
         Ok(_) => panic!("accepted: {sets:?}"),

@@ -29,8 +29,22 @@ pub fn report(error: &Error) -> ExitCode {
     if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    crate::printer::complain(&format!("error: {error:#}"));
+    crate::printer::complain(&format!("error: {error:#}{}", advice(error)));
     ExitCode::from(if is_request(error) { 2 } else { 1 })
+}
+
+/// What the flags of this program can do about an error of the data.
+fn advice(error: &Error) -> &'static str {
+    let data = error.chain().find_map(|cause| match cause.downcast_ref::<TrainError>() {
+        Some(TrainError::Data(data)) => Some(data),
+        _ => cause.downcast_ref::<DataError>(),
+    });
+    match data {
+        Some(DataError::UnreadSetting { .. }) => {
+            " (name other data with --data DIR or --data FILE)"
+        }
+        _ => "",
+    }
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {

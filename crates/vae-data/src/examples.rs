@@ -127,6 +127,31 @@ impl Examples {
         largest.map_or(0, |largest| (*largest as usize + 1).max(self.classes.len()))
     }
 
+    /// Numbers the classes as in `classes`, by name. Nothing changes where one side names no classes.
+    ///
+    /// # Errors
+    /// If there is a class that `classes` does not name.
+    pub fn number_classes_as(&mut self, classes: &[String]) -> Result<(), DataError> {
+        let Some(labels) = &mut self.labels else { return Ok(()) };
+        if self.classes.is_empty() || classes.is_empty() {
+            return Ok(());
+        }
+        let mut numbers = Vec::new();
+        for name in &self.classes {
+            let Some(number) = classes.iter().position(|class| class == name) else {
+                return Err(DataError::Request(format!(
+                    "there is a class `{name}`, and only {} are known",
+                    classes.join(", ")
+                )));
+            };
+            numbers.push(number as u32);
+        }
+        // A label is the position of a name in `self.classes`.
+        labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
+        self.classes = classes.to_vec();
+        Ok(())
+    }
+
     /// A short hash of shape and values, which tells other data from the same.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
@@ -342,6 +367,19 @@ mod tests {
             assert!(message.contains(what), "{message}");
             assert_eq!(both, three());
         }
+    }
+
+    #[test]
+    fn classes_are_numbered_as_elsewhere_by_name() {
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let mut some = three();
+        (some.labels, some.classes) = (Some(vec![1, 0, 1]), names(&["b", "c"]));
+        some.number_classes_as(&[]).unwrap();
+        assert_eq!(some.labels, Some(vec![1, 0, 1]));
+        some.number_classes_as(&names(&["a", "b", "c"])).unwrap();
+        assert_eq!((&some.labels, some.classes.len()), (&Some(vec![2, 1, 2]), 3));
+        let message = some.number_classes_as(&names(&["a", "b"])).unwrap_err().to_string();
+        assert!(message.contains("class `c`"), "{message}");
     }
 
     #[test]

@@ -5,14 +5,13 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use vae_data::Transform;
+use vae_data::{DataRecord, Transform};
 use vae_model::critic::Critic;
 use vae_model::init::build_stored;
 use vae_model::parameters::parameters;
 use vae_model::{FileError, ModelFile, Vae};
 
 use crate::config::TrainConfig;
-use crate::data::DataRecord;
 use crate::error::TrainError;
 use crate::events::Metrics;
 use crate::generate::PriorSource;
@@ -158,7 +157,7 @@ impl Checkpoint {
         let config = TrainConfig::from_toml("its configuration", config, &[])
             .map_err(|e| malformed(e.to_string()))?;
         let transform: Transform = parsed(&file, path, "transform")?;
-        if !fits(&transform, vae.numbers()) {
+        if !fits(&transform, vae.input()) {
             return Err(malformed("`transform` does not fit the model".into()).into());
         }
         let critic = config.objective.critic(&config.model, vae.domain());
@@ -206,13 +205,14 @@ pub(crate) fn parsed<T: DeserializeOwned>(
     serde_json::from_str(text).map_err(|e| malformed(format!("`{key}` in its metadata: {e}")))
 }
 
-/// Whether a transform is one of examples of so many numbers.
-pub(crate) fn fits(transform: &Transform, numbers: usize) -> bool {
-    match transform {
-        Transform::Pixels(_) => true,
-        Transform::Affine { offset, unit } => {
-            offset.len() == unit.len() && (offset.is_empty() || offset.len() == numbers)
+/// Whether a transform is one of examples of shape `dims`: `[c, h, w]` of images, `[d]` of vectors.
+pub(crate) fn fits(transform: &Transform, dims: &[usize]) -> bool {
+    match (transform, dims) {
+        (Transform::Pixels(_), [_, _, _]) => true,
+        (Transform::Affine { offset, unit }, [len]) => {
+            offset.len() == unit.len() && (offset.is_empty() || offset.len() == *len)
         }
+        (Transform::Pixels(_) | Transform::Affine { .. }, _) => false,
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use vae_data::{Pixels, Scale};
+use vae_data::{Pixels, Scale, SourceSettings};
 use vae_model::config::Section;
 use vae_model::posterior::PosteriorConfig;
 use vae_model::{ConfigError, ObjectiveConfig, VaeConfig};
@@ -53,6 +53,38 @@ pub struct DataConfig {
     /// Channels that the pictures of a folder are brought to: 1 or 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// Whether the first line of a table names its columns; left out, a line with a cell that is not a
+    /// number does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// The columns of a table that x is made of, in this order; left out, all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// Columns of a table that x leaves out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop_columns: Vec<String>,
+    /// The column of a table that identifies its rows; it is carried to outputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_column: Option<String>,
+    /// The column of a table that holds the classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
+}
+
+impl DataConfig {
+    /// Returns the settings that sources read.
+    pub fn source_settings(&self) -> SourceSettings {
+        SourceSettings {
+            size: self.size,
+            channels: self.channels,
+            header: self.header,
+            columns: self.columns.clone(),
+            drop_columns: self.drop_columns.clone(),
+            id_column: self.id_column.clone(),
+            label_column: self.label_column.clone(),
+            may_lack_id_and_label: false,
+        }
+    }
 }
 
 impl Default for DataConfig {
@@ -67,6 +99,11 @@ impl Default for DataConfig {
             limit: None,
             size: None,
             channels: None,
+            header: None,
+            columns: None,
+            drop_columns: Vec::new(),
+            id_column: None,
+            label_column: None,
         }
     }
 }

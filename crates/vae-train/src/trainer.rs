@@ -639,7 +639,7 @@ impl Clock {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use vae_data::source::Options;
+    use vae_data::Environment;
 
     use super::*;
 
@@ -648,7 +648,7 @@ mod tests {
     fn trainer(text: &str) -> Trainer {
         let all = format!("data.source = \"digits\"\ndata.limit = {IMAGES}\n{text}");
         let config = TrainConfig::from_toml("c.toml", &all, &[]).unwrap();
-        let data = crate::data::load(&config, &Options::default()).unwrap();
+        let data = crate::data::load(&config, &Environment::default()).unwrap();
         Trainer::new(config, data, &Backend::open("flex").unwrap()).unwrap()
     }
 

@@ -69,6 +69,11 @@ impl Setting {
 }
 
 impl SourceSettings {
+    /// Whether nothing is set.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The settings that are given.
     pub fn given(&self) -> Vec<Setting> {
         // Taken apart, so that a new field cannot be forgotten here.

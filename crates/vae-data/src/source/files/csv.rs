@@ -8,7 +8,7 @@ use super::format::{Format, Reading};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
 use crate::source::{Setting, SourceSettings};
-use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
+use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, Terminator};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
@@ -120,6 +120,8 @@ impl<'a> Table<'a> {
         let reader = ReaderBuilder::new()
             .delimiter(delimiter(path).unwrap_or(b','))
             .has_headers(false)
+            // What stands before a line feed, such as a carriage return, is trimmed with the cell.
+            .terminator(Terminator::Any(b'\n'))
             // The lengths of rows are compared here, so that the message names the line.
             .flexible(true)
             .from_reader(stream);
@@ -127,16 +129,27 @@ impl<'a> Table<'a> {
     }
 
     fn next(&mut self) -> Result<Option<Row>, DataError> {
-        self.budget.renew();
         let mut record = ByteRecord::new();
-        let more = self.reader.read_byte_record(&mut record).map_err(|e| match e.into_kind() {
-            ErrorKind::Io(e) => self.reader.get_ref().failed(e),
-            other => DataError::malformed(self.path, format!("cannot be read: {other:?}")),
-        })?;
-        if !more {
-            return Ok(None);
+        loop {
+            self.budget.renew();
+            let start = self.reader.position().byte();
+            let more = self.reader.read_byte_record(&mut record);
+            let more = more.map_err(|e| match e.into_kind() {
+                ErrorKind::Io(e) => self.reader.get_ref().failed(e),
+                other => DataError::malformed(self.path, format!("cannot be read: {other:?}")),
+            })?;
+            if !more {
+                return Ok(None);
+            }
+            // The reader skips empty lines, but not those that end as on Windows.
+            let is_empty = record.as_slice() == b"\r" && self.reader.position().byte() - start <= 2;
+            if !is_empty {
+                break;
+            }
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        // The reader's line is the one after the row, unless the file ends without a line feed.
+        let feeds = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        let line = self.reader.position().line() - feeds - u64::from(!self.reader.is_done());
         if record.len() > MOST_COLUMNS {
             let why = format!("line {line} has {} columns: at most {MOST_COLUMNS}", record.len());
             return Err(DataError::malformed(self.path, why));
@@ -550,6 +563,11 @@ mod tests {
             (b"a,b\n-inf,1\n", plain(), "line 2, column 1 (`a`): `-inf` is not finite"),
             (b"a,b\n1,1e39\n", plain(), "line 2, column 2 (`b`): `1e39` is not finite"),
             (b"a,b\n1,2\n\n3\n", plain(), "line 4 has 1 columns where the header has 2"),
+            (b"a,b\r\n1,2\r\n\r\n3\r\n", plain(), "line 4 has 1 columns where the header"),
+            (b"a,b\r\n1,2\r\n3,", plain(), "line 3, column 2 (`b`): is empty"),
+            (b"a,b\n\"1\n\",2\n3,x", plain(), "line 4, column 2 (`b`): `x` is not"),
+            (b"a\n1\n\n\"\"\n", plain(), "line 4, column 1 (`a`): is empty"),
+            (b"a\r\n1\r\n\"\"\r\n", plain(), "line 3, column 1 (`a`): is empty"),
             (b"1,2\n1,2,3\n", plain(), "line 2 has 3 columns where the first line has 2"),
             (b"a,b,a\n1,2,3\n", plain(), "line 1: columns 1 and 3 are both called `a`"),
             (b"a,b\n1,\xff\n", plain(), "line 2, column 2: is not UTF-8"),
