@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use npyz::WriterBuilder;
-use vae_data::source::Options;
+use vae_data::Environment;
 use vae_eval::{Generator, KeyedNoise, Phase, PriorSource};
 use vae_model::Noise;
 use vae_model::parameters::parameters;
@@ -59,7 +59,7 @@ fn ring_config(path: &Path, loss: &str, seed: u64) -> TrainConfig {
 
 fn trained(config: &TrainConfig) -> Trainer {
     let backend = Backend::open("flex").unwrap();
-    let data = data::load(config, &Options::default()).unwrap();
+    let data = data::load(config, &Environment::default()).unwrap();
     let mut trainer = Trainer::new(config.clone(), data, &backend).unwrap();
     trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
     trainer
@@ -155,7 +155,7 @@ fn under_the_penalty_the_norm_of_the_critics_gradient_is_near_one() {
 
 /// The discrepancy between q(z) and p(z) on test images, by one kernel and sample size.
 fn discrepancy(sets: &[&str]) -> f64 {
-    judged(&config("aae", sets), &Options::default(), 2_000, 0).aggregate_mmd.unwrap()
+    judged(&config("aae", sets), &Environment::default(), 2_000, 0).aggregate_mmd.unwrap()
 }
 
 #[test]

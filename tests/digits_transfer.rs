@@ -14,8 +14,8 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vae_data::rng::Stream;
-use vae_data::source::Options;
-use vae_data::{Examples, ImageBatcher, Part, Pixels, Source, Transform};
+use vae_data::source::SourceSettings;
+use vae_data::{Environment, Examples, ImageBatcher, OpenedSource, Pixels, Split, Transform};
 use vae_eval::{Generator, PriorSource};
 use vae_tests::{data_dir, say};
 use vae_train::{Backend, Trainer};
@@ -98,17 +98,20 @@ fn accuracy(reader: &Reader, examples: Examples) -> f64 {
     100.0 * right as f64 / examples.len() as f64
 }
 
+/// A split of a named source.
+fn read(source: &str, split: Split, environment: &Environment) -> Examples {
+    let opened = OpenedSource::open(source, &SourceSettings::default(), environment).unwrap();
+    opened.read(split, environment).unwrap()
+}
+
 #[test]
 fn what_is_learned_on_the_digits_holds_on_mnist_and_the_reverse() {
     let Some(folder) = data_dir() else { return };
-    let options = Options { data_dir: Some(folder), ..Options::default() };
-    let load =
-        |source: Source, part| source.resolve(&options).unwrap().load(part, &options).unwrap();
-    let on_mnist =
-        accuracy(&train(load(Source::Digits, Part::Train)), load(Source::Mnist, Part::Test));
+    let environment = Environment { data_dir: Some(folder), ..Environment::default() };
+    let load = |source, split| read(source, split, &environment);
+    let on_mnist = accuracy(&train(load("digits", Split::Train)), load("mnist", Split::Test));
     say(&format!("trained on digits, reads {on_mnist:.2} % of MNIST's test images"));
-    let on_digits =
-        accuracy(&train(load(Source::Mnist, Part::Train)), load(Source::Digits, Part::Test));
+    let on_digits = accuracy(&train(load("mnist", Split::Train)), load("digits", Split::Test));
     say(&format!("trained on MNIST, reads {on_digits:.2} % of the digits' test images"));
     assert!(on_mnist >= 85.0, "{on_mnist}");
     assert!(on_digits >= 85.0, "{on_digits}");
@@ -118,9 +121,9 @@ fn what_is_learned_on_the_digits_holds_on_mnist_and_the_reverse() {
 fn conditional_samples_are_read_as_the_digits_that_were_asked_for() {
     const OF_EACH: usize = 100;
     let Some(folder) = data_dir() else { return };
-    let options = Options { data_dir: Some(folder), ..Options::default() };
+    let environment = Environment { data_dir: Some(folder), ..Environment::default() };
     let config = vae_tests::config("conditional", &["data.source=mnist", "train.epochs=10"]);
-    let data = vae_train::data::load(&config, &options).unwrap();
+    let data = vae_train::data::load(&config, &environment).unwrap();
     let transform = Arc::clone(&data.transform);
     let backend = Backend::open("flex").unwrap();
     let mut trainer = Trainer::new(config, data, &backend).unwrap();
@@ -134,7 +137,7 @@ fn conditional_samples_are_read_as_the_digits_that_were_asked_for() {
     };
     let asked: Vec<u32> = (0..10 * OF_EACH).map(|i| (i % 10) as u32).collect();
     let samples = generator.sample(10 * OF_EACH, Some(&asked), false);
-    let mnist = Source::Mnist.resolve(&options).unwrap().load(Part::Train, &options).unwrap();
+    let mnist = read("mnist", Split::Train, &environment);
     let bytes = samples.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
     let made = Examples {
         values: vae_data::Values::Bytes(bytes),

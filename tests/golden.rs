@@ -165,13 +165,10 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
     let [channels, height, width] = INPUT;
     let bits: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte >= 128)).collect();
     let judge = Judge {
-        examples: Arc::new(Examples {
-            shape: Shape::Image { channels, height, width },
-            values: Values::Bytes(bytes),
-            labels: None,
-            classes: Vec::new(),
-            factors: None,
-        }),
+        examples: Arc::new(Examples::new(
+            Shape::Image { channels, height, width },
+            Values::Bytes(bytes),
+        )),
         transform: Arc::new(Transform::Pixels(Pixels::Binary)),
         device: device.clone(),
         seed: SEED,

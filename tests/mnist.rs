@@ -3,8 +3,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use vae_data::Part;
-use vae_data::source::Options;
+use vae_data::{Environment, Split};
 use vae_eval::classify::{Classification, Mode, accuracy};
 use vae_eval::mean_and_interval;
 use vae_model::classifier::FeatureLayer;
@@ -14,9 +13,9 @@ use vae_train::{Trainer, data};
 /// Test neg_elbo after so many epochs of a preset.
 fn neg_elbo(preset: &str, epochs: u64) -> Option<f64> {
     let folder = data_dir()?;
-    let options = Options { data_dir: Some(folder), ..Options::default() };
+    let environment = Environment { data_dir: Some(folder), ..Environment::default() };
     let config = config(preset, &["data.source=mnist", &format!("train.epochs={epochs}")]);
-    judged(&config, &options, usize::MAX, 0).neg_elbo
+    judged(&config, &environment, usize::MAX, 0).neg_elbo
 }
 
 // PyTorch 2.15, the same model, loss and hyper-parameters, test split after the epoch: one run each. Two
@@ -40,15 +39,15 @@ fn mnist_tanh_learns_in_an_epoch_what_it_learns_in_pytorch() {
 fn a_trained_encoder_fine_tuned_on_ten_labels_a_class_beats_the_same_network_from_scratch() {
     const SEEDS: u64 = 4;
     let Some(folder) = data_dir() else { return };
-    let options = Options { data_dir: Some(folder), ..Options::default() };
+    let environment = Environment { data_dir: Some(folder), ..Environment::default() };
     let config = config("denoising", &["data.source=mnist", "train.epochs=5"]);
-    let data = data::load(&config, &options).unwrap();
+    let data = data::load(&config, &environment).unwrap();
     let (transform, resolved, train) =
         (data.transform.clone(), data.resolved.clone(), data.train.clone());
     let device = reference().device;
     let mut trainer = Trainer::new(config, data, &reference()).unwrap();
     trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
-    let test = resolved.load(Part::Test, &options).unwrap();
+    let test = resolved.read(Split::Test, &environment).unwrap();
     // What `classify` does when nothing is said.
     let task = Classification {
         vae: trainer.vae(),

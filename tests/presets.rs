@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use vae_data::Transform;
 use vae_data::rng::Stream;
-use vae_data::source::Options;
+use vae_data::{Environment, Transform};
 use vae_eval::{Generator, Metrics, PriorSource, one_hot};
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::network::NetworkConfig;
@@ -91,9 +90,9 @@ fn test_config(name: &str, steps: u64, batch: Option<usize>, limit: usize) -> Tr
 }
 
 /// The first `limit` training images of a set.
-fn images(source: &str, limit: usize, options: &Options<'_>) -> TrainingData {
+fn images(source: &str, limit: usize, environment: &Environment<'_>) -> TrainingData {
     let (source, limit) = (format!("data.source={source}"), format!("data.limit={limit}"));
-    load(&config("default", &[&source, &limit, "train.batch_size=1"]), options).unwrap()
+    load(&config("default", &[&source, &limit, "train.batch_size=1"]), environment).unwrap()
 }
 
 /// What a preset is trained on: these images as it sees them, or, if it is for other data, those.
@@ -103,15 +102,10 @@ fn data_for(config: &TrainConfig, images: &TrainingData) -> TrainingData {
         draw_pictures(folder.path());
         let mut config = config.clone();
         config.data.source = folder.path().to_str().unwrap().to_owned();
-        let options = Options {
-            image_size: config.data.size,
-            channels: config.data.channels,
-            ..Options::default()
-        };
-        return load(&config, &options).unwrap();
+        return load(&config, &Environment::default()).unwrap();
     }
     if !wants_images(config) {
-        return load(config, &Options::default()).unwrap();
+        return load(config, &Environment::default()).unwrap();
     }
     let transform = Transform::fit(&images.train, config.data.pixels, config.data.scale).unwrap();
     TrainingData { transform: Arc::new(transform), ..images.clone() }
@@ -314,7 +308,7 @@ fn compares_images(config: &TrainConfig) -> bool {
 
 #[test]
 fn every_preset_with_a_bound_or_a_reconstruction_learns_uses_its_latent_and_can_be_sampled() {
-    let images = images("digits", IMAGES, &Options::default());
+    let images = images("digits", IMAGES, &Environment::default());
     check_each(
         |config| !compares_images(config),
         |name| {
@@ -327,7 +321,7 @@ fn every_preset_with_a_bound_or_a_reconstruction_learns_uses_its_latent_and_can_
 
 #[test]
 fn samples_of_every_preset_whose_critic_sees_images_move_towards_the_data() {
-    let images = images("digits", IMAGES, &Options::default());
+    let images = images("digits", IMAGES, &Environment::default());
     check_each(compares_images, |name| {
         let (config, trainer) = moves_towards_the_data(name, &images)?;
         can_be_sampled(&trainer, &data_for(&config, &images))?;
@@ -341,8 +335,8 @@ fn samples_of_every_preset_whose_critic_sees_images_move_towards_the_data() {
 #[test]
 fn every_preset_for_images_learns_real_mnist() {
     let Some(folder) = data_dir() else { return };
-    let options = Options { data_dir: Some(folder), ..Options::default() };
-    let images = images("mnist", IMAGES, &options);
+    let environment = Environment { data_dir: Some(folder), ..Environment::default() };
+    let images = images("mnist", IMAGES, &environment);
     let are =
         |compared: bool| move |c: &TrainConfig| wants_images(c) && compares_images(c) == compared;
     check_each(are(false), |name| learns(name, &images).map(|_| ()));
@@ -409,7 +403,7 @@ mod other_backends {
     }
 
     fn check(backend: &Backend) {
-        let images = images("digits", FEW, &Options::default());
+        let images = images("digits", FEW, &Environment::default());
         check_each(|_| true, |name| agrees(name, &images, backend));
     }
 

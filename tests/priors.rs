@@ -1,7 +1,7 @@
 //! Learned priors against the standard one: the same networks, data, epochs and test images, and the likelihood
 //! of each image under both.
 
-use vae_data::source::Options;
+use vae_data::Environment;
 use vae_eval::Mean;
 use vae_tests::{config, judged, say};
 
@@ -15,7 +15,7 @@ fn nll(preset: &str, sets: &[&str]) -> Vec<f64> {
         "objective.warmup_epochs=1",
         "train.optimizer.learning_rate=1e-3",
     ];
-    judged(&config(preset, &[&short, sets].concat()), &Options::default(), 500, 50).nll_each
+    judged(&config(preset, &[&short, sets].concat()), &Environment::default(), 500, 50).nll_each
 }
 
 // Over 20 epochs of MNIST, which takes longer than a test may, a flow as the posterior does so too:

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use vae_data::source::Options;
+use vae_data::Environment;
 use vae_model::parameters::parameters;
 use vae_tests::{config, on, trainer};
 use vae_train::{
@@ -111,7 +111,7 @@ fn check(backend: &Backend) {
 
 fn resume(path: &std::path::Path, config: &TrainConfig, backend: &Backend) -> Trainer {
     let checkpoint = Checkpoint::read(path, &backend.device).unwrap();
-    let data = data::load(config, &Options::default()).unwrap();
+    let data = data::load(config, &Environment::default()).unwrap();
     let mut resumed = Trainer::resume(checkpoint, config.clone(), data, backend).unwrap();
     resumed.train(None, vec![], &AtomicBool::new(false)).unwrap();
     resumed
@@ -164,7 +164,7 @@ fn resuming_on_other_data_is_refused() {
     let sets = ["data.source=digits", "data.limit=640", "train.max_steps=2"];
     let config = config("mnist-mlp", &sets);
     let checkpoint = trainer(&config, &backend).snapshot();
-    let mut other = data::load(&config, &Options::default()).unwrap();
+    let mut other = data::load(&config, &Environment::default()).unwrap();
     other.record.fingerprint = "0123456789abcdef".to_owned();
     let refused = Trainer::resume(checkpoint, config, other, &backend);
     assert!(refused.is_err_and(|e| e.to_string().contains("other data")));

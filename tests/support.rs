@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
-use vae_data::Part;
-use vae_data::source::Options;
+use vae_data::{Environment, Split};
 use vae_eval::{Evaluation, Judge};
 use vae_train::{
     Backend, Event, Observer, Override, TrainConfig, TrainError, Trainer, backend, data, presets,
@@ -69,7 +68,7 @@ pub fn config(preset: &str, sets: &[&str]) -> TrainConfig {
 
 /// A trainer of `config` on `backend`.
 pub fn trainer(config: &TrainConfig, backend: &Backend) -> Trainer {
-    let data = data::load(config, &Options::default()).unwrap();
+    let data = data::load(config, &Environment::default()).unwrap();
     Trainer::new(config.clone(), data, backend).unwrap()
 }
 
@@ -94,16 +93,16 @@ pub fn losses(trainer: &mut Trainer) -> Vec<f64> {
 /// data with so many importance samples.
 pub fn judged(
     config: &TrainConfig,
-    options: &Options<'_>,
+    environment: &Environment<'_>,
     images: usize,
     samples: usize,
 ) -> Evaluation {
     let backend = reference();
-    let data = data::load(config, options).unwrap();
+    let data = data::load(config, environment).unwrap();
     let (transform, resolved) = (data.transform.clone(), data.resolved.clone());
     let mut trainer = Trainer::new(config.clone(), data, &backend).unwrap();
     trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
-    let mut test = resolved.load(Part::Test, options).unwrap();
+    let mut test = resolved.read(Split::Test, environment).unwrap();
     test.truncate(images);
     let judge = Judge { examples: test.into(), transform, device: backend.device, seed: 0 };
     judge.evaluate(&trainer.vae(), samples, &|_| {})

@@ -31,7 +31,7 @@ pub struct Cli {
 pub enum Command {
     /// Train a model from a preset or a TOML file.
     Train(TrainArgs),
-    /// Draw samples from a model: a sheet (PNG) or an array (.npy).
+    /// Draw samples from a model: a sheet (PNG), an array (.npy) or a table (.csv).
     Sample(SampleArgs),
     /// Show images beside what the model makes of them.
     Reconstruct(ReconstructArgs),
@@ -41,9 +41,9 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Train a classifier on the encoder from few labels: linear probe, fine-tuning, or from scratch.
     Classify(ClassifyArgs),
-    /// Data to latent codes: the posterior means as a .npy array.
+    /// Data to latent codes: the posterior means as a .npy array or a .csv table.
     Encode(EncodeArgs),
-    /// Latent codes (.npy) to data: an array (.npy) or a sheet (PNG).
+    /// Latent codes (.npy) to data: an array (.npy), a table (.csv) or a sheet (PNG).
     Decode(DecodeArgs),
     /// What a run or a model file is.
     Info(InfoArgs),
@@ -115,7 +115,7 @@ pub enum PriorArg {
 /// Which data a reader takes.
 #[derive(Args, Clone, Debug)]
 pub struct ReadArgs {
-    /// A set's name, a folder, a file, or images.idx,labels.idx; left out, the data of the run.
+    /// A set's name, a folder of pictures, a .npy, .csv, .tsv or IDX file, or images.idx,labels.idx; left out, the data of the run.
     #[arg(long, value_name = "SPEC")]
     pub data: Option<String>,
     #[command(flatten)]
@@ -144,7 +144,7 @@ pub struct TrainArgs {
     /// Go on with the run in --out (left out, the newest run).
     #[arg(long)]
     pub resume: bool,
-    /// A set's name, a folder, a file, or images.idx,labels.idx.
+    /// A set's name, a folder of pictures, a .npy, .csv, .tsv or IDX file, or images.idx,labels.idx.
     #[arg(long, value_name = "SPEC")]
     pub data: Option<String>,
     #[command(flatten)]
@@ -192,7 +192,8 @@ pub struct SampleArgs {
     /// Seed of the draws.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// A .png sheet or a .npy array, f32 [n, c, h, w] (vectors [n, d]) in the data's own range.
+    /// A .png sheet or a .npy array, f32 [n, c, h, w] (vectors [n, d]) in the data's own range; vectors
+    /// also a .csv table.
     #[arg(long, default_value = "samples.png", value_name = "PATH")]
     pub out: PathBuf,
     /// Draw from p(x|z) instead of taking its mean.
@@ -221,7 +222,8 @@ pub struct ReconstructArgs {
     /// Seed of the draws.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// A .png sheet (originals above reconstructions) or a .npy array of reconstructions.
+    /// A .png sheet (originals above reconstructions) or a .npy array of reconstructions; vectors also a
+    /// .csv table, whose first column is that of data.id_column, else `index`.
     #[arg(long, default_value = "reconstructions.png", value_name = "PATH")]
     pub out: PathBuf,
     /// Draw from p(x|z) instead of taking its mean.
@@ -256,7 +258,7 @@ pub struct InterpolateArgs {
     /// Seed of the random points.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// A .png sheet, a row a way, or a .npy array.
+    /// A .png sheet, a row a way, or a .npy array; vectors also a .csv table.
     #[arg(long, default_value = "interpolation.png", value_name = "PATH")]
     pub out: PathBuf,
 }
@@ -324,8 +326,9 @@ pub struct ClassifyArgs {
     /// Read the data with a saved classifier instead of training one.
     #[arg(long, value_name = "FILE")]
     pub apply: Option<PathBuf>,
-    /// Write the classes that it reads, one i64 an example.
-    #[arg(long, value_name = "FILE.npy", requires = "apply")]
+    /// Write the classes that it reads: a .npy array, one i64 an example, or a .csv table, whose first
+    /// column is that of data.id_column, else `index`.
+    #[arg(long, value_name = "FILE", requires = "apply")]
     pub predictions: Option<PathBuf>,
 }
 
@@ -360,7 +363,8 @@ pub struct EncodeArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub read: ReadArgs,
-    /// The codes, a .npy array f32 [n, latent].
+    /// The codes, a .npy array f32 [n, latent], or a .csv table, whose first column is that of
+    /// data.id_column, else `index`.
     #[arg(long, default_value = "codes.npy", value_name = "PATH")]
     pub out: PathBuf,
 }
@@ -376,7 +380,8 @@ pub struct DecodeArgs {
     /// Seed of the draws.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// A .npy array, f32 [n, c, h, w] (vectors [n, d]) in the data's own range, or a .png sheet.
+    /// A .npy array, f32 [n, c, h, w] (vectors [n, d]) in the data's own range, or a .png sheet; vectors
+    /// also a .csv table.
     #[arg(long, default_value = "decoded.npy", value_name = "PATH")]
     pub out: PathBuf,
     /// Draw from p(x|z) instead of taking its mean.
@@ -437,7 +442,7 @@ pub enum DataCommand {
 /// `data show`.
 #[derive(Args, Debug)]
 pub struct ShowArgs {
-    /// A set's name, a folder, a file, or images.idx,labels.idx.
+    /// A set's name, a folder of pictures, a .npy, .csv, .tsv or IDX file, or images.idx,labels.idx.
     #[arg(default_value = "auto")]
     pub data: String,
     #[command(flatten)]
@@ -450,7 +455,7 @@ pub struct ShowArgs {
     #[arg(long, alias = "limit", value_name = "N", value_parser = count)]
     pub n: Option<usize>,
     /// A .png sheet (sorted by class), or a .npy array of the stored values (u8 [n, c, h, w], vectors
-    /// f32 [n, d]).
+    /// f32 [n, d]); vectors also a .csv table.
     #[arg(long, default_value = "data.png", value_name = "PATH")]
     pub out: PathBuf,
     /// Write the labels too, one i64 an example.

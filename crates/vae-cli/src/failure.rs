@@ -37,12 +37,16 @@ pub fn report(error: &Error) -> ExitCode {
 
 /// What to type instead: libraries say what is wrong, and know of no flags.
 fn advice(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let data = cause.downcast_ref::<DataError>();
+    if let Some(DataError::UnreadSetting { .. }) = data {
+        return Some(" (name other data with --data DIR or --data FILE)".to_owned());
+    }
     match cause.downcast_ref::<TrainError>()? {
+        TrainError::Data(DataError::UnreadSetting { .. }) => {
+            Some(" (name other data with --data DIR or --data FILE)".to_owned())
+        }
         TrainError::Override { .. } => Some(" after --set".to_owned()),
         TrainError::BatchTooLarge { .. } => Some("; set --batch-size to at most that".to_owned()),
-        TrainError::SizeOfNoFolder { .. } => {
-            Some(": name one with --data DIR, or leave them out".to_owned())
-        }
         TrainError::Locked { .. } => Some("; wait for it or choose another --out".to_owned()),
         TrainError::Changed { .. } => Some(" (train anew with another --out)".to_owned()),
         TrainError::Backend { name, .. } => backend::TABLE

@@ -14,6 +14,7 @@ mod open;
 mod picture;
 mod printer;
 mod progress;
+mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use vae_data::source::{Options, Progress, Resolved};
-use vae_data::{Examples, Source, Values};
+use vae_data::source::Progress;
+use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
 use vae_eval::Generator;
 use vae_train::data::TrainingData;
 use vae_train::{Backend, Checkpoint, Override, Run, Which};
@@ -36,12 +36,11 @@ pub fn sets(arguments: &[String]) -> Result<Vec<Override>> {
     arguments.iter().map(named).collect()
 }
 
-/// Options for reading data, with a progress bar for downloads.
-pub fn with_options<T>(
+/// Calls `f` with the environment of data sources, with a progress bar for downloads.
+pub fn with_environment<T>(
     data_dir: Option<PathBuf>,
-    config: Option<&vae_train::config::DataConfig>,
     printer: &Printer,
-    f: impl FnOnce(&Options) -> Result<T>,
+    f: impl FnOnce(&Environment) -> Result<T>,
 ) -> Result<T> {
     let bar: RefCell<Option<(&'static str, ProgressBar)>> = RefCell::new(None);
     let report = |progress: Progress| {
@@ -63,14 +62,8 @@ pub fn with_options<T>(
             bar.set_position(progress.done);
         }
     };
-    let options = Options {
-        data_dir,
-        image_size: config.and_then(|c| c.size),
-        channels: config.and_then(|c| c.channels),
-        progress: &report,
-        ..Options::default()
-    };
-    let result = f(&options);
+    let environment = Environment { data_dir, progress: &report, ..Environment::default() };
+    let result = f(&environment);
     if let Some((_, bar)) = bar.into_inner() {
         bar.finish_and_clear();
     }
@@ -165,21 +158,30 @@ pub fn own_data(
 ) -> Result<TrainingData> {
     let mut config = checkpoint.config.clone();
     config.data.source.clone_from(&checkpoint.data.source);
-    let data = with_options(data_dir, Some(&config.data), printer, |options| {
-        Ok(vae_train::data::load(&config, options)?)
+    let data = with_environment(data_dir, printer, |environment| {
+        Ok(vae_train::data::load(&config, environment)?)
     })?;
     fits(&data.train, checkpoint, &data.resolved.name)?;
     Ok(data)
 }
 
-/// One part of the data that `spec` names, or `all` of it.
-pub fn part(spec: &str, split: &str, options: &Options) -> Result<(Resolved, Examples)> {
-    let resolved = spec.parse::<Source>()?.resolve(options)?;
-    let examples = match split {
-        "all" => resolved.load_all(options)?,
-        part => resolved.load(part.parse()?, options)?,
-    };
-    Ok((resolved, examples))
+/// Reads one split of a source, or `all` of it.
+pub fn split(source: &OpenedSource, split: &str, environment: &Environment) -> Result<Examples> {
+    Ok(match split {
+        "all" => source.read_all(environment)?,
+        split => source.read(split.parse()?, environment)?,
+    })
+}
+
+/// The settings by which a model's own data is read, and other data for it: the columns of a table are
+/// those that it was trained on.
+fn settings(checkpoint: &Checkpoint) -> SourceSettings {
+    let mut settings = checkpoint.config.data.source_settings();
+    if let Some(columns) = &checkpoint.data.settings.columns {
+        settings.columns = Some(columns.clone());
+        settings.drop_columns = Vec::new();
+    }
+    settings
 }
 
 /// The examples that a reader's flags name: by default those of the model's own data, of which training
@@ -188,8 +190,7 @@ pub fn examples(
     args: &ReadArgs,
     checkpoint: &Checkpoint,
     printer: &Printer,
-) -> Result<(Resolved, Examples)> {
-    let spec = args.data.as_ref().unwrap_or(&checkpoint.data.source);
+) -> Result<(OpenedSource, Examples)> {
     let config = &checkpoint.config.data;
     let of_the_run = match args.split.as_str() {
         "train" => args.data.is_none(),
@@ -202,8 +203,17 @@ pub fn examples(
         let part = part.ok_or_else(|| request("the run held no examples out"))?;
         (data.resolved, Arc::unwrap_or_clone(part))
     } else {
-        with_options(args.data_dir.data_dir.clone(), Some(config), printer, |options| {
-            part(spec, &args.split, options)
+        with_environment(args.data_dir.data_dir.clone(), printer, |environment| {
+            let settings = settings(checkpoint);
+            let opened = match &args.data {
+                Some(other) => OpenedSource::open_other(other, &settings, environment)?,
+                None => OpenedSource::open(&checkpoint.data.source, &settings, environment)?,
+            };
+            let mut examples = split(&opened, &args.split, environment)?;
+            if checkpoint.vae.classes() > 0 {
+                examples.number_classes_as(&checkpoint.data.classes)?;
+            }
+            Ok((opened, examples))
         })?
     };
     fits(&examples, checkpoint, &resolved.name)?;
@@ -218,7 +228,7 @@ pub fn examples(
         count(examples.len()),
         args.split,
         resolved.name,
-        resolved.origin
+        resolved.location
     ));
     Ok((resolved, examples))
 }
@@ -263,14 +273,6 @@ pub fn fits(examples: &Examples, checkpoint: &Checkpoint, name: &str) -> Result<
             Some(_) => {}
         }
     }
-    let bytes = matches!(examples.values, Values::Bytes(_));
-    let pixels = matches!(checkpoint.transform, vae_data::Transform::Pixels(_));
-    if bytes != pixels {
-        return Err(request(format!(
-            "{name} holds {}, the model was trained on {}",
-            if bytes { "images" } else { "vectors" },
-            if pixels { "images" } else { "vectors" }
-        )));
-    }
+    checkpoint.transform.check(examples).with_context(|| name.to_owned())?;
     Ok(())
 }

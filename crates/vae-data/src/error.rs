@@ -8,6 +8,18 @@ pub enum DataError {
     /// The specification names nothing that can be read, or asks for what cannot be.
     #[error("{0}")]
     Request(String),
+    /// A setting is given that the source does not read.
+    #[error(
+        "{name}: {setting} is only for the path of {readers}: leave it out, or choose such data"
+    )]
+    UnreadSetting {
+        /// The name of the source.
+        name: String,
+        /// The key of the setting.
+        setting: &'static str,
+        /// The sorts of source that read it.
+        readers: String,
+    },
     /// A file or folder is there but its content is not what it must be.
     #[error("{}: {why}", path.display())]
     Malformed {
@@ -16,10 +28,10 @@ pub enum DataError {
         /// What is wrong with it, and where.
         why: String,
     },
-    /// A set is neither on this machine nor to be had.
+    /// A set is not on this machine and cannot be downloaded.
     #[error("{0}")]
     Unavailable(String),
-    /// The operating system failed us.
+    /// The operating system refused an operation.
     #[error("{}: {source}", path.display())]
     Io {
         /// On which file or folder.
@@ -43,7 +55,10 @@ impl DataError {
     /// Whether the request or its input was wrong, rather than the machine it runs on.
     pub fn is_request(&self) -> bool {
         match self {
-            Self::Request(_) | Self::Malformed { .. } | Self::Unavailable(_) => true,
+            Self::Request(_)
+            | Self::UnreadSetting { .. }
+            | Self::Malformed { .. }
+            | Self::Unavailable(_) => true,
             // A file that is not there or may not be read is wrong input; a full disk is not.
             Self::Io { source, .. } => matches!(
                 source.kind(),

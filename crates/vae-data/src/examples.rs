@@ -1,5 +1,6 @@
 //! `Examples`: what every source ends in. One host buffer with what is known about each example.
 
+use crate::error::DataError;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -85,9 +86,26 @@ pub struct Examples {
     pub classes: Vec<String>,
     /// The generative factors of each, where known.
     pub factors: Option<Factors>,
+    /// The identifier of each, where a table has a column of them.
+    pub ids: Option<Vec<String>>,
+    /// The names of the columns that the numbers of a vector come from, where a table names them.
+    pub columns: Option<Vec<String>>,
 }
 
 impl Examples {
+    /// Examples of which nothing but their numbers is known.
+    pub fn new(shape: Shape, values: Values) -> Self {
+        Self {
+            shape,
+            values,
+            labels: None,
+            classes: Vec::new(),
+            factors: None,
+            ids: None,
+            columns: None,
+        }
+    }
+
     /// How many examples there are.
     pub fn len(&self) -> usize {
         let numbers = match &self.values {
@@ -109,6 +127,31 @@ impl Examples {
         largest.map_or(0, |largest| (*largest as usize + 1).max(self.classes.len()))
     }
 
+    /// Numbers the classes as in `classes`, by name. Nothing changes where one side names no classes.
+    ///
+    /// # Errors
+    /// If there is a class that `classes` does not name.
+    pub fn number_classes_as(&mut self, classes: &[String]) -> Result<(), DataError> {
+        let Some(labels) = &mut self.labels else { return Ok(()) };
+        if self.classes.is_empty() || classes.is_empty() {
+            return Ok(());
+        }
+        let mut numbers = Vec::new();
+        for name in &self.classes {
+            let Some(number) = classes.iter().position(|class| class == name) else {
+                return Err(DataError::Request(format!(
+                    "there is a class `{name}`, and only {} are known",
+                    classes.join(", ")
+                )));
+            };
+            numbers.push(number as u32);
+        }
+        // A label is the position of a name in `self.classes`.
+        labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
+        self.classes = classes.to_vec();
+        Ok(())
+    }
+
     /// A short hash of shape and values, which tells other data from the same.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
@@ -117,7 +160,21 @@ impl Examples {
             Values::Bytes(v) => hash.update(v),
             Values::Floats(v) => v.iter().for_each(|x| hash.update(x.to_le_bytes())),
         }
-        hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&hash.finalize()[..8])
+    }
+
+    /// The classes of the examples at `indices` as one-hot rows, `[indices.len(), classes]`. A row is
+    /// all zeros where the class is unknown or not below `classes`. Indices must be below `len()`.
+    pub fn one_hot(&self, indices: &[u32], classes: usize) -> Vec<f32> {
+        let mut rows = vec![0.0; indices.len() * classes];
+        if let Some(labels) = &self.labels {
+            for (row, index) in rows.chunks_mut(classes.max(1)).zip(indices) {
+                if let Some(cell) = row.get_mut(labels[*index as usize] as usize) {
+                    *cell = 1.0;
+                }
+            }
+        }
+        rows
     }
 
     /// Whether these are images of nothing but black and white.
@@ -125,6 +182,14 @@ impl Examples {
         match &self.values {
             Values::Bytes(v) => v.iter().all(|byte| matches!(byte, 0 | 255)),
             Values::Floats(_) => false,
+        }
+    }
+
+    /// Whether these are vectors of nothing but non-negative whole numbers.
+    pub fn are_counts(&self) -> bool {
+        match &self.values {
+            Values::Bytes(_) => false,
+            Values::Floats(v) => v.iter().all(|x| *x >= 0.0 && x.fract() == 0.0),
         }
     }
 
@@ -148,8 +213,8 @@ impl Examples {
 
     /// The examples at `indices`, in that order. Indices must be below `len()`.
     pub fn select(&self, indices: &[usize]) -> Examples {
-        fn rows<T: Copy>(values: &[T], width: usize, indices: &[usize]) -> Vec<T> {
-            indices.iter().flat_map(|&i| &values[i * width..(i + 1) * width]).copied().collect()
+        fn rows<T: Clone>(values: &[T], width: usize, indices: &[usize]) -> Vec<T> {
+            indices.iter().flat_map(|&i| &values[i * width..(i + 1) * width]).cloned().collect()
         }
         let width = self.shape.len();
         Examples {
@@ -164,25 +229,51 @@ impl Examples {
                 names: f.names.clone(),
                 values: rows(&f.values, f.names.len(), indices),
             }),
+            ids: self.ids.as_ref().map(|v| rows(v, 1, indices)),
+            columns: self.columns.clone(),
         }
     }
 
-    /// Puts `more` behind these; they must have the same shape and sort of values, and what is known of
-    /// one side only is forgotten.
-    pub fn append(&mut self, mut more: Examples) {
-        match (&mut self.values, &mut more.values) {
-            (Values::Bytes(a), Values::Bytes(b)) => a.append(b),
-            (Values::Floats(a), Values::Floats(b)) => a.append(b),
-            _ => return,
+    /// Puts `more` behind these. Labels, factors and identifiers that only one side has are dropped.
+    ///
+    /// # Errors
+    /// If the two differ in shape, sort of values, columns, or in what their labels or factors mean.
+    pub fn append(&mut self, more: Examples) -> Result<(), DataError> {
+        fn join<T>(a: &mut Option<Vec<T>>, b: Option<Vec<T>>) {
+            *a = a.take().zip(b).map(|(mut a, b)| {
+                a.extend(b);
+                a
+            });
         }
-        self.labels = self.labels.take().zip(more.labels).map(|(mut a, mut b)| {
-            a.append(&mut b);
+        let differ = |what: &str| {
+            Err(DataError::Request(format!("these examples cannot be put together: {what} differ")))
+        };
+        if self.shape != more.shape {
+            return differ("their shapes");
+        }
+        if self.columns != more.columns {
+            return differ("their columns");
+        }
+        if self.labels.is_some() && more.labels.is_some() && self.classes != more.classes {
+            return differ("their classes");
+        }
+        if let (Some(a), Some(b)) = (&self.factors, &more.factors)
+            && a.names != b.names
+        {
+            return differ("their factors");
+        }
+        match (&mut self.values, more.values) {
+            (Values::Bytes(a), Values::Bytes(b)) => a.extend(b),
+            (Values::Floats(a), Values::Floats(b)) => a.extend(b),
+            _ => return differ("their sorts of values"),
+        }
+        join(&mut self.labels, more.labels);
+        join(&mut self.ids, more.ids);
+        self.factors = self.factors.take().zip(more.factors).map(|(mut a, b)| {
+            a.values.extend(b.values);
             a
         });
-        self.factors = self.factors.take().zip(more.factors).map(|(mut a, mut b)| {
-            a.values.append(&mut b.values);
-            a
-        });
+        Ok(())
     }
 
     /// Keeps the first `n` examples.
@@ -195,6 +286,9 @@ impl Examples {
         if let Some(labels) = &mut self.labels {
             labels.truncate(n);
         }
+        if let Some(ids) = &mut self.ids {
+            ids.truncate(n);
+        }
         if let Some(factors) = &mut self.factors {
             factors.values.truncate(n.saturating_mul(factors.names.len()));
         }
@@ -206,12 +300,13 @@ mod tests {
     use super::*;
 
     fn three() -> Examples {
+        let floats = Values::Floats(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         Examples {
-            shape: Shape::Vector { len: 2 },
-            values: Values::Floats(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
             labels: Some(vec![7, 8, 9]),
-            classes: vec![],
             factors: Some(Factors { names: vec!["a".into()], values: vec![0.5, 1.5, 2.5] }),
+            ids: Some(["x", "y", "z"].map(String::from).to_vec()),
+            columns: Some(["width", "height"].map(String::from).to_vec()),
+            ..Examples::new(Shape::Vector { len: 2 }, floats)
         }
     }
 
@@ -221,6 +316,8 @@ mod tests {
         assert_eq!(picked.values, Values::Floats(vec![4.0, 5.0, 0.0, 1.0]));
         assert_eq!(picked.labels, Some(vec![9, 7]));
         assert_eq!(picked.factors.map(|f| f.values), Some(vec![2.5, 0.5]));
+        assert_eq!(picked.ids, Some(vec!["z".to_owned(), "x".to_owned()]));
+        assert_eq!(picked.columns, three().columns);
     }
 
     #[test]
@@ -240,10 +337,59 @@ mod tests {
     #[test]
     fn appending_puts_every_column_behind() {
         let mut both = three().select(&[0, 1]);
-        both.append(three().select(&[2]));
+        both.append(three().select(&[2])).unwrap();
         assert_eq!(both, three());
-        both.append(Examples { labels: None, ..three() });
+        both.append(Examples { labels: None, ..three() }).unwrap();
         assert_eq!((both.len(), both.labels), (6, None));
+        assert_eq!(both.ids.map(|ids| ids.len()), Some(6));
+    }
+
+    #[test]
+    fn appending_other_examples_is_an_error_and_changes_nothing() {
+        let shape = Shape::Vector { len: 2 };
+        let classes = vec!["a".to_owned()];
+        let factors = Some(Factors { names: vec!["b".into()], values: vec![0.0; 3] });
+        for (more, what) in [
+            (Examples::new(Shape::Vector { len: 3 }, Values::Floats(vec![0.0; 3])), "shapes"),
+            (Examples { columns: None, ..three() }, "columns"),
+            (Examples { classes, ..three() }, "classes"),
+            (Examples { factors, ..three() }, "factors"),
+            (
+                Examples {
+                    columns: three().columns,
+                    ..Examples::new(shape, Values::Bytes(vec![0; 2]))
+                },
+                "sorts of values",
+            ),
+        ] {
+            let mut both = three();
+            let message = both.append(more).unwrap_err().to_string();
+            assert!(message.contains(what), "{message}");
+            assert_eq!(both, three());
+        }
+    }
+
+    #[test]
+    fn classes_are_numbered_as_elsewhere_by_name() {
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let mut some = three();
+        (some.labels, some.classes) = (Some(vec![1, 0, 1]), names(&["b", "c"]));
+        some.number_classes_as(&[]).unwrap();
+        assert_eq!(some.labels, Some(vec![1, 0, 1]));
+        some.number_classes_as(&names(&["a", "b", "c"])).unwrap();
+        assert_eq!((&some.labels, some.classes.len()), (&Some(vec![2, 1, 2]), 3));
+        let message = some.number_classes_as(&names(&["a", "b"])).unwrap_err().to_string();
+        assert!(message.contains("class `c`"), "{message}");
+    }
+
+    #[test]
+    fn a_class_is_one_hot_and_an_unknown_one_is_zeros() {
+        let mut some = three();
+        some.labels = Some(vec![1, 0, 5]);
+        assert_eq!(some.one_hot(&[2, 0, 1], 2), [0.0, 0.0, 0.0, 1.0, 1.0, 0.0]);
+        some.labels = None;
+        assert_eq!(some.one_hot(&[2, 0], 2), [0.0; 4]);
+        assert!(some.one_hot(&[2, 0], 0).is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::examples::{Examples, Values};
 use crate::rng::Stream;
+use crate::support::Support;
 
 /// How the bytes of an image become x.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,8 +83,53 @@ impl Transform {
         matches!(self, Self::Pixels(Pixels::Binary | Pixels::Stochastic))
     }
 
-    /// x of the examples at `indices`, row after row. `draws` decides stochastic pixels by the index of
-    /// the example and the position of the pixel.
+    /// Says what numbers x of `examples` can be. Reads them all where they decide.
+    pub fn support(&self, examples: &Examples) -> Support {
+        match self {
+            Self::Pixels(Pixels::Binary | Pixels::Stochastic) => Support::Binary,
+            Self::Pixels(Pixels::Grey) if examples.is_binary() => Support::Binary,
+            Self::Pixels(Pixels::Grey) => Support::Levels { low: 0.0, high: 1.0 },
+            Self::Pixels(Pixels::Signed) => Support::Levels { low: -1.0, high: 1.0 },
+            Self::Affine { offset, .. } if offset.is_empty() && examples.are_counts() => {
+                Support::Counts
+            }
+            Self::Affine { .. } => Support::Reals,
+        }
+    }
+
+    /// Checks that this is a transform of examples like these.
+    ///
+    /// # Errors
+    /// If it is for images and these are vectors, the reverse, or for vectors of another length.
+    pub fn check(&self, examples: &Examples) -> Result<(), DataError> {
+        let sort = |bytes| if bytes { "images" } else { "vectors" };
+        let bytes = matches!(examples.values, Values::Bytes(_));
+        let for_bytes = matches!(self, Self::Pixels(_));
+        if bytes != for_bytes {
+            let (these, those) = (sort(bytes), sort(for_bytes));
+            return Err(DataError::Request(format!(
+                "these examples are {these}, and {those} are expected"
+            )));
+        }
+        match self {
+            Self::Affine { offset, .. }
+                if !offset.is_empty() && offset.len() != examples.shape.len() =>
+            {
+                Err(DataError::Request(format!(
+                    "these examples have {} numbers, and {} are expected",
+                    examples.shape.len(),
+                    offset.len()
+                )))
+            }
+            Self::Affine { .. } | Self::Pixels(_) => Ok(()),
+        }
+    }
+
+    /// Returns x of the examples at `indices`, `[indices.len(), numbers]`. `draws` decides stochastic
+    /// pixels by the index of the example and the position of the pixel.
+    ///
+    /// # Panics
+    /// If the examples are not those that the transform is for; [`Self::check`] tells.
     pub fn gather(&self, examples: &Examples, indices: &[u32], draws: &Stream) -> Vec<f32> {
         let width = examples.shape.len();
         let mut x = Vec::with_capacity(indices.len() * width);
@@ -108,12 +154,9 @@ impl Transform {
                         x.extend(scaled.map(|(v, (o, u))| (v - o) / u));
                     }
                 }
-                // Bytes under a transform of vectors, or floats under one of images: take the
-                // numbers as they are. Whoever reads data for a model checks shapes first.
-                (Values::Bytes(bytes), Self::Affine { .. }) => {
-                    x.extend(bytes[row].iter().map(|b| f32::from(*b) / 255.0));
+                (Values::Bytes(_), Self::Affine { .. }) | (Values::Floats(_), Self::Pixels(_)) => {
+                    unreachable!("a transform is fitted on its examples, or `check` passed them")
                 }
-                (Values::Floats(values), Self::Pixels(_)) => x.extend_from_slice(&values[row]),
             }
         }
         x
@@ -183,24 +226,12 @@ mod tests {
 
     fn pixels(bytes: Vec<u8>) -> Examples {
         let shape = Shape::Image { channels: 1, height: 1, width: bytes.len() };
-        Examples {
-            shape,
-            values: Values::Bytes(bytes),
-            labels: None,
-            classes: vec![],
-            factors: None,
-        }
+        Examples::new(shape, Values::Bytes(bytes))
     }
 
     fn vectors(values: Vec<f32>, len: usize) -> Examples {
         let shape = Shape::Vector { len };
-        Examples {
-            shape,
-            values: Values::Floats(values),
-            labels: None,
-            classes: vec![],
-            factors: None,
-        }
+        Examples::new(shape, Values::Floats(values))
     }
 
     #[test]
@@ -239,6 +270,44 @@ mod tests {
             t.to_data_range(&mut x);
             assert_eq!(x, [1.0, 10.0, 3.0, 10.0]);
         }
+    }
+
+    #[test]
+    fn support_is_what_x_can_be() {
+        let unit = Support::Levels { low: 0.0, high: 1.0 };
+        let signed = Support::Levels { low: -1.0, high: 1.0 };
+        for (p, of_grey, of_binary) in [
+            (Pixels::Grey, unit, Support::Binary),
+            (Pixels::Signed, signed, signed),
+            (Pixels::Binary, Support::Binary, Support::Binary),
+            (Pixels::Stochastic, Support::Binary, Support::Binary),
+        ] {
+            let transform = Transform::Pixels(p);
+            assert_eq!(transform.support(&pixels(vec![0, 7, 255])), of_grey);
+            assert_eq!(transform.support(&pixels(vec![0, 255, 255])), of_binary);
+        }
+        for (values, scale, support) in [
+            (vec![0.0, 1.0, 1e9], Scale::None, Support::Counts),
+            (vec![0.0, 1.0, 0.5], Scale::None, Support::Reals),
+            (vec![0.0, 1.0, -1.0], Scale::None, Support::Reals),
+            (vec![0.0, 1.0, 2.0], Scale::Standardize, Support::Reals),
+            (vec![0.0, 1.0, 2.0], Scale::Minmax, Support::Reals),
+        ] {
+            let examples = vectors(values, 1);
+            let transform = Transform::fit(&examples, Pixels::Grey, scale).unwrap();
+            assert_eq!(transform.support(&examples), support);
+        }
+    }
+
+    #[test]
+    fn examples_of_another_sort_or_length_do_not_pass() {
+        let scaled =
+            Transform::fit(&vectors(vec![0.0, 1.0], 2), Pixels::Grey, Scale::Minmax).unwrap();
+        assert!(scaled.check(&vectors(vec![5.0, 5.0], 2)).is_ok());
+        assert!(scaled.check(&vectors(vec![5.0], 1)).is_err());
+        assert!(scaled.check(&pixels(vec![5, 5])).is_err());
+        assert!(Transform::Pixels(Pixels::Grey).check(&vectors(vec![5.0, 5.0], 2)).is_err());
+        assert!(Transform::Pixels(Pixels::Grey).check(&pixels(vec![5])).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::rng::Stream;
-use vae_data::{Examples, Transform};
+use vae_data::{DataRecord, Examples, Transform};
 use vae_model::classifier::{ClassifierConfig, FeatureLayer, cross_entropy};
 use vae_model::{Classifier, Domain, FileError, ModelFile, Vae};
 
@@ -210,8 +210,7 @@ impl SavedClassifier {
         let file = ModelFile::read(path)?;
         let classifier = Classifier::from_file(&file, path, device)?;
         let transform: Transform = parsed(&file, path, "transform")?;
-        let numbers = classifier.config().domain.numbers();
-        if !fits(&transform, numbers) {
+        if !fits(&transform, &classifier.config().domain.input) {
             let why = "`transform` does not fit the classifier".to_owned();
             return Err(FileError::Malformed { path: path.to_owned(), why }.into());
         }

@@ -95,7 +95,7 @@ impl ModelFile {
         let views = views.map_err(|e| e.to_string())?;
         let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())?;
         let at = hash_position(&bytes, NO_HASH).ok_or("the header has no place for its hash")?;
-        let hash = hex(&Sha256::digest(&bytes));
+        let hash = hex::encode(Sha256::digest(&bytes));
         bytes[at..at + hash.len()].copy_from_slice(hash.as_bytes());
         Ok(bytes)
     }
@@ -136,7 +136,7 @@ impl ModelFile {
         let hash = hash.ok_or_else(|| damaged("no hash".into()))?;
         let at = hash_position(&bytes, hash).ok_or_else(|| damaged("no hash".into()))?;
         bytes[at..at + NO_HASH.len()].copy_from_slice(NO_HASH.as_bytes());
-        if hex(&Sha256::digest(&bytes)) != *hash {
+        if hex::encode(Sha256::digest(&bytes)) != *hash {
             return Err("damaged: its content does not match its hash".into());
         }
         let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
@@ -213,10 +213,6 @@ fn hash_position(bytes: &[u8], hash: &str) -> Option<usize> {
     let key = format!("\"sha256\":\"{hash}\"");
     let at = header.windows(key.len()).position(|window| window == key.as_bytes())?;
     Some(8 + at + "\"sha256\":\"".len())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

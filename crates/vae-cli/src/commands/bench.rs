@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
-use vae_data::Source;
+use vae_data::Environment;
+use vae_data::source::{AUTO, Location, named};
 use vae_eval::{Generator, Judge, PriorSource};
 use vae_train::{Event, Observer, Override, Trainer, data, presets};
 
@@ -32,18 +33,16 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
     }
     overrides.extend(open::sets(&args.set)?);
     let mut config = presets::resolve(&args.config, &overrides)?;
-    let source: Source = config.data.source.parse()?;
-    if matches!(
-        source,
-        Source::Auto | Source::Mnist | Source::FashionMnist | Source::BinarizedMnist
-    ) {
+    let source = &config.data.source;
+    let is_here =
+        |set: &dyn vae_data::Source| set.location(&Environment::default()) == Location::BuiltIn;
+    if source == AUTO || named(source).is_some_and(|set| !is_here(set)) {
         // Images of the same shape, which are always there.
-        config.data.source = Source::Digits.to_string();
+        config.data.source = "digits".to_owned();
     }
     let backend = open::backend(&args.backend, printer)?;
-    let data = open::with_options(None, Some(&config.data), printer, |options| {
-        Ok(data::load(&config, options)?)
-    })?;
+    let data =
+        open::with_environment(None, printer, |environment| Ok(data::load(&config, environment)?))?;
     let mut trainer = Trainer::new(config.clone(), data.clone(), &backend)?;
     let mut laps = Laps::new(lap_steps, config.train.batch_size);
     trainer.train(None, vec![&mut laps], &AtomicBool::new(false))?;

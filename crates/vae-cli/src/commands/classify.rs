@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
+use vae_data::OpenedSource;
 use vae_eval::classify::{Classification, Mode, SavedClassifier, accuracy};
 use vae_eval::mean_and_interval;
 use vae_model::classifier::FeatureLayer;
-use vae_train::config::DataConfig;
 
 use super::Form;
 use crate::args::{ClassifyArgs, FeaturesArg, ModeArg};
 use crate::failure::request;
 use crate::open;
 use crate::printer::{Printer, count, table};
+use crate::table::Key;
 
 /// Classifies.
 pub fn run(args: &ClassifyArgs, printer: &Printer) -> Result<()> {
@@ -107,23 +108,26 @@ pub fn run(args: &ClassifyArgs, printer: &Printer) -> Result<()> {
 
 /// What a saved classifier reads.
 fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
-    if let Some(path) = &args.predictions {
-        Form::require_npy("--predictions", path)?;
-    }
+    let form = match &args.predictions {
+        Some(path) => Some((path, Form::require_numbers("--predictions", path)?)),
+        None => None,
+    };
     let backend = open::backend(&args.model.backend, printer)?;
     let saved = SavedClassifier::read(path, &backend.device)?;
-    let spec = args.read.data.as_ref().unwrap_or(&saved.data.source);
     let data_dir = args.read.data_dir.data_dir.clone();
     let domain = &saved.classifier.config().domain;
+    let mut settings = saved.data.settings.clone();
     // Pictures of a folder are brought to the size and channels of those that it was trained on.
-    let mut shape = DataConfig::default();
     if let &[channels, height, width] = domain.input.as_slice() {
-        (shape.size, shape.channels) = (Some((height, width)), Some(channels));
+        (settings.size, settings.channels) = (Some((height, width)), Some(channels));
     }
-    let (resolved, mut examples) =
-        open::with_options(data_dir, Some(&shape), printer, |options| {
-            open::part(spec, &args.read.split, options)
-        })?;
+    let spec = args.read.data.as_ref().unwrap_or(&saved.data.source);
+    let (resolved, mut examples) = open::with_environment(data_dir, printer, |environment| {
+        let opened = OpenedSource::open_other(spec, &settings, environment)?;
+        let mut examples = open::split(&opened, &args.read.split, environment)?;
+        examples.number_classes_as(&saved.data.classes)?;
+        Ok((opened, examples))
+    })?;
     if let Some(limit) = args.read.limit {
         examples.truncate(limit);
     }
@@ -136,11 +140,20 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
             examples.shape.dims()
         )));
     }
+    saved.transform.check(&examples).with_context(|| resolved.name.clone())?;
     let read = saved.classify(&examples, &backend.device);
     let found = accuracy(&read, &examples);
-    if let Some(path) = &args.predictions {
-        let labels: Vec<i64> = read.iter().map(|label| i64::from(*label)).collect();
-        crate::array::write(path, &[labels.len()], &labels)?;
+    match form {
+        Some((path, Form::Csv)) => {
+            let rows = read.iter().map(|label| [label]);
+            let key = Key::of(&resolved, &examples);
+            crate::table::write(path, &key, &["class".to_owned()], rows)?;
+        }
+        Some((path, _)) => {
+            let labels: Vec<i64> = read.iter().map(|label| i64::from(*label)).collect();
+            crate::array::write(path, &[labels.len()], &labels)?;
+        }
+        None => {}
     }
     let what = format!("{} images of {} {}", count(read.len()), resolved.name, args.read.split);
     let text = match found {

@@ -2,26 +2,27 @@
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use vae_data::{Examples, Pixels, Scale, Source, Transform, Values, source};
+use vae_data::{Examples, OpenedSource, Pixels, Scale, SourceSettings, Transform, Values, source};
 
 use super::{Form, write, written};
 use crate::args::{DataArgs, DataCommand, ShowArgs};
 use crate::failure::request;
-use crate::printer::{Printer, table};
+use crate::printer::{self, Printer};
+use crate::table::{self, Key};
 use crate::{array, open};
 
 /// Does one of the three.
 pub fn run(args: &DataArgs, printer: &Printer) -> Result<()> {
     match &args.command {
         DataCommand::List(dir) => {
-            let sets = open::with_options(dir.data_dir.clone(), None, printer, |options| {
-                Ok(source::list(options))
+            let sets = open::with_environment(dir.data_dir.clone(), printer, |environment| {
+                Ok(source::list(environment))
             })?;
             let rows: Vec<Vec<String>> = sets
                 .iter()
-                .map(|set| vec![set.name.into(), set.location.to_string(), set.about.into()])
+                .map(|set| vec![set.name.clone(), set.location.to_string(), set.about.clone()])
                 .collect();
-            printer.result(&table(&rows), || {
+            printer.result(&printer::table(&rows), || {
                 let list = sets.iter().map(|set| {
                     json!({
                         "name": set.name,
@@ -34,9 +35,10 @@ pub fn run(args: &DataArgs, printer: &Printer) -> Result<()> {
             })
         }
         DataCommand::Fetch { name, data_dir } => {
-            let folder = open::with_options(data_dir.data_dir.clone(), None, printer, |options| {
-                Ok(source::fetch(name, options)?)
-            })?;
+            let folder =
+                open::with_environment(data_dir.data_dir.clone(), printer, |environment| {
+                    Ok(source::fetch(name, environment)?)
+                })?;
             let folder = folder.display().to_string();
             printer.result(&folder, || json!({ "name": name, "location": folder }))
         }
@@ -52,9 +54,10 @@ fn show(args: &ShowArgs, printer: &Printer) -> Result<()> {
         }
     }
     let (resolved, mut examples) =
-        open::with_options(args.data_dir.data_dir.clone(), None, printer, |options| {
-            let resolved = args.data.parse::<Source>()?.resolve(options)?;
-            let examples = resolved.load(args.split.parse()?, options)?;
+        open::with_environment(args.data_dir.data_dir.clone(), printer, |environment| {
+            let settings = SourceSettings::default();
+            let resolved = OpenedSource::open(&args.data, &settings, environment)?;
+            let examples = resolved.read(args.split.parse()?, environment)?;
             Ok((resolved, examples))
         })?;
     if let Some(note) = &resolved.note {
@@ -65,6 +68,7 @@ fn show(args: &ShowArgs, printer: &Printer) -> Result<()> {
     let default = if form == Form::Png { 100 } else { examples.len() };
     examples.truncate(args.n.unwrap_or(default));
     let n = examples.len();
+    Form::for_examples(&args.out, &examples.shape.dims())?;
     if let Some(path) = &args.labels {
         let labels = examples.labels.as_ref().ok_or_else(|| missing("labels"))?;
         let labels: Vec<i64> = labels.iter().map(|l| i64::from(*l)).collect();
@@ -84,6 +88,12 @@ fn show(args: &ShowArgs, printer: &Printer) -> Result<()> {
         (Form::Npy, Values::Floats(values)) => {
             array::write(&args.out, &[&[n], &examples.shape.dims()[..]].concat(), values)?;
         }
+        (Form::Csv, Values::Floats(values)) => {
+            let len = examples.shape.len();
+            let names = table::names(examples.columns.as_deref(), 'x', len);
+            table::write(&args.out, &Key::of(&resolved, &examples), &names, values.chunks(len))?;
+        }
+        (Form::Csv, Values::Bytes(_)) => unreachable!("`Form::for_examples` refused images"),
         (Form::Png, _) => sheet(&by_class(&examples), args)?,
     }
     written(printer, &args.out, n)
@@ -101,5 +111,5 @@ fn sheet(examples: &Examples, args: &ShowArgs) -> Result<()> {
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     let transform = Transform::fit(examples, Pixels::Grey, Scale::None)?;
     let values = transform.gather(examples, &indices, &vae_data::rng::Stream::new(0, "unused"));
-    write(&args.out, &examples.shape.dims(), &values, None)
+    write(&args.out, &examples.shape.dims(), &values, None, None)
 }

@@ -13,7 +13,7 @@ use crate::printer::Printer;
 pub fn run(args: &DecodeArgs, printer: &Printer) -> Result<()> {
     Form::of(&args.out)?;
     let codes = vae_data::source::read_array(&args.codes)?;
-    let (generator, _) = open::generator(&args.model, args.seed, printer)?;
+    let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
     let label = super::label(args.label, &generator.vae)?;
     if generator.vae.classes() > 0 && label.is_none() {
         return Err(request("this model is conditional on labels: say which class with --label"));
@@ -33,6 +33,7 @@ pub fn run(args: &DecodeArgs, printer: &Printer) -> Result<()> {
         )));
     }
     let decoded = generator.decode(z, label.as_ref().map(std::slice::from_ref), args.draw);
-    write(&args.out, generator.vae.input(), &decoded, None)?;
+    let names = checkpoint.data.settings.columns.as_deref();
+    write(&args.out, generator.vae.input(), &decoded, None, names)?;
     written(printer, &args.out, codes.len())
 }

@@ -47,8 +47,8 @@ pub fn run(args: &DoctorArgs, printer: &Printer) -> Result<()> {
     text.push("backends:".to_owned());
     text.push(table(&rows));
 
-    let sets = open::with_options(args.data_dir.data_dir.clone(), None, printer, |options| {
-        Ok(source::list(options))
+    let sets = open::with_environment(args.data_dir.data_dir.clone(), printer, |environment| {
+        Ok(source::list(environment))
     })?;
     text.push("data:".to_owned());
     let rows: Vec<Vec<String>> =

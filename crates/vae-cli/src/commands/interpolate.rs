@@ -44,6 +44,7 @@ pub fn run(args: &InterpolateArgs, printer: &Printer) -> Result<()> {
         let label = labels.as_ref().map(|labels| labels[2 * i]).or(in_turn);
         values.extend(generator.interpolate(from, to, args.steps, label));
     }
-    write(&args.out, generator.vae.input(), &values, Some(args.steps))?;
+    let names = checkpoint.data.settings.columns.as_deref();
+    write(&args.out, generator.vae.input(), &values, Some(args.steps), names)?;
     written(printer, &args.out, values.len() / generator.vae.numbers())
 }

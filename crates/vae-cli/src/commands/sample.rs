@@ -14,7 +14,7 @@ use crate::progress::{SAMPLES, SAMPLES_OF_EACH, class_sheet};
 /// Samples.
 pub fn run(args: &SampleArgs, printer: &Printer) -> Result<()> {
     let form = Form::of(&args.out)?;
-    if args.nearest && form == Form::Npy {
+    if args.nearest && form != Form::Png {
         return Err(request("--nearest shows pairs on a sheet: give --out a name ending in .png"));
     }
     let (mut generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
@@ -45,17 +45,18 @@ pub fn run(args: &SampleArgs, printer: &Printer) -> Result<()> {
     bounded(n, &generator.vae)?;
     let samples = generator.sample(n, label.as_ref().map(std::slice::from_ref), args.draw);
     let dims = generator.vae.input().to_vec();
+    let names = checkpoint.data.settings.columns.as_deref();
     if args.nearest {
         let data_dir = args.data_dir.data_dir.clone();
         let train = open::own_data(data_dir, &checkpoint, printer)?.train;
         let pairs = beside_nearest(&generator, &train, &samples);
         // An even number of columns keeps pairs together.
         let columns = 2 * (n as f64 / 2.0).sqrt().ceil() as usize;
-        write(&args.out, &dims, &pairs, Some(columns))?;
+        write(&args.out, &dims, &pairs, Some(columns), names)?;
     } else if in_turn && form == Form::Png {
         class_sheet(&generator, &samples).write(&args.out)?;
     } else {
-        write(&args.out, &dims, &samples, None)?;
+        write(&args.out, &dims, &samples, None, names)?;
     }
     written(printer, &args.out, n)
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use serde_json::json;
-use vae_data::{Examples, Part, Source};
+use vae_data::source::AUTO;
+use vae_data::{Examples, Split};
 use vae_eval::{Generator, PriorSource};
 use vae_train::{
     Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, Which, data,
@@ -41,9 +42,9 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
         (None, presets::resolve(config_name(args), &overrides)?, None)
     };
     let data_dir = args.data_dir.data_dir.clone();
-    let (data, shown) = open::with_options(data_dir, Some(&config.data), printer, |options| {
-        let data = data::load(&config, options)?;
-        let mut shown = data.resolved.load(Part::Test, options)?;
+    let (data, shown) = open::with_environment(data_dir, printer, |environment| {
+        let data = data::load(&config, environment)?;
+        let mut shown = data.resolved.read(Split::Test, environment)?;
         shown.truncate(2 * RECONSTRUCTIONS);
         Ok((data, shown))
     })?;
@@ -159,7 +160,7 @@ fn config_to_resume(
         return Ok(TrainConfig::from_toml("the run's configuration", &own.to_toml(), overrides)?);
     };
     let mut config = presets::resolve(name, overrides)?;
-    if config.data.source == Source::Auto.to_string() {
+    if config.data.source == AUTO {
         // What `auto` stood for then, it stands for now.
         config.data.source.clone_from(&last.config.data.source);
     }

@@ -29,9 +29,11 @@ mod strokes;
 #[cfg(test)]
 mod tests;
 
+use crate::error::DataError;
 use crate::examples::{Examples, Factors, Shape, Values};
-use crate::part::Part;
+use crate::hold_out::no_validation;
 use crate::rng::{Sequence, Stream};
+use crate::split::Split;
 use hand::{FACTORS, Hand, NAMES};
 use rayon::prelude::*;
 use render::{Ink, Piece, SIDE};
@@ -50,13 +52,16 @@ const SEED: u64 = 28;
 /// The pixel at the centre, along both axes: where MNIST has its centres of mass.
 const CENTRE: f32 = 14.0;
 
-/// The first `n` images of `part` (or all, if it has fewer), `[n, 1, 28, 28]`, white on black, with labels and factors.
-/// The set has no validation part: asked for it, this is empty.
-pub fn examples(part: Part, n: usize) -> Examples {
-    let (stream, size) = match part {
-        Part::Train => (Stream::new(SEED, "digits/train"), TRAIN),
-        Part::Test => (Stream::new(SEED, "digits/test"), TEST),
-        Part::Validation => (Stream::new(SEED, "digits/validation"), 0),
+/// The first `n` images of `split` (or all, if it has fewer), `[n, 1, 28, 28]`, white on black, with
+/// labels and factors.
+///
+/// # Errors
+/// If asked for a validation split: this set has none.
+pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
+    let (stream, size) = match split {
+        Split::Train => (Stream::new(SEED, "digits/train"), TRAIN),
+        Split::Test => (Stream::new(SEED, "digits/test"), TEST),
+        Split::Validation => return Err(no_validation()),
     };
     let n = n.min(size);
     // As many of each class, in random order.
@@ -76,16 +81,15 @@ pub fn examples(part: Part, n: usize) -> Examples {
             write(&mut hand, &mut numbers, image);
             row.copy_from_slice(&hand.factors());
         });
-    Examples {
-        shape: Shape::Image { channels: 1, height: SIDE, width: SIDE },
-        values: Values::Bytes(bytes),
+    let shape = Shape::Image { channels: 1, height: SIDE, width: SIDE };
+    Ok(Examples {
         labels: Some(labels),
-        classes: vec![],
         factors: Some(Factors {
             names: NAMES.iter().map(|name| name.to_string()).collect(),
             values: factors,
         }),
-    }
+        ..Examples::new(shape, Values::Bytes(bytes))
+    })
 }
 
 /// The lines that the hand draws, about the centre of the box around them.

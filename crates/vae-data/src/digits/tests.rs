@@ -1,10 +1,13 @@
 //! What the images promise: the same bytes everywhere, every form, and factors that describe the image.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use super::*;
 use sha2::{Digest, Sha256};
 use strokes::FORMS;
+
+/// The first `n` images of a split that there is.
+fn examples(split: Split, n: usize) -> Examples {
+    super::examples(split, n).unwrap()
+}
 
 /// The images of `examples` as numbers, each with its factors.
 fn images(examples: &Examples) -> Vec<(Vec<f32>, [f32; FACTORS])> {
@@ -45,11 +48,11 @@ fn correlation(pairs: &[(f32, f32)]) -> f32 {
 
 #[test]
 fn the_images_are_the_same_bytes_on_every_machine() {
-    for (part, expected) in [
-        (Part::Train, "a068e029cf8d034a0ebdea3e6451235030ff65d49c1eeba6f36a77621c605a6a"),
-        (Part::Test, "5f7433c68d69b10861fc6f7321c731818e44b20a90c7b550b130df30d0973292"),
+    for (split, expected) in [
+        (Split::Train, "a068e029cf8d034a0ebdea3e6451235030ff65d49c1eeba6f36a77621c605a6a"),
+        (Split::Test, "5f7433c68d69b10861fc6f7321c731818e44b20a90c7b550b130df30d0973292"),
     ] {
-        let examples = examples(part, 2000);
+        let examples = examples(split, 2000);
         let mut hash = Sha256::new();
         let Values::Bytes(bytes) = &examples.values else { panic!("digits are bytes") };
         hash.update(bytes);
@@ -59,28 +62,27 @@ fn the_images_are_the_same_bytes_on_every_machine() {
         for value in examples.factors.unwrap().values {
             hash.update(value.to_le_bytes());
         }
-        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, expected, "{part:?}");
+        assert_eq!(hex::encode(hash.finalize()), expected, "{split:?}");
     }
 }
 
 #[test]
 fn an_image_does_not_depend_on_how_many_are_made() {
-    let mut many = examples(Part::Test, 300);
+    let mut many = examples(Split::Test, 300);
     many.truncate(7);
-    assert_eq!(many, examples(Part::Test, 7));
+    assert_eq!(many, examples(Split::Test, 7));
 }
 
 #[test]
 fn asking_for_more_than_there_are_gives_all_of_them() {
-    assert_eq!(examples(Part::Test, TEST + 1).len(), TEST);
-    assert!(examples(Part::Train, 0).is_empty());
-    assert!(examples(Part::Validation, usize::MAX).is_empty());
+    assert_eq!(examples(Split::Test, TEST + 1).len(), TEST);
+    assert!(examples(Split::Train, 0).is_empty());
+    assert!(super::examples(Split::Validation, usize::MAX).is_err_and(|e| e.is_request()));
 }
 
 #[test]
 fn training_and_test_images_differ() {
-    let (train, test) = (examples(Part::Train, 500), examples(Part::Test, 500));
+    let (train, test) = (examples(Split::Train, 500), examples(Split::Test, 500));
     let (Values::Bytes(train), Values::Bytes(test)) = (&train.values, &test.values) else {
         panic!("digits are bytes")
     };
@@ -96,7 +98,7 @@ fn every_class_is_as_frequent_as_the_others_and_the_order_is_random() {
         labels.iter().for_each(|&label| counts[label as usize] += 1);
         counts
     };
-    let labels = examples(Part::Test, TEST).labels.unwrap();
+    let labels = examples(Split::Test, TEST).labels.unwrap();
     assert_eq!(count(&labels), [TEST / 10; 10]);
     // In the first 1000: 100 each, give or take four standard deviations (9.5).
     assert!(count(&labels[..1000]).iter().all(|count| (62..=138).contains(count)));
@@ -108,7 +110,7 @@ fn every_class_is_as_frequent_as_the_others_and_the_order_is_random() {
 #[test]
 fn every_form_is_written_as_often_as_its_weight_says() {
     let mut counts = FORMS.map(|forms| vec![0; forms.len()]);
-    for (_, factors) in images(&examples(Part::Test, TEST)) {
+    for (_, factors) in images(&examples(Split::Test, TEST)) {
         counts[factors[0] as usize][factors[1] as usize] += 1;
     }
     for (digit, (forms, counts)) in FORMS.iter().zip(&counts).enumerate() {
@@ -123,7 +125,7 @@ fn every_form_is_written_as_often_as_its_weight_says() {
 
 #[test]
 fn every_factor_fills_its_documented_range() {
-    let all = images(&examples(Part::Test, TEST));
+    let all = images(&examples(Split::Test, TEST));
     for (name, low, high) in [
         ("class", 0.0, 9.0),
         ("form", 0.0, 11.0),
@@ -152,7 +154,7 @@ fn every_factor_fills_its_documented_range() {
 
 #[test]
 fn shift_is_where_the_centre_of_mass_lies() {
-    for (image, factors) in images(&examples(Part::Train, 2000)) {
+    for (image, factors) in images(&examples(Split::Train, 2000)) {
         let (_, [x, y], _) = moments(&image);
         let (dx, dy) = (factors[factor("shift_x")], factors[factor("shift_y")]);
         assert!(
@@ -164,7 +166,7 @@ fn shift_is_where_the_centre_of_mass_lies() {
 
 #[test]
 fn no_ink_is_cut_off_at_the_border() {
-    for (image, factors) in images(&examples(Part::Train, 5000)) {
+    for (image, factors) in images(&examples(Split::Train, 5000)) {
         let border = |&i: &usize| [i % SIDE, i / SIDE].iter().any(|&k| k == 0 || k == SIDE - 1);
         // The soft edge may reach into the last row or column, the line itself may not.
         assert!((0..SIDE * SIDE).filter(border).all(|i| image[i] <= 160.0), "{factors:?}");
@@ -173,7 +175,7 @@ fn no_ink_is_cut_off_at_the_border() {
 
 #[test]
 fn the_longer_side_of_the_ink_is_the_size() {
-    let pairs: Vec<_> = images(&examples(Part::Train, 2000))
+    let pairs: Vec<_> = images(&examples(Split::Train, 2000))
         .iter()
         .map(|(image, factors)| {
             let inked = |at: &dyn Fn(usize, usize) -> usize| {
@@ -191,7 +193,7 @@ fn the_longer_side_of_the_ink_is_the_size() {
 
 #[test]
 fn a_thicker_pen_leaves_more_ink() {
-    let all = images(&examples(Part::Train, 5000));
+    let all = images(&examples(Split::Train, 5000));
     for class in 0..10 {
         let of_class = all.iter().filter(|(_, factors)| factors[0] == class as f32);
         let pairs: Vec<_> =
@@ -202,7 +204,7 @@ fn a_thicker_pen_leaves_more_ink() {
 
 #[test]
 fn a_plain_one_leans_by_its_slant_and_rotation() {
-    let all = images(&examples(Part::Train, 5000));
+    let all = images(&examples(Split::Train, 5000));
     let errors: Vec<f32> = all
         .iter()
         .filter(|(_, factors)| factors[..2] == [1.0, 0.0])
@@ -219,7 +221,7 @@ fn a_plain_one_leans_by_its_slant_and_rotation() {
 
 #[test]
 fn every_class_leans_with_its_slant() {
-    let all = images(&examples(Part::Train, 5000));
+    let all = images(&examples(Split::Train, 5000));
     for class in 0..10 {
         let of_class = all.iter().filter(|(_, factors)| factors[0] == class as f32);
         let lean = |image| {

@@ -1,12 +1,19 @@
-//! Sources as a whole: what a specification stands for, where sets are found, and what is done when they are not.
+//! Sources as a whole: what a specification stands for, where sets are found, and what is done when
+//! they are not.
 
+use super::download::fetch as downloads;
+use super::files::{idx, npy};
+use super::published::binarized_mnist::BINARIZED_MNIST;
+use super::published::{Form, PublishedSet, PublishedSplit};
 use super::*;
 use crate::examples::{Shape, Values};
-use known::{Form, KnownPart};
+use catalog::NAMED;
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 /// A small published set: 3 training and 2 test images with labels, and the content of its files.
-fn small_set(mirrors: &[&'static str]) -> (&'static KnownSet, Vec<(&'static str, Vec<u8>)>) {
+fn small_set(mirrors: &[&'static str]) -> (&'static PublishedSet, Vec<(&'static str, Vec<u8>)>) {
     let images = |n: u8, value: u8| {
         idx::tests::idx(&[u32::from(n), 28, 28], &vec![value; usize::from(n) * 784])
     };
@@ -17,24 +24,25 @@ fn small_set(mirrors: &[&'static str]) -> (&'static KnownSet, Vec<(&'static str,
         ("t10k-images-idx3-ubyte.gz", images(2, 9)),
         ("t10k-labels-idx1-ubyte.gz", labels(2)),
     ];
-    let known = |i: usize| fetch::tests::known(contents[i].0, &contents[i].1);
-    let parts = vec![
-        KnownPart { part: Part::Train, examples: 3, form: Form::Idx([known(0), known(1)]) },
-        KnownPart { part: Part::Test, examples: 2, form: Form::Idx([known(2), known(3)]) },
+    let known = |i: usize| downloads::tests::known(contents[i].0, &contents[i].1);
+    let splits = vec![
+        PublishedSplit { split: Split::Train, examples: 3, form: Form::Idx([known(0), known(1)]) },
+        PublishedSplit { split: Split::Test, examples: 2, form: Form::Idx([known(2), known(3)]) },
     ];
-    let set = KnownSet {
+    let set = PublishedSet {
         name: "mnist",
         about: "",
         mirrors: Box::leak(mirrors.to_vec().into_boxed_slice()),
-        parts: Box::leak(parts.into_boxed_slice()),
+        burn_dataset: Some("mnist"),
+        splits: Box::leak(splits.into_boxed_slice()),
     };
     (Box::leak(Box::new(set)), contents)
 }
 
 const UNREACHABLE: &str = "http://127.0.0.1:1/";
 
-fn in_cache(dir: &tempfile::TempDir) -> Options<'static> {
-    Options { cache_dir: Some(dir.path().join("cache")), ..Options::default() }
+fn in_cache(dir: &tempfile::TempDir) -> Environment<'static> {
+    Environment { cache_dir: Some(dir.path().join("cache")), ..Environment::default() }
 }
 
 fn write(folder: PathBuf, name: &str, content: &[u8]) {
@@ -42,41 +50,132 @@ fn write(folder: PathBuf, name: &str, content: &[u8]) {
     fs::write(folder.join(name), content).unwrap();
 }
 
+fn open(spec: &str) -> Result<OpenedSource, DataError> {
+    OpenedSource::open(spec, &SourceSettings::default(), &Environment::default())
+}
+
+/// The names that the files of a folder of sources stand for.
+fn file_names(folder: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/source").join(folder);
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let stems = files.map(|path| path.file_stem().unwrap().to_str().unwrap().replace('_', "-"));
+    stems.filter(|stem| stem != "mod").collect()
+}
+
+#[test]
+fn every_file_of_a_named_source_is_in_the_catalog_and_the_reverse() {
+    let files = [file_names("built_in"), file_names("published")].concat();
+    let files: BTreeSet<String> = files.into_iter().collect();
+    let names: BTreeSet<String> = NAMED.iter().map(|source| source.name()).collect();
+    assert_eq!(files, names);
+    assert_eq!(names.len(), NAMED.len());
+    for source in NAMED {
+        let opened = source.location(&Environment::default()) == Location::BuiltIn;
+        assert_eq!(opened, file_names("built_in").contains(&source.name()));
+        assert_eq!(source.spec(), source.name());
+    }
+}
+
 #[test]
 fn a_specification_is_a_name_a_path_or_a_pair_and_reads_back_as_written() {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-    fs::write(&a, "").unwrap();
-    fs::write(&b, "").unwrap();
+    fs::write(&a, [0]).unwrap();
+    fs::write(&b, [0]).unwrap();
     let (a, b) = (a.to_str().unwrap(), b.to_str().unwrap());
-    let pair = Source::IdxPair { images: a.into(), labels: b.into() };
-    for (text, source) in [
-        ("auto", Source::Auto),
-        ("curves", Source::Curves),
-        ("binarized-mnist", Source::BinarizedMnist),
-        (a, Source::Path(a.into())),
-        (&format!("{a},{b}"), pair),
+    let folder = dir.path().to_str().unwrap();
+    for (spec, name) in [
+        ("curves", "curves"),
+        ("digits", "digits"),
+        (a, "a"),
+        (&format!("{a},{b}"), "a"),
+        (folder, dir.path().file_name().unwrap().to_str().unwrap()),
     ] {
-        assert_eq!(text.parse::<Source>().unwrap(), source);
-        assert_eq!(source.to_string(), text);
+        let opened = open(spec).unwrap();
+        assert_eq!((opened.spec.as_str(), opened.name.as_str()), (spec, name));
+        assert_eq!(opened.note, None);
     }
 }
 
 #[test]
 fn a_specification_of_nothing_is_refused_with_what_there_is() {
-    let message = "mnits".parse::<Source>().unwrap_err().to_string();
+    let message = open("mnits").unwrap_err().to_string();
     for part in [
         "`mnits` is neither a data set nor an existing path",
         "auto, digits, curves, mnist,",
         ".npy",
+        ".csv",
     ] {
         assert!(message.contains(part), "{message}");
     }
     let dir = tempfile::tempdir().unwrap();
     let a = dir.path().join("a");
     fs::write(&a, "").unwrap();
-    let error = format!("{},{}", a.display(), "none").parse::<Source>().unwrap_err();
+    let error = open(&format!("{},{}", a.display(), "none")).unwrap_err();
     assert!(error.to_string().contains("`none`") && error.is_request(), "{error}");
+}
+
+#[test]
+fn a_setting_that_the_source_does_not_read_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let array = dir.path().join("array.npy");
+    fs::write(&array, npy::tests::npy("|u1", "False", "(12, 1, 1)", &[0; 12])).unwrap();
+    let table = dir.path().join("table.csv");
+    fs::write(&table, "a,b\n1,2\n3,4\n").unwrap();
+    let (array, table) = (array.to_str().unwrap(), table.to_str().unwrap());
+    let default = SourceSettings::default;
+    let size = SourceSettings { size: Some((8, 8)), ..default() };
+    let channels = SourceSettings { channels: Some(1), ..default() };
+    let header = SourceSettings { header: Some(false), ..default() };
+    let columns = SourceSettings { columns: Some(vec!["a".into()]), ..default() };
+    let dropped = SourceSettings { drop_columns: vec!["a".into()], ..default() };
+    let id = SourceSettings { id_column: Some("a".into()), ..default() };
+    let label = SourceSettings { label_column: Some("a".into()), ..default() };
+    let environment = Environment::default();
+    let folder = dir.path().to_str().unwrap();
+    for (settings, key, reader) in [
+        (size, "data.size", folder),
+        (channels, "data.channels", folder),
+        (header, "data.header", table),
+        (columns, "data.columns", table),
+        (dropped, "data.drop_columns", table),
+        (id, "data.id_column", table),
+        (label, "data.label_column", table),
+    ] {
+        assert_eq!(settings.given().iter().map(|s| s.key()).collect::<Vec<_>>(), [key]);
+        for spec in ["digits", "curves", array, table, folder] {
+            let opened = OpenedSource::open(spec, &settings, &environment);
+            if spec == reader {
+                assert_eq!(opened.unwrap().settings(), &settings);
+                continue;
+            }
+            let error = opened.unwrap_err();
+            assert!(error.is_request(), "{error:?}");
+            let name = Path::new(spec).file_name().unwrap().to_str().unwrap();
+            let message = error.to_string();
+            assert!(message.starts_with(&format!("{name}: {key} is only for")), "{message}");
+            // As other data of a trained model, it is read without that setting.
+            let other = OpenedSource::open_other(spec, &settings, &environment).unwrap();
+            assert!(other.settings().given().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_library_caller_with_the_default_environment_keeps_the_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..6u8 {
+        let picture = image::GrayImage::from_pixel(8, 8, image::Luma([i]));
+        picture.save(dir.path().join(format!("{i}.png"))).unwrap();
+    }
+    let settings =
+        SourceSettings { size: Some((4, 4)), channels: Some(3), ..SourceSettings::default() };
+    let environment = Environment::default();
+    let opened = OpenedSource::open(dir.path().to_str().unwrap(), &settings, &environment).unwrap();
+    for split in [Split::Train, Split::Test] {
+        let examples = opened.read(split, &environment).unwrap();
+        assert_eq!(examples.shape, Shape::Image { channels: 3, height: 4, width: 4 });
+    }
 }
 
 #[test]
@@ -96,22 +195,22 @@ fn a_set_is_found_in_the_data_folder_the_cache_or_the_cache_of_burn_dataset() {
     for folder in folders {
         for packed in [true, false] {
             let dir = tempfile::tempdir().unwrap();
-            let options = Options { data_dir: Some(dir.path().join("data")), ..in_cache(&dir) };
-            assert_eq!(set.locate(&options).unwrap_err().len(), 4);
+            let environment =
+                Environment { data_dir: Some(dir.path().join("data")), ..in_cache(&dir) };
+            assert_eq!(set.locate(&environment).unwrap_err().len(), 4);
             for (name, content) in &contents {
                 let name = if packed { name } else { name.trim_end_matches(".gz") };
                 write(folder(dir.path(), name), name, content);
             }
-            let resolved = auto(set, &options);
-            assert_eq!(
-                (&resolved.source, resolved.note.as_deref()),
-                (&Source::Mnist, Some("mnist, found on this machine"))
-            );
-            assert!(folder(dir.path(), "").starts_with(&resolved.origin), "{}", resolved.origin);
-            let test = set.load(Part::Test, &resolved.located).unwrap();
+            let (source, note) = auto::choose(set, &environment);
+            assert_eq!((&*source.name(), &*note), ("mnist", "mnist, found on this machine"));
+            let Location::Path(place) = source.location(&environment) else { panic!("absent") };
+            assert!(folder(dir.path(), "").starts_with(&place), "{}", place.display());
+            let read = |split| source.read(split, &SourceSettings::default(), &environment);
+            let test = read(Split::Test).unwrap();
             assert_eq!((test.len(), test.labels), (2, Some(vec![0, 1])));
             assert_eq!(test.values, Values::Bytes(vec![9; 2 * 784]));
-            assert!(set.load(Part::Validation, &resolved.located).is_err());
+            assert!(read(Split::Validation).is_err_and(|e| e.is_request()));
         }
     }
 }
@@ -121,9 +220,10 @@ fn auto_falls_back_to_digits_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let (set, _) = small_set(&[UNREACHABLE]);
     for (offline, why) in [(false, UNREACHABLE), (true, "downloads are off")] {
-        let resolved = auto(set, &Options { offline, ..in_cache(&dir) });
-        assert_eq!((resolved.source, resolved.origin.as_str()), (Source::Digits, "built in"));
-        let note = resolved.note.unwrap();
+        let environment = Environment { offline, ..in_cache(&dir) };
+        let (source, note) = auto::choose(set, &environment);
+        assert_eq!(source.name(), "digits");
+        assert_eq!(source.location(&environment).to_string(), "built in");
         assert!(note.starts_with("digits, built in") && note.contains(why), "{note}");
     }
 }
@@ -132,11 +232,11 @@ fn auto_falls_back_to_digits_and_says_why() {
 fn auto_downloads_what_is_missing_and_finds_it_the_next_time() {
     let (_, contents) = small_set(&[]);
     let files = contents.clone();
-    let address = fetch::tests::serve(move |path| {
+    let address = downloads::tests::serve(move |path| {
         files
             .iter()
             .find(|(name, _)| *name == path)
-            .map_or(vec![], |(_, content)| fetch::tests::ok(content))
+            .map_or(vec![], |(_, content)| downloads::tests::ok(content))
     });
     let (set, _) = small_set(&[address]);
     let dir = tempfile::tempdir().unwrap();
@@ -144,25 +244,30 @@ fn auto_downloads_what_is_missing_and_finds_it_the_next_time() {
     write(dir.path().join("data/mnist"), contents[1].0, &contents[1].1);
     let asked = std::cell::RefCell::new(Vec::new());
     let progress = |progress: Progress| asked.borrow_mut().push(progress.file);
-    let options =
-        Options { data_dir: Some(dir.path().join("data")), progress: &progress, ..in_cache(&dir) };
-    let resolved = auto(set, &options);
-    assert_eq!(resolved.note.as_deref(), Some("mnist, just downloaded"));
-    assert_eq!(set.load(Part::Train, &resolved.located).unwrap().labels, Some(vec![0, 1, 2]));
+    let environment = Environment {
+        data_dir: Some(dir.path().join("data")),
+        progress: &progress,
+        ..in_cache(&dir)
+    };
+    let (source, note) = auto::choose(set, &environment);
+    assert_eq!(note, "mnist, just downloaded");
+    let train = source.read(Split::Train, &SourceSettings::default(), &environment).unwrap();
+    assert_eq!(train.labels, Some(vec![0, 1, 2]));
     assert!(!asked.borrow().contains(&contents[1].0) && asked.borrow().contains(&contents[0].0));
-    assert_eq!(auto(set, &options).note.as_deref(), Some("mnist, found on this machine"));
+    assert_eq!(auto::choose(set, &environment).1, "mnist, found on this machine");
 }
 
 #[test]
 fn a_set_asked_for_by_name_that_cannot_be_had_says_where_its_files_may_be_put() {
     let dir = tempfile::tempdir().unwrap();
-    let options =
-        Options { data_dir: Some(dir.path().join("data")), offline: true, ..in_cache(&dir) };
-    for (source, name, file) in [
-        (Source::FashionMnist, "fashion-mnist", "t10k-labels-idx1-ubyte.gz"),
-        (Source::BinarizedMnist, "binarized-mnist", "binarized_mnist_valid.amat"),
+    let environment =
+        Environment { data_dir: Some(dir.path().join("data")), offline: true, ..in_cache(&dir) };
+    for (name, file) in [
+        ("fashion-mnist", "t10k-labels-idx1-ubyte.gz"),
+        ("binarized-mnist", "binarized_mnist_valid.amat"),
     ] {
-        let error = source.resolve(&options).unwrap_err();
+        let opened = OpenedSource::open(name, &SourceSettings::default(), &environment);
+        let error = opened.unwrap_err();
         assert!(matches!(error, DataError::Unavailable(_)) && error.is_request(), "{error:?}");
         let message = error.to_string();
         let folders = [dir.path().join("data").join(name), dir.path().join("cache/vae").join(name)];
@@ -175,10 +280,10 @@ fn a_set_asked_for_by_name_that_cannot_be_had_says_where_its_files_may_be_put() 
         ] {
             assert!(message.contains(part), "{message}");
         }
-        assert_eq!(fetch(name, &options).unwrap_err().to_string(), message);
+        assert_eq!(fetch(name, &environment).unwrap_err().to_string(), message);
     }
     assert!(
-        fetch("digits", &options)
+        fetch("digits", &environment)
             .unwrap_err()
             .to_string()
             .contains("use one of mnist, fashion-mnist")
@@ -196,8 +301,9 @@ fn the_files_of_a_published_set_must_be_what_was_published() {
             }
         }
         write(dir.path().join("mnist"), name, content);
-        let options = Options { data_dir: Some(dir.path().to_owned()), ..in_cache(&dir) };
-        set.load(Part::Train, &set.locate(&options).unwrap()).unwrap_err().to_string()
+        let environment = Environment { data_dir: Some(dir.path().to_owned()), ..in_cache(&dir) };
+        let read = set.read(Split::Train, &SourceSettings::default(), &environment);
+        read.unwrap_err().to_string()
     };
     let mut flipped = contents[0].1.clone();
     flipped[100] ^= 1;
@@ -215,7 +321,7 @@ fn the_files_of_a_published_set_must_be_what_was_published() {
 }
 
 #[test]
-fn files_in_one_piece_keep_a_sixth_for_the_test_part() {
+fn files_in_one_piece_keep_a_sixth_for_the_test_split() {
     let dir = tempfile::tempdir().unwrap();
     let images = dir.path().join("images.idx");
     let labels = dir.path().join("labels.idx");
@@ -226,17 +332,19 @@ fn files_in_one_piece_keep_a_sixth_for_the_test_part() {
     fs::write(&array, npy::tests::npy("|u1", "False", "(12, 1, 1)", &data)).unwrap();
     let pair = format!("{},{}", images.display(), labels.display());
     for spec in [images.to_str().unwrap(), array.to_str().unwrap(), &pair] {
-        let options = Options::default();
-        let resolved = spec.parse::<Source>().unwrap().resolve(&options).unwrap();
-        assert_eq!(resolved.origin, spec);
+        let environment = Environment::default();
+        let opened = open(spec).unwrap();
+        assert_eq!(opened.location.to_string(), spec);
         let (train, test) = (
-            resolved.load(Part::Train, &options).unwrap(),
-            resolved.load(Part::Test, &options).unwrap(),
+            opened.read(Split::Train, &environment).unwrap(),
+            opened.read(Split::Test, &environment).unwrap(),
         );
         assert_eq!((train.len(), test.len()), (10, 2));
         assert_eq!(train.shape, Shape::Image { channels: 1, height: 1, width: 1 });
         assert_eq!(train.labels.is_some(), spec == pair);
-        assert!(resolved.load(Part::Validation, &options).is_err_and(|e| e.is_request()));
+        assert!(opened.read(Split::Validation, &environment).is_err_and(|e| e.is_request()));
+        // And the whole is read in its own order.
+        assert_eq!(opened.read_all(&environment).unwrap().values, Values::Bytes(data.clone()));
     }
 }
 
@@ -246,15 +354,42 @@ fn a_file_of_no_known_format_is_refused() {
     let path = dir.path().join("x");
     for content in ["", "hello"] {
         fs::write(&path, content).unwrap();
-        let resolved = Source::Path(path.clone()).resolve(&Options::default()).unwrap();
-        let error = resolved.load(Part::Train, &Options::default()).unwrap_err();
-        assert!(error.to_string().contains("neither a .npy array nor an IDX file"), "{error}");
+        let error = open(path.to_str().unwrap()).unwrap_err();
+        assert!(error.is_request());
+        for format in ["x: is none of", "a .npy array", "an IDX file", "a .csv or .tsv table"] {
+            assert!(error.to_string().contains(format), "{error}");
+        }
     }
     let one = dir.path().join("one.npy");
     fs::write(&one, npy::tests::npy("|u1", "False", "(1, 1, 1)", &[0])).unwrap();
-    let resolved = Source::Path(one).resolve(&Options::default()).unwrap();
-    let error = resolved.load(Part::Train, &Options::default()).unwrap_err();
+    let opened = open(one.to_str().unwrap()).unwrap();
+    let error = opened.read(Split::Train, &Environment::default()).unwrap_err();
     assert!(error.to_string().contains("one.npy: cannot hold 1 of 1"), "{error}");
+}
+
+#[test]
+fn the_classes_of_a_table_are_the_same_for_every_split() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.csv");
+    let rows: String = (0..12).map(|i| format!("r{i},{i},class {}\n", i % 6)).collect();
+    fs::write(&path, format!("id,x,y\n{rows}")).unwrap();
+    let settings = SourceSettings {
+        id_column: Some("id".into()),
+        label_column: Some("y".into()),
+        ..SourceSettings::default()
+    };
+    let environment = Environment::default();
+    let opened = OpenedSource::open(path.to_str().unwrap(), &settings, &environment).unwrap();
+    let all = [Split::Train, Split::Test].map(|split| opened.read(split, &environment).unwrap());
+    assert_eq!(all[0].classes, all[1].classes);
+    assert_eq!(all.iter().map(Examples::len).collect::<Vec<_>>(), [10, 2]);
+    for examples in all {
+        let Values::Floats(x) = &examples.values else { panic!("vectors") };
+        for (i, x) in x.iter().enumerate() {
+            assert_eq!(examples.ids.as_ref().unwrap()[i], format!("r{x}"));
+            assert_eq!(examples.labels.as_ref().unwrap()[i], *x as u32 % 6);
+        }
+    }
 }
 
 #[test]
@@ -263,10 +398,10 @@ fn the_list_tells_where_each_set_is() {
     for file in BINARIZED_MNIST.files() {
         write(dir.path().join("binarized-mnist"), &format!("{}.gz", file.name), b"");
     }
-    let options = Options { data_dir: Some(dir.path().to_owned()), ..in_cache(&dir) };
-    let places: Vec<(&str, Location)> =
-        list(&options).into_iter().map(|set| (set.name, set.location)).collect();
-    let found = Location::Folder(dir.path().join("binarized-mnist"));
+    let environment = Environment { data_dir: Some(dir.path().to_owned()), ..in_cache(&dir) };
+    let places: Vec<(String, Location)> =
+        list(&environment).into_iter().map(|set| (set.name, set.location)).collect();
+    let found = Location::Path(dir.path().join("binarized-mnist"));
     let expected = [
         ("digits", Location::BuiltIn),
         ("curves", Location::BuiltIn),
@@ -274,7 +409,7 @@ fn the_list_tells_where_each_set_is() {
         ("fashion-mnist", Location::Absent),
         ("binarized-mnist", found),
     ];
-    assert_eq!(places, expected);
+    assert_eq!(places, expected.map(|(name, place)| (name.to_owned(), place)));
 }
 
 /// Sums of pixels and labels as Python's `sum` over the bytes that its `gzip` module unpacks gives them.
@@ -283,30 +418,35 @@ fn the_published_files_hold_what_another_reader_finds_in_them() {
     let Some(data_dir) = std::env::var_os("VAE_DATA_DIR") else { return };
     // Tests run in the folder of their package; a relative path is meant from that of the workspace.
     let data_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(data_dir);
-    let options =
-        Options { data_dir: Some(data_dir), cache_dir: None, offline: true, ..Options::default() };
+    let environment = Environment {
+        data_dir: Some(data_dir),
+        cache_dir: None,
+        offline: true,
+        ..Environment::default()
+    };
     let sum = |examples: &Examples| match &examples.values {
         Values::Bytes(v) => v.iter().map(|&byte| u64::from(byte)).sum::<u64>(),
         Values::Floats(_) => panic!("images are bytes"),
     };
-    let mnist = Source::Mnist.resolve(&options).unwrap();
-    for (part, n, pixels, labels, first) in [
-        (Part::Train, 60_000, 1_567_298_545, 267_236, [5, 0, 4, 1]),
-        (Part::Test, 10_000, 264_923_200, 44_434, [7, 2, 1, 0]),
+    let open = |spec| OpenedSource::open(spec, &SourceSettings::default(), &environment);
+    let mnist = open("mnist").unwrap();
+    for (split, n, pixels, labels, first) in [
+        (Split::Train, 60_000, 1_567_298_545, 267_236, [5, 0, 4, 1]),
+        (Split::Test, 10_000, 264_923_200, 44_434, [7, 2, 1, 0]),
     ] {
-        let examples = mnist.load(part, &options).unwrap();
+        let examples = mnist.read(split, &environment).unwrap();
         assert_eq!((examples.len(), sum(&examples)), (n, pixels));
         let found = examples.labels.unwrap();
         assert_eq!((found.iter().sum::<u32>(), &found[..4]), (labels, &first[..]));
     }
-    let Ok(binarized) = Source::BinarizedMnist.resolve(&options) else { return };
+    let Ok(binarized) = open("binarized-mnist") else { return };
     assert!(binarized.publishes_validation());
-    for (part, n, ones) in [
-        (Part::Train, 50_000, 5_118_041),
-        (Part::Validation, 10_000, 1_028_036),
-        (Part::Test, 10_000, 1_038_896),
+    for (split, n, ones) in [
+        (Split::Train, 50_000, 5_118_041),
+        (Split::Validation, 10_000, 1_028_036),
+        (Split::Test, 10_000, 1_038_896),
     ] {
-        let examples = binarized.load(part, &options).unwrap();
+        let examples = binarized.read(split, &environment).unwrap();
         assert_eq!(
             (examples.len(), sum(&examples), examples.labels.clone()),
             (n, ones * 255, None)

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use vae_data::Transform;
+use vae_data::{DataRecord, Transform};
 use vae_eval::record::{fits, json, parsed};
-use vae_eval::{DataRecord, Metrics, PriorSource, Sampler};
+use vae_eval::{Metrics, PriorSource, Sampler};
 use vae_model::critic::Critic;
 use vae_model::init::build_stored;
 use vae_model::parameters::parameters;
@@ -156,7 +156,7 @@ impl Checkpoint {
         let config = TrainConfig::from_toml("its configuration", config, &[])
             .map_err(|e| malformed(e.to_string()))?;
         let transform: Transform = parsed(&file, path, "transform")?;
-        if !fits(&transform, vae.numbers()) {
+        if !fits(&transform, vae.input()) {
             return Err(malformed("`transform` does not fit the model".into()).into());
         }
         let critic = config.objective.critic(&config.model, vae.domain());

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use vae_data::rng::Stream;
-use vae_data::source::{Options, Resolved};
-use vae_data::{Examples, Part, Source, Transform, hold_out};
+use vae_data::{DataRecord, Environment, Examples, OpenedSource, Split, Transform, hold_out};
 use vae_model::{Domain, MAX_NUMBERS};
 
-use super::config::{DataConfig, TrainConfig};
+use super::config::TrainConfig;
 use crate::error::TrainError;
-
-pub use vae_eval::DataRecord;
 
 /// Examples to train and validate on, and how they become x.
 #[derive(Clone, Debug)]
@@ -26,7 +23,7 @@ pub struct TrainingData {
     /// Which data this is.
     pub record: DataRecord,
     /// Where it came from; more of it can be loaded from there.
-    pub resolved: Resolved,
+    pub resolved: OpenedSource,
 }
 
 impl TrainingData {
@@ -36,26 +33,16 @@ impl TrainingData {
     }
 }
 
-/// Finds out which set the source of `config` is.
-///
-/// # Errors
-/// If there is none of that name, or it cannot be had.
-pub fn resolve(config: &DataConfig, options: &Options) -> Result<Resolved, TrainError> {
-    let source: Source = config.source.parse()?;
-    Ok(source.resolve(options)?)
 }
 
 /// Loads what `config` trains on.
 ///
 /// # Errors
 /// If the data cannot be had or does not fit the configuration.
-pub fn load(config: &TrainConfig, options: &Options) -> Result<TrainingData, TrainError> {
-    let resolved = resolve(&config.data, options)?;
-    let sized = config.data.size.is_some() || config.data.channels.is_some();
-    if sized && !matches!(&resolved.source, Source::Path(path) if path.is_dir()) {
-        return Err(TrainError::SizeOfNoFolder { data: resolved.name });
-    }
-    let mut train = resolved.load(Part::Train, options)?;
+pub fn load(config: &TrainConfig, environment: &Environment) -> Result<TrainingData, TrainError> {
+    let settings = config.data.source_settings();
+    let resolved = OpenedSource::open(&config.data.source, &settings, environment)?;
+    let mut train = resolved.read(Split::Train, environment)?;
     let classes = train.class_count();
     if let Some(limit) = config.data.limit {
         train.truncate(limit);
@@ -86,11 +73,7 @@ pub fn load(config: &TrainConfig, options: &Options) -> Result<TrainingData, Tra
         });
     }
     let transform = Transform::fit(&train, config.data.pixels, config.data.scale)?;
-    let record = DataRecord {
-        source: resolved.source.to_string(),
-        examples: train.len(),
-        fingerprint: train.fingerprint(),
-    };
+    let record = DataRecord::of(&resolved, &train);
     Ok(TrainingData {
         train: Arc::new(train),
         validation,

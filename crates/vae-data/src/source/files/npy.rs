@@ -3,12 +3,21 @@
 //! The header is parsed here, not by `npyz`, which multiplies its dimensions without a check.
 
 use super::bounded::{Input, reserve};
+use super::format::{Format, Reading};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
 use std::path::Path;
 
 /// The first bytes of every such file.
-pub const MAGIC: &[u8; 6] = b"\x93NUMPY";
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+
+/// The format.
+pub static FORMAT: Format = Format {
+    name: "a .npy array",
+    settings: &[],
+    recognizes: |start| start.bytes.first() == Some(&MAGIC[0]),
+    reading: Reading::Whole(|path, _| read(path)),
+};
 
 /// Reads an array of examples:
 ///
@@ -58,7 +67,7 @@ pub fn read(path: &Path) -> Result<Examples, DataError> {
             }
         }
     };
-    Ok(Examples { shape, values, labels: None, classes: vec![], factors: None })
+    Ok(Examples::new(shape, values))
 }
 
 /// The types of number that can be read.
@@ -247,7 +256,6 @@ fn example_shape(header: &Header) -> Result<Shape, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 pub mod tests {
     use super::*;
 

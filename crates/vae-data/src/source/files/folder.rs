@@ -1,10 +1,13 @@
-//! A folder of pictures: sub-folders are classes, or parts (`train`, `test`, perhaps `validation`) with classes in them.
+//! A folder of pictures: sub-folders are classes, or splits (`train`, `test`, perhaps `validation`) with
+//! classes in them.
 
 use super::bounded::reserve;
+use super::format::{Format, Reading};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
-use crate::part::Part;
-use crate::split;
+use crate::hold_out;
+use crate::source::{Setting, SourceSettings};
+use crate::split::Split;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
@@ -16,55 +19,54 @@ const MOST_PIXELS_A_SIDE: u32 = 16_384;
 /// No picture may need more memory than this while it is read, in bytes.
 const MOST_MEMORY: u64 = 256 << 20;
 
-/// Reads `part` of the folder `root` as bytes, in the order of the file names.
+/// The format.
+pub static FORMAT: Format = Format {
+    name: "a folder of pictures",
+    settings: &[Setting::Size, Setting::Channels],
+    recognizes: |start| start.path.is_dir(),
+    reading: Reading::BySplit { read, publishes_validation },
+};
+
+/// Reads `split` of the folder `root` as bytes, in the order of the file names.
 ///
-/// `size` (height, width) is what pictures are scaled to, so that they cover it, and cropped to around
-/// their centre; without it all must be of one size. `channels` is 1 or 3; without it, 1 if every
-/// picture is grey, else 3. Transparency is dropped. Without sub-folders `train` and `test`, the test part is a
-/// sixth of the pictures, always the same one.
-pub fn read(
-    root: &Path,
-    part: Part,
-    size: Option<(usize, usize)>,
-    channels: Option<usize>,
-) -> Result<Examples, DataError> {
+/// Pictures are scaled so that they cover the size of the settings (height, width), and cropped to it
+/// around their centre; without a size all must have the same. Without a number of channels it is 1 if
+/// every picture is grey, else 3. Transparency is dropped. Without sub-folders `train` and `test`, the
+/// test split is a sixth of the pictures, always the same one.
+fn read(root: &Path, split: Split, settings: &SourceSettings) -> Result<Examples, DataError> {
+    let SourceSettings { size, channels, .. } = *settings;
     if let Some(n) = channels.filter(|n| ![1, 3].contains(n)) {
         return Err(DataError::Request(format!("{n} channels: pictures can be read with 1 or 3")));
     }
-    let split = is_split(root);
-    // The training pictures decide on classes, size and channels for the other parts too.
-    let mut listing = Listing::of(&if split { root.join("train") } else { root.to_owned() })?;
+    let has_splits = is_split(root);
+    // The training pictures decide on classes, size and channels for the other splits too.
+    let mut listing = Listing::of(&if has_splits { root.join("train") } else { root.to_owned() })?;
     let shape = listing.shape(size, channels)?;
-    if !split {
-        let pictures = split::of_one_piece(listing.pictures.len(), part)
+    if !has_splits {
+        let pictures = hold_out::of_one_piece(listing.pictures.len(), split)
             .map_err(|e| DataError::malformed(root, e.to_string()))?
             .into_iter()
             .map(|i| listing.pictures[i].clone())
             .collect();
         listing.pictures = pictures;
-    } else if part != Part::Train {
-        if part == Part::Validation && !publishes_validation(root) {
-            return Err(split::no_validation());
+    } else if split != Split::Train {
+        if split == Split::Validation && !publishes_validation(root) {
+            return Err(hold_out::no_validation());
         }
         let classes = listing.classes;
-        listing = Listing::of(&root.join(part.to_string()))?.with_classes(&classes)?;
+        listing = Listing::of(&root.join(split.to_string()))?.with_classes(&classes)?;
     }
     let (bytes, labels) = (listing.decode(shape)?, listing.labels());
-    Ok(Examples {
-        shape,
-        values: Values::Bytes(bytes),
-        labels,
-        classes: listing.classes,
-        factors: None,
-    })
+    let classes = listing.classes;
+    Ok(Examples { labels, classes, ..Examples::new(shape, Values::Bytes(bytes)) })
 }
 
-/// Whether the folder has a validation part of its own.
-pub fn publishes_validation(root: &Path) -> bool {
+/// Whether the folder has a validation split of its own.
+fn publishes_validation(root: &Path) -> bool {
     is_split(root) && root.join("validation").is_dir()
 }
 
-/// Whether the folder's sub-folders are parts.
+/// Whether the folder's sub-folders are splits.
 fn is_split(root: &Path) -> bool {
     root.join("train").is_dir() && root.join("test").is_dir()
 }
@@ -126,7 +128,8 @@ impl Listing {
             numbers.push(number as u32);
         }
         for (_, label) in &mut self.pictures {
-            *label = numbers.get(*label as usize).copied().unwrap_or(0);
+            // A label is the position of a name in `self.classes`, and each has its number.
+            *label = numbers[*label as usize];
         }
         self.classes = classes.to_vec();
         Ok(self)
@@ -235,7 +238,9 @@ fn head(path: &Path) -> Result<Head, DataError> {
 
 /// Decodes one picture into `pixels`, `[channels, height, width]`.
 fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(), DataError> {
-    let Shape::Image { channels, height, width } = shape else { return Ok(()) };
+    let Shape::Image { channels, height, width } = shape else {
+        unreachable!("`Listing::shape` gives pictures the shape of an image")
+    };
     let picture = reader(path)?.decode().map_err(|e| unreadable(path, e))?;
     let picture = match channels {
         1 => DynamicImage::ImageLuma8(picture.into_luma8()),
@@ -273,10 +278,19 @@ fn unreadable(path: &Path, e: image::ImageError) -> DataError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
     use image::{GrayImage, Luma, Rgb, RgbImage};
+
+    /// Reads a split by size and channels.
+    fn read(
+        root: &Path,
+        split: Split,
+        size: Option<(usize, usize)>,
+        channels: Option<usize>,
+    ) -> Result<Examples, DataError> {
+        super::read(root, split, &SourceSettings { size, channels, ..Default::default() })
+    }
 
     fn grey(path: &Path, side: u32, value: u8) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -304,8 +318,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         classes(dir.path(), &["cat", "dog", "eel"], 12);
         let (train, test) = (
-            read(dir.path(), Part::Train, None, None).unwrap(),
-            read(dir.path(), Part::Test, None, None).unwrap(),
+            read(dir.path(), Split::Train, None, None).unwrap(),
+            read(dir.path(), Split::Test, None, None).unwrap(),
         );
         assert_eq!((train.len(), test.len()), (30, 6));
         for part in [train, test] {
@@ -323,15 +337,15 @@ mod tests {
         classes(&dir.path().join("train"), &["a", "b", "c"], 2);
         grey(&dir.path().join("test/c/x.png"), 4, 9);
         assert!(!publishes_validation(dir.path()));
-        assert!(read(dir.path(), Part::Validation, None, None).is_err());
-        assert_eq!(read(dir.path(), Part::Train, None, None).unwrap().len(), 6);
+        assert!(read(dir.path(), Split::Validation, None, None).is_err());
+        assert_eq!(read(dir.path(), Split::Train, None, None).unwrap().len(), 6);
         // Numbered as the training folder does, though it is the only class here.
-        assert_eq!(read(dir.path(), Part::Test, None, None).unwrap().labels, Some(vec![2]));
+        assert_eq!(read(dir.path(), Split::Test, None, None).unwrap().labels, Some(vec![2]));
         grey(&dir.path().join("validation/a/x.png"), 4, 9);
         assert!(publishes_validation(dir.path()));
-        assert_eq!(read(dir.path(), Part::Validation, None, None).unwrap().len(), 1);
+        assert_eq!(read(dir.path(), Split::Validation, None, None).unwrap().len(), 1);
         grey(&dir.path().join("test/z/x.png"), 4, 9);
-        let message = read(dir.path(), Part::Test, None, None).unwrap_err().to_string();
+        let message = read(dir.path(), Split::Test, None, None).unwrap_err().to_string();
         assert!(message.contains("class `z`"), "{message}");
     }
 
@@ -343,7 +357,7 @@ mod tests {
         }
         fs::write(dir.path().join("notes.txt"), "x").unwrap();
         fs::write(dir.path().join(".hidden.png"), "x").unwrap();
-        let train = read(dir.path(), Part::Train, None, None).unwrap();
+        let train = read(dir.path(), Split::Train, None, None).unwrap();
         assert_eq!((train.len(), &train.labels), (5, &None));
         assert!(bytes(&train).is_sorted());
     }
@@ -356,14 +370,14 @@ mod tests {
             .unwrap();
         GrayImage::from_pixel(2, 1, Luma([7])).save(dir.path().join("b.png")).unwrap();
         let parts =
-            [Part::Train, Part::Test].map(|part| read(dir.path(), part, None, None).unwrap());
+            [Split::Train, Split::Test].map(|part| read(dir.path(), part, None, None).unwrap());
         let mut all: Vec<&[u8]> = parts.iter().map(bytes).collect();
         all.sort();
         assert_eq!(all, [&[7; 6][..], &[10, 11, 20, 21, 30, 31]]);
         let grey =
-            [Part::Train, Part::Test].map(|part| read(dir.path(), part, None, Some(1)).unwrap());
+            [Split::Train, Split::Test].map(|part| read(dir.path(), part, None, Some(1)).unwrap());
         assert!(grey.iter().all(|part| bytes(part).len() == 2));
-        assert!(read(dir.path(), Part::Train, None, Some(2)).is_err_and(|e| e.is_request()));
+        assert!(read(dir.path(), Split::Train, None, Some(2)).is_err_and(|e| e.is_request()));
     }
 
     #[test]
@@ -375,13 +389,13 @@ mod tests {
                 .save(dir.path().join(name))
                 .unwrap();
         }
-        let part = read(dir.path(), Part::Train, Some((4, 4)), None).unwrap();
+        let part = read(dir.path(), Split::Train, Some((4, 4)), None).unwrap();
         assert_eq!(part.shape, Shape::Image { channels: 1, height: 4, width: 4 });
         // The crop is the white third; the filter blurs its edges a little.
         assert!(bytes(&part).iter().all(|&value| value > 200), "{:?}", bytes(&part));
-        let wide = read(dir.path(), Part::Train, Some((4, 12)), None).unwrap();
+        let wide = read(dir.path(), Split::Train, Some((4, 12)), None).unwrap();
         assert!(bytes(&wide)[0] < 10 && bytes(&wide)[6] > 245);
-        assert!(read(dir.path(), Part::Train, Some((0, 4)), None).is_err_and(|e| e.is_request()));
+        assert!(read(dir.path(), Split::Train, Some((0, 4)), None).is_err_and(|e| e.is_request()));
     }
 
     #[test]
@@ -389,7 +403,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         grey(&dir.path().join("a.png"), 4, 1);
         grey(&dir.path().join("b.png"), 5, 1);
-        let message = read(dir.path(), Part::Train, None, None).unwrap_err().to_string();
+        let message = read(dir.path(), Split::Train, None, None).unwrap_err().to_string();
         for part in ["a.png is 4x4", "b.png is 5x5", "data.size"] {
             assert!(message.contains(part), "{message}");
         }
@@ -406,7 +420,7 @@ mod tests {
         for content in [vec![], b"no picture at all".to_vec(), whole[..whole.len() / 2].to_vec()] {
             fs::write(&broken, content).unwrap();
             // Whichever part it is in.
-            let messages = [Part::Train, Part::Test].map(|part| {
+            let messages = [Split::Train, Split::Test].map(|part| {
                 read(dir.path(), part, None, None).err().map(|e| e.to_string()).unwrap_or_default()
             });
             assert!(
@@ -423,7 +437,7 @@ mod tests {
             fs::write(dir.path().join(format!("{i}.pgm")), "P5 60000 60000 255\n12345").unwrap();
         }
         for size in [None, Some((8, 8))] {
-            let error = read(dir.path(), Part::Train, size, None).unwrap_err();
+            let error = read(dir.path(), Split::Train, size, None).unwrap_err();
             assert!(
                 matches!(error, DataError::Malformed { .. } | DataError::Request(_)),
                 "{error}"
@@ -433,14 +447,14 @@ mod tests {
         for i in 0..2 {
             fs::write(dir.path().join(format!("{i}.pgm")), "P6 16000 16000 255\n12345").unwrap();
         }
-        let error = read(dir.path(), Part::Train, Some((8, 8)), None).unwrap_err();
+        let error = read(dir.path(), Split::Train, Some((8, 8)), None).unwrap_err();
         assert!(matches!(error, DataError::Malformed { .. }), "{error}");
     }
 
     #[test]
     fn folders_without_pictures_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let message = || read(dir.path(), Part::Train, None, None).unwrap_err().to_string();
+        let message = || read(dir.path(), Split::Train, None, None).unwrap_err().to_string();
         assert!(message().contains("holds no picture"), "{}", message());
         classes(dir.path(), &["a", "b"], 3);
         fs::create_dir(dir.path().join("c")).unwrap();

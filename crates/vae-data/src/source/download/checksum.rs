@@ -6,11 +6,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// A hash as 64 hexadecimal digits.
-pub fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Checks that the file holds what was published.
 pub fn verify(path: &Path, expected: &str) -> Result<(), DataError> {
     let found = hash(path).map_err(|e| DataError::io(path, e))?;
@@ -35,14 +30,13 @@ fn hash(path: &Path) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hex(hash)),
+            0 => return Ok(hex::encode(hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
 

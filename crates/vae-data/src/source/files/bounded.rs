@@ -1,10 +1,13 @@
-//! Reading of files that nobody vouches for: never more than was promised, nothing allocated on a promise alone.
+//! Reading of files that nobody vouches for: never more than was promised, nothing allocated on a
+//! promise alone.
 
 use crate::error::DataError;
 use flate2::read::MultiGzDecoder;
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// No single file may unpack to more bytes than this (4 GiB less one).
 const MOST_BYTES: u64 = u32::MAX as u64;
@@ -95,6 +98,12 @@ impl Input {
         Ok(bytes)
     }
 
+    /// All that follows, unpacked, for a reader of its own: at most as many bytes as are read from one
+    /// file, and no more than `budget` allows.
+    pub fn stream(self, budget: Budget) -> Stream {
+        Stream { input: self, left: MOST_BYTES, budget }
+    }
+
     /// A packed stream that cannot be unpacked is wrong input, not a failing disk.
     fn failed(&self, e: io::Error) -> DataError {
         let broken = [ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::InvalidInput]
@@ -110,6 +119,65 @@ impl Input {
     }
 }
 
+/// How many bytes may be read before their reader asks for more. Clones share one number.
+#[derive(Clone)]
+pub struct Budget {
+    left: Rc<Cell<u64>>,
+    most: u64,
+}
+
+impl Budget {
+    /// A budget of `most` bytes.
+    pub fn new(most: u64) -> Self {
+        Self { left: Rc::new(Cell::new(most)), most }
+    }
+
+    /// Allows as many bytes again as at first.
+    pub fn renew(&self) {
+        self.left.set(self.most);
+    }
+}
+
+/// The bytes of a file, unpacked, within two limits: one for the file and one for its budget.
+pub struct Stream {
+    input: Input,
+    left: u64,
+    budget: Budget,
+}
+
+impl Stream {
+    /// Why reading failed, or which limit it met.
+    pub fn failed(&self, e: io::Error) -> DataError {
+        let path = &self.input.path;
+        if self.left == 0 {
+            let why = format!("holds more than the {MOST_BYTES} bytes that are read from one file");
+            DataError::malformed(path, why)
+        } else if self.budget.left.get() == 0 {
+            let why = format!("has a line or cell of more than {} bytes", self.budget.most);
+            DataError::malformed(path, why)
+        } else {
+            self.input.failed(e)
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = self.left.min(self.budget.left.get()).min(buffer.len() as u64) as usize;
+        if most == 0 && !buffer.is_empty() {
+            // The file may end just here.
+            return match self.input.reader.read(&mut [0])? {
+                0 => Ok(0),
+                _ => Err(io::Error::other("more bytes than are read")),
+            };
+        }
+        let n = self.input.reader.read(&mut buffer[..most])?;
+        self.left -= n as u64;
+        self.budget.left.set(self.budget.left.get() - n as u64);
+        Ok(n)
+    }
+}
+
 /// Makes room for exactly `more` further elements, or says that there is no memory for them.
 pub fn reserve<T>(values: &mut Vec<T>, more: usize) -> Result<(), DataError> {
     values.try_reserve_exact(more).map_err(|_| {
@@ -121,7 +189,6 @@ pub fn reserve<T>(values: &mut Vec<T>, more: usize) -> Result<(), DataError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
     use flate2::Compression;
@@ -198,6 +265,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let packed = [gzip(&[7; 100]), b"more".to_vec()].concat();
         assert!(Input::open(&file(&dir, &packed)).unwrap().body(100).is_err());
+    }
+
+    #[test]
+    fn a_stream_stops_at_its_budget_unless_it_is_renewed() {
+        let dir = tempfile::tempdir().unwrap();
+        for content in [vec![5; 100], gzip(&[5; 100])] {
+            let path = file(&dir, &content);
+            let budget = Budget::new(60);
+            let mut stream = Input::open(&path).unwrap().stream(budget.clone());
+            let mut bytes = [0; 60];
+            stream.read_exact(&mut bytes).unwrap();
+            budget.renew();
+            assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 40);
+            let mut stream = Input::open(&path).unwrap().stream(Budget::new(99));
+            let e = stream.read_to_end(&mut Vec::new()).unwrap_err();
+            assert!(stream.failed(e).to_string().contains("more than 99 bytes"));
+            // Just enough is enough.
+            let mut stream = Input::open(&path).unwrap().stream(Budget::new(100));
+            assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 100);
+        }
     }
 
     #[test]

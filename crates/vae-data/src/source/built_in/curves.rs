@@ -2,9 +2,12 @@
 //!
 //! Like `digits` it uses only arithmetic that gives the same bits on every machine.
 
+use crate::error::DataError;
 use crate::examples::{Examples, Factors, Shape, Values};
-use crate::part::Part;
+use crate::hold_out::no_validation;
 use crate::rng::{Sequence, Stream};
+use crate::source::{Environment, Location, Source, SourceSettings};
+use crate::split::Split;
 use core::f32::consts::TAU;
 use libm::{expf, sinf};
 
@@ -22,14 +25,42 @@ const FAMILIES: [&str; 4] = ["damped sine", "two sines", "wave packet", "chirp"]
 /// The columns of the factors. `shape` is what else a family has, from 0 to 1.
 const FACTORS: [&str; 5] = ["family", "amplitude", "frequency (cycles)", "phase (turns)", "shape"];
 
-/// The curves of `part`, `[n, 256]`, with their families as labels and the numbers that made them as factors.
+/// The set as a source.
+#[derive(Debug)]
+pub struct Curves;
+
+impl Source for Curves {
+    fn name(&self) -> String {
+        "curves".into()
+    }
+
+    fn about(&self) -> String {
+        "6,000 + 1,000 made smooth curves with their factors, 256 numbers in [-1, 1]".into()
+    }
+
+    fn location(&self, _: &Environment) -> Location {
+        Location::BuiltIn
+    }
+
+    fn read(
+        &self,
+        split: Split,
+        _: &SourceSettings,
+        _: &Environment,
+    ) -> Result<Examples, DataError> {
+        examples(split)
+    }
+}
+
+/// The curves of `split`, `[n, 256]`. Labels are their families, factors the numbers that made them.
 ///
-/// There is no validation part: it has no curves.
-pub fn examples(part: Part) -> Examples {
-    let range = match part {
-        Part::Train => 0..TRAIN,
-        Part::Validation => 0..0,
-        Part::Test => TRAIN..TRAIN + TEST,
+/// # Errors
+/// If asked for a validation split: this set has none.
+fn examples(split: Split) -> Result<Examples, DataError> {
+    let range = match split {
+        Split::Train => 0..TRAIN,
+        Split::Test => TRAIN..TRAIN + TEST,
+        Split::Validation => return Err(no_validation()),
     };
     let stream = Stream::new(SEED, "curves");
     let mut floats = Vec::with_capacity(range.len() * LEN);
@@ -47,13 +78,12 @@ pub fn examples(part: Part) -> Examples {
             curve.shape,
         ]);
     }
-    Examples {
-        shape: Shape::Vector { len: LEN },
-        values: Values::Floats(floats),
+    Ok(Examples {
         labels: Some(labels),
         classes: FAMILIES.map(String::from).to_vec(),
         factors: Some(Factors { names: FACTORS.map(String::from).to_vec(), values: factors }),
-    }
+        ..Examples::new(Shape::Vector { len: LEN }, Values::Floats(floats))
+    })
 }
 
 /// What makes one curve.
@@ -96,14 +126,12 @@ impl Curve {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
-    use crate::source::checksum::hex;
     use sha2::{Digest, Sha256};
 
-    fn floats(part: Part) -> Vec<f32> {
-        match examples(part).values {
+    fn floats(split: Split) -> Vec<f32> {
+        match examples(split).unwrap().values {
             Values::Floats(v) => v,
             Values::Bytes(_) => panic!("curves are vectors"),
         }
@@ -111,13 +139,13 @@ mod tests {
 
     #[test]
     fn curves_are_smooth_bounded_and_of_every_family() {
-        let train = examples(Part::Train);
-        assert_eq!((train.len(), examples(Part::Test).len()), (6000, 1000));
+        let train = examples(Split::Train).unwrap();
+        assert_eq!((train.len(), examples(Split::Test).unwrap().len()), (6000, 1000));
         let labels = train.labels.unwrap();
         for family in 0..4 {
             assert!(labels.iter().filter(|&&l| l == family).count() > 1300);
         }
-        for curve in floats(Part::Train).chunks(256) {
+        for curve in floats(Split::Train).chunks(256) {
             assert!(curve.iter().all(|x| x.abs() <= 1.0));
             // Its steepest is a wave of 14 cycles, TAU * 14 / 255 a step.
             assert!(curve.windows(2).all(|w| (w[1] - w[0]).abs() < 0.36));
@@ -128,10 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn there_is_no_validation_split() {
+        assert!(examples(Split::Validation).is_err_and(|e| e.is_request()));
+    }
+
+    #[test]
     fn factors_make_the_curve_they_belong_to() {
-        let test = examples(Part::Test);
+        let test = examples(Split::Test).unwrap();
         let factors = test.factors.unwrap();
-        for (row, curve) in factors.values.chunks(5).zip(floats(Part::Test).chunks(256)) {
+        for (row, curve) in factors.values.chunks(5).zip(floats(Split::Test).chunks(256)) {
             let [family, amplitude, frequency, phase, _] = row else { panic!("five factors") };
             if *family == 0.0 {
                 // A damped sine starts undamped.
@@ -146,9 +179,10 @@ mod tests {
     #[test]
     fn the_set_is_the_same_on_every_machine() {
         let mut hash = Sha256::new();
-        for part in [Part::Train, Part::Test] {
-            floats(part).iter().for_each(|x| hash.update(x.to_le_bytes()));
+        for split in [Split::Train, Split::Test] {
+            floats(split).iter().for_each(|x| hash.update(x.to_le_bytes()));
         }
-        assert_eq!(hex(hash), "1381b9cdf855690ac891fea2e6ca0581a1f6e7359f02cf5787c019c1b643b572");
+        let hash = hex::encode(hash.finalize());
+        assert_eq!(hash, "1381b9cdf855690ac891fea2e6ca0581a1f6e7359f02cf5787c019c1b643b572");
     }
 }

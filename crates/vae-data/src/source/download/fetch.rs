@@ -1,9 +1,8 @@
 //! Downloads of published files: from the first mirror that works, size and checksum enforced, all or nothing.
 
-use super::Progress;
-use super::checksum::hex;
-use super::known::KnownFile;
+use super::PublishedFile;
 use crate::error::DataError;
+use crate::source::environment::Progress;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{Read, Write};
@@ -31,11 +30,11 @@ enum Failure {
 
 /// Downloads `files` into `folder`, trying each of the `mirrors` in order.
 ///
-/// With `patience`, none of the mirrors having answered by then is a failure; once bytes flow they
-/// may take their time. An `Unavailable` error says in a few words why the files cannot be had.
+/// With `patience`, it is a failure if no mirror answers within it. Once bytes flow, there is no limit
+/// in all. An `Unavailable` error says in a few words why the files cannot be had.
 pub fn download(
     mirrors: &'static [&'static str],
-    files: Vec<&'static KnownFile>,
+    files: Vec<&'static PublishedFile>,
     folder: PathBuf,
     patience: Option<Duration>,
     report: &dyn Fn(Progress),
@@ -115,7 +114,7 @@ impl Worker {
     fn fetch_all(
         &self,
         mirrors: &[&str],
-        files: &[&'static KnownFile],
+        files: &[&'static PublishedFile],
         folder: &Path,
     ) -> Result<(), Failure> {
         files.iter().try_for_each(|file| self.fetch_from_any(mirrors, file, folder))
@@ -125,7 +124,7 @@ impl Worker {
     fn fetch_from_any(
         &self,
         mirrors: &[&str],
-        file: &'static KnownFile,
+        file: &'static PublishedFile,
         folder: &Path,
     ) -> Result<(), Failure> {
         let mut reasons = Vec::new();
@@ -148,7 +147,12 @@ impl Worker {
     }
 
     /// Downloads one file from one mirror: into a temporary file, which gets its name when all is well.
-    fn fetch(&self, mirror: &str, file: &'static KnownFile, folder: &Path) -> Result<(), Failure> {
+    fn fetch(
+        &self,
+        mirror: &str,
+        file: &'static PublishedFile,
+        folder: &Path,
+    ) -> Result<(), Failure> {
         let mirror_failed = |why: String| Err(Failure::Mirrors(why));
         let local = |e| Failure::Local(DataError::io(folder, e));
         let answer = self
@@ -189,7 +193,7 @@ impl Worker {
         if done < file.bytes {
             return mirror_failed(wrong_size(done.to_string()));
         }
-        let hash = hex(hash);
+        let hash = hex::encode(hash.finalize());
         if hash != file.sha256 {
             return mirror_failed(format!(
                 "wrong checksum: expected SHA-256 {}, got {hash}",
@@ -211,7 +215,6 @@ fn describe(error: ureq::Error) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 pub mod tests {
     use super::*;
     use std::cell::RefCell;
@@ -256,11 +259,11 @@ pub mod tests {
     }
 
     /// The entry of the table for a file with this content.
-    pub fn known(name: &'static str, content: &[u8]) -> KnownFile {
+    pub fn known(name: &'static str, content: &[u8]) -> PublishedFile {
         let mut hash = Sha256::new();
         hash.update(content);
-        let sha256 = Box::leak(hex(hash).into_boxed_str());
-        KnownFile { name, bytes: content.len() as u64, sha256 }
+        let sha256 = Box::leak(hex::encode(hash.finalize()).into_boxed_str());
+        PublishedFile { name, bytes: content.len() as u64, sha256 }
     }
 
     fn mirrors(list: &[&'static str]) -> &'static [&'static str] {
@@ -271,7 +274,7 @@ pub mod tests {
     fn outcome(list: &[&'static str], content: &[u8]) -> (Result<(), DataError>, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("new");
-        let file: &'static KnownFile = Box::leak(Box::new(known("file.gz", content)));
+        let file: &'static PublishedFile = Box::leak(Box::new(known("file.gz", content)));
         let result = download(mirrors(list), vec![file], folder.clone(), None, &|_| {});
         let names = fs::read_dir(&folder).map_or(vec![], |entries| {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -350,7 +353,7 @@ pub mod tests {
     fn progress_rises_to_the_size_of_the_file() {
         let content = content();
         let dir = tempfile::tempdir().unwrap();
-        let file: &'static KnownFile = Box::leak(Box::new(known("file.gz", &content)));
+        let file: &'static PublishedFile = Box::leak(Box::new(known("file.gz", &content)));
         let seen = RefCell::new(Vec::new());
         let address = serve(move |_| ok(&content));
         let report = |progress: Progress| {
@@ -368,7 +371,7 @@ pub mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());
         let dir = tempfile::tempdir().unwrap();
-        let file: &'static KnownFile = Box::leak(Box::new(known("file.gz", b"x")));
+        let file: &'static PublishedFile = Box::leak(Box::new(known("file.gz", b"x")));
         let error = download(
             mirrors(&[Box::leak(address.into_boxed_str())]),
             vec![file],
@@ -386,7 +389,7 @@ pub mod tests {
         let content = content();
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("occupied"), "").unwrap();
-        let file: &'static KnownFile = Box::leak(Box::new(known("file.gz", &content)));
+        let file: &'static PublishedFile = Box::leak(Box::new(known("file.gz", &content)));
         let address = serve(move |_| ok(&content));
         let error =
             download(mirrors(&[address]), vec![file], dir.path().join("occupied"), None, &|_| {})

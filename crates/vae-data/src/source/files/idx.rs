@@ -3,9 +3,20 @@
 //! Header: two zero bytes, the type (8: unsigned byte), the number of dimensions, then each as a big-endian u32.
 
 use super::bounded::Input;
+use super::format::{Format, Reading, file_name, split_of};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
-use std::path::Path;
+use crate::source::{Environment, Location, Source, SourceSettings};
+use crate::split::Split;
+use std::path::{Path, PathBuf};
+
+/// The format of a file of images.
+pub static FORMAT: Format = Format {
+    name: "an IDX file of images",
+    settings: &[],
+    recognizes: |start| start.bytes.first() == Some(&0),
+    reading: Reading::Whole(|path, _| images(path)),
+};
 
 /// Reads a file of images, without labels.
 pub fn images(path: &Path) -> Result<Examples, DataError> {
@@ -14,13 +25,48 @@ pub fn images(path: &Path) -> Result<Examples, DataError> {
         let why = format!("holds no image: its header says {n} images of {height}x{width}");
         return Err(DataError::malformed(path, why));
     }
-    Ok(Examples {
-        shape: Shape::Image { channels: 1, height, width },
-        values: Values::Bytes(bytes),
-        labels: None,
-        classes: vec![],
-        factors: None,
-    })
+    Ok(Examples::new(Shape::Image { channels: 1, height, width }, Values::Bytes(bytes)))
+}
+
+/// Two files as a source: images and their labels.
+#[derive(Debug)]
+pub struct Pair {
+    /// The file of images.
+    pub images: PathBuf,
+    /// The file of labels.
+    pub labels: PathBuf,
+}
+
+impl Source for Pair {
+    fn name(&self) -> String {
+        file_name(&self.images)
+    }
+
+    fn spec(&self) -> String {
+        format!("{},{}", self.images.display(), self.labels.display())
+    }
+
+    fn about(&self) -> String {
+        "an IDX file of images and one of their labels".into()
+    }
+
+    fn location(&self, _: &Environment) -> Location {
+        Location::Path(self.spec().into())
+    }
+
+    fn read(
+        &self,
+        split: Split,
+        settings: &SourceSettings,
+        environment: &Environment,
+    ) -> Result<Examples, DataError> {
+        let whole = self.read_all(settings, environment)?;
+        split_of(&whole, split, self.spec().as_ref())
+    }
+
+    fn read_all(&self, _: &SourceSettings, _: &Environment) -> Result<Examples, DataError> {
+        pair(&self.images, &self.labels)
+    }
 }
 
 /// Reads a file of images and the file of their labels.
@@ -70,11 +116,9 @@ fn read<const RANK: usize>(path: &Path, what: &str) -> Result<([usize; RANK], Ve
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 pub mod tests {
     use super::*;
     use std::fs;
-    use std::path::PathBuf;
 
     /// The bytes of an IDX file.
     pub fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {

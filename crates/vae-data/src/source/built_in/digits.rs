@@ -1,0 +1,34 @@
+//! `digits`: handwriting-like digits as a source. The generator is [`crate::digits`].
+
+use crate::digits;
+use crate::error::DataError;
+use crate::examples::Examples;
+use crate::source::{Environment, Location, Source, SourceSettings};
+use crate::split::Split;
+
+/// The set as a source.
+#[derive(Debug)]
+pub struct Digits;
+
+impl Source for Digits {
+    fn name(&self) -> String {
+        "digits".into()
+    }
+
+    fn about(&self) -> String {
+        "60,000 + 10,000 made handwritten digits with their factors, 28x28 grey".into()
+    }
+
+    fn location(&self, _: &Environment) -> Location {
+        Location::BuiltIn
+    }
+
+    fn read(
+        &self,
+        split: Split,
+        _: &SourceSettings,
+        _: &Environment,
+    ) -> Result<Examples, DataError> {
+        digits::examples(split, usize::MAX)
+    }
+}
