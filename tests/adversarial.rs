@@ -107,7 +107,7 @@ fn a_gan_misses_modes_and_a_penalized_critic_shows_them_all() {
 
 /// All of the critic's weights after a training.
 fn critic_weights(trainer: &Trainer) -> Vec<f32> {
-    let critic = trainer.learnable().critic.unwrap();
+    let critic = trainer.networks().critic.unwrap();
     parameters(&critic).into_values().flat_map(|stored| stored.values).collect()
 }
 

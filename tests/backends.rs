@@ -5,7 +5,7 @@ use vae_eval::parity::{compare, loss_and_gradients};
 use vae_eval::{KeyedNoise, Phase};
 use vae_model::config::Section;
 use vae_model::parameters::parameters;
-use vae_model::{Domain, VaeConfig};
+use vae_model::{DataSpec, VaeConfig};
 use vae_tests::{config, losses, on_every_backend, reference, trainer};
 use vae_train::{Backend, Checkpoint};
 
@@ -73,7 +73,7 @@ fn trains_the_same_way(backend: &Backend) {
 fn decodes_the_same_from_the_same_z(backend: &Backend) {
     let noise = KeyedNoise::new(3, Phase::Init);
     let decode = |backend: &Backend| -> Vec<f32> {
-        let vae = VaeConfig::default().init(&Domain::new(&[1, 28, 28]), &noise, &backend.device);
+        let vae = VaeConfig::default().init(&DataSpec::new(&[1, 28, 28]), &noise, &backend.device);
         let z = vae.prior(&backend.device).sample(&noise, 16, &backend.device);
         vae.decode(z, None).mean().into_data().iter::<f32>().collect()
     };
@@ -85,7 +85,7 @@ fn decodes_the_same_from_the_same_z(backend: &Backend) {
 fn draws_the_same_from_the_likelihood(backend: &Backend) {
     let noise = KeyedNoise::new(4, Phase::Init);
     let draw = |backend: &Backend| -> Vec<f32> {
-        let vae = VaeConfig::default().init(&Domain::new(&[1, 10, 10]), &noise, &backend.device);
+        let vae = VaeConfig::default().init(&DataSpec::new(&[1, 10, 10]), &noise, &backend.device);
         let z = vae.prior(&backend.device).sample(&noise, 16, &backend.device);
         vae.decode(z, None).sample(&noise).into_data().iter::<f32>().collect()
     };

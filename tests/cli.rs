@@ -168,10 +168,10 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     // Two runs are compared image by image; a run is no better than itself.
     program.ok("train --backend flex --data digits --limit 2000 --epochs 1 --out runs/a -q \
          --set data.pixels=binary --set train.max_steps=1");
-    let judge = "evaluate --backend flex --limit 100 --samples 10 --json --run runs";
-    let against = program.ok(&format!("{judge}/b --against runs/b")).json()["against"].clone();
+    let evaluator = "evaluate --backend flex --limit 100 --samples 10 --json --run runs";
+    let against = program.ok(&format!("{evaluator}/b --against runs/b")).json()["against"].clone();
     assert_eq!((&against["difference"], &against["difference_stderr"]), (&0.0.into(), &0.0.into()));
-    let result = program.ok(&format!("{judge}/b --against runs/a")).json();
+    let result = program.ok(&format!("{evaluator}/b --against runs/a")).json();
     let number = |value: &serde_json::Value| value.as_f64().unwrap();
     let against = &result["against"];
     let difference = number(&against["difference"]);

@@ -69,9 +69,9 @@ fn check(path: &Path, expected: &Value) -> Result<(), String> {
     if found.len() != golden.len() || !found.iter().zip(&golden).all(|(a, b)| near(a, b)) {
         return Err(format!("losses {found:?} are not {golden:?}"));
     }
-    let learnable = trainer.learnable();
-    let model = sums(parameters(&learnable.vae).values());
-    let critic = sums(parameters(&learnable.critic).values());
+    let networks = trainer.networks();
+    let model = sums(parameters(&networks.vae).values());
+    let critic = sums(parameters(&networks.critic).values());
     for ([sum, size], of) in [(model, ""), (critic, "critic_")] {
         let golden = ["sum", "size"].map(|key| expected[format!("{of}{key}")].as_f64());
         let [golden_sum, golden_size] = golden.map(Option::unwrap_or_default);

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use vae_data::{Examples, Pixels, Shape, Transform, Values};
-use vae_eval::{Judge, KeyedNoise, Phase};
+use vae_eval::{Evaluator, KeyedNoise, Phase};
 use vae_model::bound::log_weights;
 use vae_model::divergence::kl_per_dimension;
-use vae_model::likelihood::{Decoding, LikelihoodConfig};
+use vae_model::likelihood::{LikelihoodDistribution, LikelihoodConfig};
 use vae_model::network::Activation;
 use vae_model::objective::ElboConfig;
 use vae_model::parameters::parameters;
-use vae_model::posterior::{Encoding, Gaussian};
-use vae_model::prior::{Density, Standard};
-use vae_model::{Batch, Learnable, ObjectiveConfig, Player};
+use vae_model::posterior::{PosteriorDistribution, Gaussian};
+use vae_model::prior::{PriorDistribution, Standard};
+use vae_model::{Batch, Networks, ObjectiveConfig, Role};
 use vae_train::optimizer::{OptimizerConfig, clip_global_norm};
 
 use crate::common::{
@@ -53,8 +53,8 @@ fn the_gaussian_posterior_has_the_kl_draws_and_densities_of_its_definition() {
             let width = number(&case, &format!("width_{name}"));
             tensor(centred(name, BATCH * LATENT, width), [BATCH, LATENT], &device)
         };
-        let q = Encoding::Gaussian(Gaussian { mean: part("mean"), log_var: part("log_var") });
-        let prior = Density::Standard(Standard::new(LATENT));
+        let q = PosteriorDistribution::Gaussian(Gaussian { mean: part("mean"), log_var: part("log_var") });
+        let prior = PriorDistribution::Standard(Standard::new(LATENT));
         let kl = kl_per_dimension(&q, &prior).unwrap();
         assert_eq!(kl.dims(), [BATCH, LATENT]);
         assert_close("kl", &host(kl), &numbers(&case["kl"]), SINGLE);
@@ -84,7 +84,7 @@ fn log_likelihoods_and_their_slopes_are_those_of_every_likelihood_and_output() {
         let output = centred("output", rows * NUMBERS, number(&case, "width"));
         let output = tensor(output, [rows, NUMBERS], &autodiff).require_grad();
         let x = data(text(&case, "x"), "x", NUMBERS, &autodiff);
-        let decoding = Decoding::new(output.clone(), likelihood.clone(), None);
+        let decoding = LikelihoodDistribution::new(output.clone(), likelihood.clone(), None);
 
         let log_prob = decoding.log_prob(x.clone());
         assert_eq!(log_prob.dims(), [k, BATCH]);
@@ -96,7 +96,7 @@ fn log_likelihoods_and_their_slopes_are_those_of_every_likelihood_and_output() {
         assert_close(&format!("mean, {name}"), &mean, &numbers(&case["mean"]), SINGLE);
 
         // One draw a point takes another road to the same number.
-        let first = Decoding::new(output.narrow(0, 0, BATCH), likelihood, None);
+        let first = LikelihoodDistribution::new(output.narrow(0, 0, BATCH), likelihood, None);
         let one = host(first.log_prob(x.clone()).inner());
         assert_close(&format!("one draw, {name}"), &one, &golden[..BATCH], SINGLE);
 
@@ -113,14 +113,14 @@ fn the_loss_its_terms_and_all_gradients_are_those_of_the_definition() {
     let device = device();
     for case in cases(include_str!("golden/loss.json"), 13) {
         let name = text(&case, "name");
-        let learnable = Learnable::from(model(&case, &device.clone().autodiff()).train());
+        let networks = Networks::from(model(&case, &device.clone().autodiff()).train());
         let objective: ObjectiveConfig = choice(text(&case, "objective"), "objective");
-        objective.validate("objective", learnable.vae.config()).unwrap();
+        objective.validate("objective", networks.vae.config()).unwrap();
         let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
         let epoch = number(&case, "epoch");
-        let loss = objective.loss(Player::Model, &learnable, &batch, &Formula::default(), epoch);
+        let loss = objective.loss(Role::Model, &networks, &batch, &Formula::default(), epoch);
         assert_loss(name, &loss, &case);
-        let vae = &learnable.vae;
+        let vae = &networks.vae;
         let grads = GradientsParams::from_grads(loss.total.backward(), vae);
         assert_close_by_path(name, &by_path(vae, grads), &case["gradients"], WHOLE);
     }
@@ -151,7 +151,7 @@ fn importance_weights_and_the_nll_from_them_are_those_of_the_definition() {
     }
 }
 
-/// The judge walks in chunks of images and draws; the definition does not.
+/// The evaluator walks in chunks of images and draws; the definition does not.
 #[test]
 fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
     const IMAGES: usize = 12;
@@ -164,7 +164,7 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
         uniform("bytes", IMAGES * NUMBERS).iter().map(|u| (u * 256.0) as u8).collect();
     let [channels, height, width] = INPUT;
     let bits: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte >= 128)).collect();
-    let judge = Judge {
+    let evaluator = Evaluator {
         examples: Arc::new(Examples::new(
             Shape::Image { channels, height, width },
             Values::Bytes(bytes),
@@ -173,7 +173,7 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
         device: device.clone(),
         seed: SEED,
     };
-    let judged = judge.evaluate(&vae, DRAWS, &|_| {});
+    let judged = evaluator.evaluate(&vae, DRAWS, &|_| {});
 
     let noise = KeyedNoise::new(SEED, Phase::Evaluate);
     let batch = Batch::new(tensor(bits, [IMAGES, NUMBERS], &device));
@@ -190,7 +190,7 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
     assert_close("nll_stderr", &[judged.nll_stderr.unwrap()], &[stderr], near_root);
 
     let plain = ObjectiveConfig::Elbo(ElboConfig::default());
-    let loss = plain.loss(Player::Model, &vae.into(), &batch, &noise, 0.0);
+    let loss = plain.loss(Role::Model, &vae.into(), &batch, &noise, 0.0);
     let terms = [judged.neg_elbo.unwrap(), judged.reconstruction, judged.kl.unwrap()];
     let golden = host(loss.values());
     assert_eq!(loss.names(), ["loss", "reconstruction", "kl", "neg_elbo"]);
@@ -212,7 +212,7 @@ fn five_steps_of_every_optimizer_end_where_pytorchs_do() {
     let plain = ObjectiveConfig::Elbo(ElboConfig::default());
     for case in cases(include_str!("golden/optimizer.json"), 15) {
         let name = text(&case, "name");
-        let mut learnable = Learnable::from(model(&case, &device.clone().autodiff()).train());
+        let mut networks = Networks::from(model(&case, &device.clone().autodiff()).train());
         let config: OptimizerConfig = choice(text(&case, "optimizer"), "optimizer");
         config.validate("optimizer").unwrap();
         let mut optimizer = config.init(true);
@@ -221,17 +221,17 @@ fn five_steps_of_every_optimizer_end_where_pytorchs_do() {
         for (step, golden) in golden_losses.iter().enumerate() {
             let batch = Batch::new(data("binary", &format!("x/{step}"), NUMBERS, &device));
             let noise = Formula { step: Some(step) };
-            let loss = plain.loss(Player::Model, &learnable, &batch, &noise, 0.0);
+            let loss = plain.loss(Role::Model, &networks, &batch, &noise, 0.0);
             let total = host(loss.total.clone().inner());
             assert_close(&format!("{name}: loss {step}"), &total, &[*golden], SINGLE);
-            let mut grads = GradientsParams::from_grads(loss.total.backward(), &learnable.vae);
+            let mut grads = GradientsParams::from_grads(loss.total.backward(), &networks.vae);
             if clip > 0.0 {
-                grads = clip_global_norm(&learnable.vae, vec![grads], clip);
+                grads = clip_global_norm(&networks.vae, vec![grads], clip);
             }
             let rate = config.learning_rate() / (1.0 + 0.3 * step as f64);
-            learnable.vae = optimizer.step(rate, learnable.vae, vec![grads]);
+            networks.vae = optimizer.step(rate, networks.vae, vec![grads]);
         }
-        let after = parameters(&learnable.vae.valid());
+        let after = parameters(&networks.vae.valid());
         let after = after
             .into_iter()
             .map(|(path, t)| (path, t.values.into_iter().map(f64::from).collect()))

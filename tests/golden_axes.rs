@@ -14,13 +14,13 @@ use vae_eval::GaussianMixture;
 use vae_model::critic::CriticConfig;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::init::{Stored, build_stored};
-use vae_model::likelihood::{Decoding, LikelihoodConfig};
+use vae_model::likelihood::{LikelihoodDistribution, LikelihoodConfig};
 use vae_model::network::{Activation, Features};
 use vae_model::objective::{AdversarialConfig, CriticLoss, Over, stratified};
 use vae_model::parameters::parameters;
-use vae_model::posterior::{Encoding, Flow, Gaussian, IafStep, PosteriorConfig};
-use vae_model::prior::{CodePrior, Density, HierarchicalConfig, Mixture, RealNvpConfig, Standard};
-use vae_model::{Batch, Domain, Learnable, Loss, Noise, ObjectiveConfig, Player};
+use vae_model::posterior::{PosteriorDistribution, Flow, Gaussian, IafStep, PosteriorConfig};
+use vae_model::prior::{CodePrior, PriorDistribution, HierarchicalConfig, Mixture, RealNvpConfig, Standard};
+use vae_model::{Batch, DataSpec, Networks, Loss, Noise, ObjectiveConfig, Role};
 
 use crate::common::{
     BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,
@@ -156,7 +156,7 @@ fn a_ring_is_the_mixture_that_its_settings_tell() {
         number(case, "radius"),
         number(case, "sigma"),
     ));
-    let vae = config.init(&Domain::new(&INPUT), &Formula::default(), &autodiff);
+    let vae = config.init(&DataSpec::new(&INPUT), &Formula::default(), &autodiff);
     let z = leaf::<3>(case, "z", &autodiff);
     let log_prob = vae.prior(&autodiff).log_prob(z.clone(), &Formula::default());
     assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), SINGLE);
@@ -186,7 +186,7 @@ fn a_realnvp_has_the_density_and_the_slopes_of_its_definition_and_can_be_undone(
     let z_again = host(flow.inverse(e).inner());
     assert_close("z", &z_again, &host(z.clone().inner()), back);
 
-    let log_prob = Density::RealNvp(flow.clone()).log_prob(z.clone(), &Formula::default());
+    let log_prob = PriorDistribution::RealNvp(flow.clone()).log_prob(z.clone(), &Formula::default());
     assert_eq!(log_prob.dims(), [k, BATCH]);
     assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), SINGLE);
     let grads = log_prob.sum().backward();
@@ -238,7 +238,7 @@ fn a_second_level_has_the_weights_the_slopes_and_the_draws_of_its_definition() {
         };
         let prior =
             build_stored(weights(&case, ""), &autodiff, |init| config.init(init, latent)).unwrap();
-        let density = Density::Hierarchical(prior.clone());
+        let density = PriorDistribution::Hierarchical(prior.clone());
         let z = leaf::<3>(&case, "z", &autodiff);
 
         let log_prob = density.log_prob(z.clone(), &noise);
@@ -299,7 +299,7 @@ fn an_autoregressive_flow_has_the_draws_determinants_and_slopes_of_its_definitio
         let w = input::<2>(&case, "w", &autodiff);
 
         // With eps = 0 and variance 1: log q = -latent/2 log 2 pi - log |det|, and z is the mean's image.
-        let flow = Encoding::Flow(Flow {
+        let flow = PosteriorDistribution::Flow(Flow {
             start: Gaussian { mean: z.clone(), log_var: Tensor::zeros([BATCH, latent], &autodiff) },
             context: context.clone(),
             steps: steps.clone(),
@@ -347,7 +347,7 @@ fn draws_of_codes_what_they_add_and_all_slopes_are_those_of_the_definition() {
         .unwrap();
 
         let encoding = posterior.forward(features.clone());
-        let Encoding::Vq(q) = &encoding else { panic!("{name}: no codes") };
+        let PosteriorDistribution::Vq(q) = &encoding else { panic!("{name}: no codes") };
         assert_eq!(on_host(q.codes()), counts(&case["codes"]), "{name}: codes");
         let golden = numbers(&case["z"]);
         let mean = host(encoding.mean().inner());
@@ -450,7 +450,7 @@ fn further_likelihoods_and_their_slopes_are_those_of_the_definition() {
             .as_f64()
             .map(|width| tensor(centred("log_spread", 1, width), [1], &autodiff).require_grad());
         let x = x_of(&case, &autodiff);
-        let decoding = Decoding::new(output.clone(), likelihood.clone(), log_spread.clone());
+        let decoding = LikelihoodDistribution::new(output.clone(), likelihood.clone(), log_spread.clone());
 
         let values = Tolerance { floor: 1e-5, ..SINGLE };
         let slopes = SINGLE;
@@ -472,7 +472,7 @@ fn further_likelihoods_and_their_slopes_are_those_of_the_definition() {
         }
 
         // One draw a point takes another road to the same number.
-        let first = Decoding::new(output.narrow(0, 0, BATCH), likelihood, log_spread);
+        let first = LikelihoodDistribution::new(output.narrow(0, 0, BATCH), likelihood, log_spread);
         let one = host(first.log_prob(x).inner());
         assert_close(&format!("one draw, {name}"), &one, &golden[..BATCH], values);
     }
@@ -502,9 +502,9 @@ fn critics_their_losses_and_all_gradients_are_those_of_the_definition() {
         }
 
         let mut kind = text(&case, "loss_name").split(", ");
-        let (player, formula) = (kind.next().unwrap(), kind.next().unwrap());
+        let (role, formula) = (kind.next().unwrap(), kind.next().unwrap());
         let objective = AdversarialConfig {
-            over: if player == "pairs" { Over::Xz } else { Over::Z },
+            over: if role == "pairs" { Over::Xz } else { Over::Z },
             loss: match formula {
                 "logistic" => CriticLoss::Logistic,
                 "wasserstein" => CriticLoss::WassersteinClip,
@@ -513,7 +513,7 @@ fn critics_their_losses_and_all_gradients_are_those_of_the_definition() {
             },
             ..AdversarialConfig::default()
         };
-        let total = match player {
+        let total = match role {
             "generator" => objective.adversarial_term(&critic, None, fake.clone()),
             "pairs" => objective.adversarial_term(&critic, Some(real.clone()), fake.clone()),
             "critic" => {
@@ -541,13 +541,13 @@ fn critics_their_losses_and_all_gradients_are_those_of_the_definition() {
                 assert_close(&format!("terms, {name}"), &values, &golden, SINGLE);
                 loss.total
             }
-            other => panic!("no player {other}"),
+            other => panic!("no role {other}"),
         };
         let value = host(total.clone().inner());
         assert_close(name, &value, &[number(&case, "loss")], SINGLE);
 
         let grads = total.backward();
-        let found = match player {
+        let found = match role {
             "generator" => named([("v_fake", gradient(&fake, &grads))]),
             "pairs" => {
                 named([("v_fake", gradient(&fake, &grads)), ("v_real", gradient(&real, &grads))])
@@ -584,10 +584,10 @@ fn the_kl_taken_apart_and_its_slopes_are_those_of_the_definition() {
         let mean = leaf::<2>(&case, "mean", &autodiff);
         let log_var = leaf::<2>(&case, "log_var", &autodiff);
         let q = Gaussian { mean: mean.clone(), log_var: log_var.clone() };
-        let z = Encoding::Gaussian(q.clone()).draw(&Formula::default(), 1).z;
+        let z = PosteriorDistribution::Gaussian(q.clone()).draw(&Formula::default(), 1).z;
         assert_close("z", &host(z.clone().inner()), &numbers(&case["z"]), SINGLE);
         let log_p =
-            Density::Standard(Standard::new(LATENT)).log_prob(z.clone(), &Formula::default());
+            PriorDistribution::Standard(Standard::new(LATENT)).log_prob(z.clone(), &Formula::default());
         let parts = stratified(&q, z.squeeze_dim::<2>(0), log_p, count(&case, "data_set"));
         let names = ["mutual_information", "total_correlation", "dimension_wise_kl"];
         let mut total: Tensor<1> = Tensor::zeros([1], &autodiff);
@@ -610,7 +610,7 @@ fn importance_weighted_bounds_and_every_estimate_of_their_gradients_are_those_of
     let device = device();
     for case in cases(include_str!("golden/iwae.json"), 5) {
         let name = text(&case, "name");
-        let learnable = Learnable::from(model(&case, &device.clone().autodiff()).train());
+        let networks = Networks::from(model(&case, &device.clone().autodiff()).train());
         let special = match name {
             "iwae" | "miwae" => String::new(),
             "piwae" => "combination = \"piwae\"".to_owned(),
@@ -623,15 +623,15 @@ fn importance_weighted_bounds_and_every_estimate_of_their_gradients_are_those_of
             &format!("[objective]\nkind = \"iwae\"\nsamples = {k}\ngroups = {groups}\n{special}\n"),
             "objective",
         );
-        objective.validate("objective", learnable.vae.config()).unwrap();
+        objective.validate("objective", networks.vae.config()).unwrap();
         let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
-        let loss = objective.loss(Player::Model, &learnable, &batch, &Formula::default(), 0.0);
+        let loss = objective.loss(Role::Model, &networks, &batch, &Formula::default(), 0.0);
 
         let log_weights = numbers(&case["log_weights"]);
         let neg_elbo = -log_weights.iter().sum::<f64>() / log_weights.len() as f64;
         assert_eq!(loss.names(), ["loss", "neg_elbo"]);
         assert_close(name, &host(loss.values()), &[number(&case, "loss"), neg_elbo], SINGLE);
-        let vae = &learnable.vae;
+        let vae = &networks.vae;
         let grads = GradientsParams::from_grads(loss.total.backward(), vae);
         assert_close_by_path(name, &by_path(vae, grads), &case["gradients"], WHOLE);
     }
@@ -646,47 +646,47 @@ fn one_hot(classes: usize, device: &Device) -> Tensor<2> {
 }
 
 /// The model of a case, and the critic of its objective, with the formula's weights.
-fn whole(case: &Value, device: &Device) -> Learnable {
-    let domain = Domain { input: counts(&case["input"]), classes: count(case, "classes") };
+fn whole(case: &Value, device: &Device) -> Networks {
+    let domain = DataSpec { input: counts(&case["input"]), classes: count(case, "classes") };
     let config = vae_config(text(case, "model"));
     config.validate_domain(&domain).unwrap();
     let objective: ObjectiveConfig = choice(text(case, "objective"), "objective");
     let autodiff = device.clone().autodiff();
-    Learnable::init(&config, &objective, &domain, &Formula::default(), &autodiff).train()
+    Networks::init(&config, &objective, &domain, &Formula::default(), &autodiff).train()
 }
 
 /// The objective of a case, which must suit its model.
-fn objective_of(case: &Value, learnable: &Learnable) -> ObjectiveConfig {
+fn objective_of(case: &Value, networks: &Networks) -> ObjectiveConfig {
     let objective: ObjectiveConfig = choice(text(case, "objective"), "objective");
-    objective.validate("objective", learnable.vae.config()).unwrap();
+    objective.validate("objective", networks.vae.config()).unwrap();
     objective
 }
 
 /// The examples of a case that the formula calls `name`, out of a data set of the size that it tells.
-fn examples(case: &Value, name: &str, domain: &Domain, device: &Device) -> Batch {
+fn examples(case: &Value, name: &str, domain: &DataSpec, device: &Device) -> Batch {
     let x = data(text(case, "x"), name, domain.numbers(), device);
     let condition = (domain.classes > 0).then(|| one_hot(domain.classes, device));
     let data_set = case["data_set"].as_u64().map_or(BATCH, |n| n as usize);
     Batch { condition, data_set, ..Batch::new(x) }
 }
 
-/// Compares the loss of the player (the model, where the case names none) on x, its terms and its gradient
-/// in every parameter of that player.
-fn assert_whole(case: &Value, learnable: &Learnable, noise: &dyn Noise, device: &Device) {
-    let (name, objective) = (text(case, "name"), objective_of(case, learnable));
-    let player = match case["player"].as_str() {
-        None | Some("model") => Player::Model,
-        Some("critic") => Player::Critic,
-        Some(other) => panic!("no player {other}"),
+/// Compares the loss of the role (the model, where the case names none) on x, its terms and its gradient
+/// in every parameter of that role.
+fn assert_whole(case: &Value, networks: &Networks, noise: &dyn Noise, device: &Device) {
+    let (name, objective) = (text(case, "name"), objective_of(case, networks));
+    let role = match case["role"].as_str() {
+        None | Some("model") => Role::Model,
+        Some("critic") => Role::Auxiliary(0),
+        Some(other) => panic!("no role {other}"),
     };
-    let (vae, critic) = (&learnable.vae, &learnable.critic);
+    let (vae, critic) = (&networks.vae, &networks.critic);
     let batch = examples(case, "x", vae.domain(), device);
-    let loss = objective.loss(player, learnable, &batch, noise, number(case, "epoch"));
+    let loss = objective.loss(role, networks, &batch, noise, number(case, "epoch"));
     assert_loss(name, &loss, case);
     let grads = loss.total.backward();
-    let found = match player {
-        Player::Model => by_path(vae, GradientsParams::from_grads(grads, vae)),
-        Player::Critic => by_path(critic, GradientsParams::from_grads(grads, critic)),
+    let found = match role {
+        Role::Model => by_path(vae, GradientsParams::from_grads(grads, vae)),
+        Role::Auxiliary(0) => by_path(critic, GradientsParams::from_grads(grads, critic)),
     };
     assert_close_by_path(name, &found, &case["gradients"], WHOLE);
 }
@@ -720,15 +720,15 @@ fn codebooks_move_and_models_of_codes_have_the_loss_and_all_gradients_as_defined
     let device = device();
     for case in of_part(include_str!("golden/vq.json"), "whole", 4) {
         let name = text(&case, "name");
-        let mut learnable = whole(&case, &device);
-        let objective = objective_of(&case, &learnable);
-        let domain = learnable.vae.domain().clone();
+        let mut networks = whole(&case, &device);
+        let objective = objective_of(&case, &networks);
+        let domain = networks.vae.domain().clone();
         for (step, golden) in case["steps"].as_array().unwrap().iter().enumerate() {
             let batch = examples(&case, &format!("x/{step}"), &domain, &device);
             let noise = Further { step: Some(step) };
-            let loss = objective.loss(Player::Model, &learnable, &batch, &noise, 0.0);
-            learnable.vae = learnable.vae.absorb(loss.update.unwrap());
-            let after = parameters(&learnable.vae.valid());
+            let loss = objective.loss(Role::Model, &networks, &batch, &noise, 0.0);
+            networks.vae = networks.vae.apply_codebook_update(loss.update.unwrap());
+            let after = parameters(&networks.vae.valid());
             for (path, golden) in golden.as_object().unwrap() {
                 let got: Vec<f64> = after[path].values.iter().map(|v| f64::from(*v)).collect();
                 let what = format!("{path} after step {step}, {name}");
@@ -736,7 +736,7 @@ fn codebooks_move_and_models_of_codes_have_the_loss_and_all_gradients_as_defined
             }
         }
 
-        let vae = &learnable.vae;
+        let vae = &networks.vae;
         let batch = examples(&case, "x", &domain, &device);
         let codes = vae.codes(batch.x.clone(), batch.condition.as_ref()).unwrap();
         assert_eq!(on_host(codes.clone()), counts(&case["codes"]), "{name}: codes");
@@ -746,6 +746,6 @@ fn codebooks_move_and_models_of_codes_have_the_loss_and_all_gradients_as_defined
         let mean = vae.encode_batch(&batch).mean();
         assert_close(&format!("mean, {name}"), &host(mean.inner()), &golden, SINGLE);
         // After the steps: what has moved must still be learned.
-        assert_whole(&case, &learnable, &Further::default(), &device);
+        assert_whole(&case, &networks, &Further::default(), &device);
     }
 }

@@ -213,7 +213,7 @@ fn falls(term: &str, steps: &Steps) -> Result<(), String> {
 
 /// A generator of what `sample` gives: from the prior that was fitted, if one was.
 fn generator(trainer: &Trainer, data: &TrainingData) -> Generator {
-    let fitted = trainer.sampler().cloned().map(PriorSource::Fitted);
+    let fitted = trainer.fitted_prior().cloned().map(PriorSource::Fitted);
     Generator {
         vae: trainer.vae(),
         transform: Arc::clone(&data.transform),
@@ -227,7 +227,7 @@ fn generator(trainer: &Trainer, data: &TrainingData) -> Generator {
 /// prior, from one that was fitted.
 fn can_be_sampled(trainer: &Trainer, data: &TrainingData) -> Result<(), String> {
     let config = trainer.config();
-    if !config.objective.trains_prior(&config.model) && trainer.sampler().is_none() {
+    if !config.objective.trains_prior(&config.model) && trainer.fitted_prior().is_none() {
         return Err("no prior was fitted".to_owned());
     }
     let generator = generator(trainer, data);

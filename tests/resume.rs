@@ -6,7 +6,7 @@ use vae_data::Environment;
 use vae_model::parameters::parameters;
 use vae_tests::{config, on, trainer};
 use vae_train::{
-    Backend, Checkpoint, Ending, Event, Observer, Run, TrainConfig, Trainer, Which, data,
+    Backend, Checkpoint, Ending, Event, Observer, Run, TrainConfig, Trainer, CheckpointKind, data,
 };
 
 /// What is trained: a preset with an optimizer and further values.
@@ -104,7 +104,7 @@ fn check(backend: &Backend) {
         let stop = AtomicBool::new(false);
         let ending = part.train(Some(&run), vec![&mut StopAt(20, &stop)], &stop).unwrap();
         assert_eq!(ending, Ending::Stopped);
-        let resumed = resume(&run.checkpoint(Which::Last), &whole_config, backend);
+        let resumed = resume(&run.checkpoint(CheckpointKind::Last), &whole_config, backend);
         assert_same(&resumed.snapshot(), &expected, &format!("{what}, asked to stop"));
     }
 }
@@ -123,7 +123,7 @@ fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
     assert!(parameters(&found.critic) == parameters(&expected.critic), "critics differ: {when}");
     let optimizers = [&found.critic_optimizer, &expected.critic_optimizer];
     assert!(optimizers[0] == optimizers[1], "the critic's optimizer differs: {when}");
-    let samplers = [found, expected].map(|c| c.sampler.as_ref().map(|s| s.to_tensors()));
+    let samplers = [found, expected].map(|c| c.fitted_prior.as_ref().map(|s| s.to_tensors()));
     assert!(samplers[0] == samplers[1], "the fitted prior differs: {when}");
     let trained = expected.config.objective.trains_prior(&expected.config.model);
     assert_eq!(samplers[0].is_some(), !trained, "{when}");
@@ -194,7 +194,7 @@ fn training_stops_early_and_keeps_the_best() {
     assert_eq!(ending, Ending::Early);
     let progress = trainer.progress();
     assert_eq!(progress.epoch, progress.best_epoch + 3);
-    let best = Checkpoint::read(&run.checkpoint(Which::Best), &backend.device).unwrap();
+    let best = Checkpoint::read(&run.checkpoint(CheckpointKind::Best), &backend.device).unwrap();
     assert_eq!(best.progress.epoch, progress.best_epoch);
-    assert_eq!(run.best_or_last(), run.checkpoint(Which::Best));
+    assert_eq!(run.best_or_last(), run.checkpoint(CheckpointKind::Best));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 use vae_data::{Environment, Split};
-use vae_eval::{Evaluation, Judge};
+use vae_eval::{Evaluation, Evaluator};
 use vae_train::{
     Backend, Event, Observer, Override, TrainConfig, TrainError, Trainer, backend, data, presets,
 };
@@ -104,8 +104,8 @@ pub fn judged(
     trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
     let mut test = resolved.read(Split::Test, environment).unwrap();
     test.truncate(images);
-    let judge = Judge { examples: test.into(), transform, device: backend.device, seed: 0 };
-    judge.evaluate(&trainer.vae(), samples, &|_| {})
+    let evaluator = Evaluator { examples: test.into(), transform, device: backend.device, seed: 0 };
+    evaluator.evaluate(&trainer.vae(), samples, &|_| {})
 }
 
 /// The folder of real data sets, if there is one.

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 use vae_model::config::{Choice, Section};
 use vae_model::parameters::Path;
-use vae_model::{Domain, Loss, Noise, Vae, VaeConfig};
+use vae_model::{DataSpec, Loss, Noise, Vae, VaeConfig};
 use vae_train::Backend;
 
 pub const INPUT: [usize; 3] = [1, 3, 4];
@@ -121,7 +121,7 @@ pub fn vae_config(text: &str) -> VaeConfig {
 
 /// The model of a case with the formula's weights.
 pub fn model(case: &Value, device: &Device) -> Vae {
-    vae_config(text(case, "model")).init(&Domain::new(&INPUT), &Formula::default(), device)
+    vae_config(text(case, "model")).init(&DataSpec::new(&INPUT), &Formula::default(), device)
 }
 
 /// Gradients by parameter path; zeros for a parameter that has none.

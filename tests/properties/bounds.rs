@@ -1,7 +1,7 @@
 //! Bounds on log p(x): more draws raise them, and log p(x) is their limit.
 
 use burn::tensor::Tensor;
-use vae_model::{Batch, Learnable, Player, Vae};
+use vae_model::{Batch, Networks, Role, Vae};
 
 use super::models::{emptied, images, objective, vae};
 use super::statistics::{ERRORS, Grid, Mean, noise};
@@ -10,13 +10,13 @@ use crate::common::{NUMBERS, device, host};
 /// L_k of one image, as the objective has it: from 4,000 groups of k draws.
 fn bound(vae: &Vae, x: &Tensor<2>, k: usize) -> Mean {
     let objective = objective(&format!("kind = \"iwae\"\nsamples = {k}"));
-    let learnable = Learnable::from(vae.clone());
+    let networks = Networks::from(vae.clone());
     let batch = Batch::new(x.clone().repeat_dim(0, 100));
     let bounds: Vec<f64> = (0..40)
         .map(|step| {
             // Draws of their own for each k.
             let noise = noise(20 + k as u64).at_step(step);
-            let loss = objective.loss(Player::Model, &learnable, &batch, &noise, 0.0);
+            let loss = objective.loss(Role::Model, &networks, &batch, &noise, 0.0);
             -host(loss.total)[0]
         })
         .collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use vae_model::init::Init;
-use vae_model::posterior::Encoding;
+use vae_model::posterior::PosteriorDistribution;
 use vae_model::prior::CodePrior;
 
 use super::models::{images, shaken, vae};
@@ -21,7 +21,7 @@ fn codes_are_the_nearest_and_their_gradient_goes_straight_through() {
         let table =
             format!("kind = \"vq\"\ncodes = {CODES}\nwidth = {width}\ncodebook = \"{way}\"");
         let vae = vae(LATENT, &table, "", 0.5).train();
-        let Encoding::Vq(q) = vae.encode(images(ROWS), None) else { panic!("no codes") };
+        let PosteriorDistribution::Vq(q) = vae.encode(images(ROWS), None) else { panic!("no codes") };
         let positions = LATENT / width;
         assert_eq!(vae.code_space(), Some((CODES, positions)));
 
@@ -49,13 +49,13 @@ fn codes_are_the_nearest_and_their_gradient_goes_straight_through() {
         assert!(used.len() > 1, "one code is no choice");
 
         // z are those vectors, and so is the mean.
-        let draw = Encoding::Vq(q.clone()).draw(&noise(38), 2);
+        let draw = PosteriorDistribution::Vq(q.clone()).draw(&noise(38), 2);
         let expected: Vec<f64> = nearest.iter().flat_map(|c| vector(*c).to_vec()).collect();
         let z = host(draw.z.clone().inner());
         let twice = [expected.clone(), expected.clone()].concat();
         assert!(largest_difference(&z, &twice) < 1e-6, "{way}");
         assert!(
-            largest_difference(&host(Encoding::Vq(q.clone()).mean().inner()), &expected) < 1e-6
+            largest_difference(&host(PosteriorDistribution::Vq(q.clone()).mean().inner()), &expected) < 1e-6
         );
 
         // The slope of anything in z is its slope in the points.
@@ -63,8 +63,8 @@ fn codes_are_the_nearest_and_their_gradient_goes_straight_through() {
         let points = Tensor::from_inner(q.points.clone().inner()).require_grad();
         let mut q = q;
         q.points = points.clone();
-        let mean = Encoding::Vq(q.clone()).mean();
-        let z: Tensor<2> = Encoding::Vq(q).draw(&noise(38), 1).z.squeeze_dim(0);
+        let mean = PosteriorDistribution::Vq(q.clone()).mean();
+        let z: Tensor<2> = PosteriorDistribution::Vq(q).draw(&noise(38), 1).z.squeeze_dim(0);
         for z in [z, mean] {
             let grads = (z * Tensor::from_inner(slope.clone())).sum().backward();
             let through = host(points.grad(&grads).unwrap());

@@ -9,7 +9,7 @@ use vae_model::likelihood::LikelihoodConfig;
 use vae_model::network::NetworkConfig;
 use vae_model::posterior::PosteriorConfig;
 use vae_model::prior::PriorConfig;
-use vae_model::{Batch, Domain, Learnable, Noise, ObjectiveConfig, Player};
+use vae_model::{Batch, DataSpec, Networks, Noise, ObjectiveConfig, Role};
 use vae_train::TrainConfig;
 
 use super::statistics::noise;
@@ -97,12 +97,12 @@ fn objectives() -> Vec<String> {
 /// Checks that the losses of both players and all their gradients are numbers.
 fn assert_trainable(what: &str, config: &TrainConfig) {
     const BATCH: usize = 6;
-    let domain = Domain { input: vec![1, 4, 4], classes: 3 };
+    let domain = DataSpec { input: vec![1, 4, 4], classes: 3 };
     config.model.validate_domain(&domain).unwrap();
     let (objective, device) = (&config.objective, device());
     let weights = noise(35);
     let autodiff = device.clone().autodiff();
-    let learnable = Learnable::init(&config.model, objective, &domain, &weights, &autodiff).train();
+    let networks = Networks::init(&config.model, objective, &domain, &weights, &autodiff).train();
     let x = noise(36).uniform("x", [1, BATCH, domain.numbers()]);
     let one_hot = (0..BATCH * 3).map(|i| f32::from((i / 3) % 3 == i % 3)).collect();
     let batch = Batch {
@@ -111,25 +111,25 @@ fn assert_trainable(what: &str, config: &TrainConfig) {
         condition: Some(tensor(one_hot, [BATCH, 3], &device)),
         data_set: 10 * BATCH,
     };
-    for player in [Player::Model, Player::Critic] {
-        if player == Player::Critic && learnable.critic.is_none() {
+    for role in [Role::Model, Role::Auxiliary(0)] {
+        if role == Role::Auxiliary(0) && networks.critic.is_none() {
             continue;
         }
-        let loss = objective.loss(player, &learnable, &batch, &noise(37), 1.0);
+        let loss = objective.loss(role, &networks, &batch, &noise(37), 1.0);
         let (names, values) = (loss.names(), host(loss.values()));
-        assert!(values.iter().all(|v| v.is_finite()), "{what}, {player:?}: {names:?} {values:?}");
+        assert!(values.iter().all(|v| v.is_finite()), "{what}, {role:?}: {names:?} {values:?}");
         let grads = loss.total.backward();
-        let (vae, critic) = (&learnable.vae, &learnable.critic);
-        let found = match player {
-            Player::Model => by_path(vae, GradientsParams::from_grads(grads, vae)),
-            Player::Critic => by_path(critic, GradientsParams::from_grads(grads, critic)),
+        let (vae, critic) = (&networks.vae, &networks.critic);
+        let found = match role {
+            Role::Model => by_path(vae, GradientsParams::from_grads(grads, vae)),
+            Role::Auxiliary(0) => by_path(critic, GradientsParams::from_grads(grads, critic)),
         };
         for (path, gradient) in &found {
             let finite = gradient.iter().all(|g| g.is_finite());
-            assert!(finite, "{what}, {player:?}: {path}: {gradient:?}");
+            assert!(finite, "{what}, {role:?}: {path}: {gradient:?}");
         }
         let moves = found.values().flatten().any(|g| *g != 0.0);
-        assert!(moves, "{what}: {player:?} learns nothing");
+        assert!(moves, "{what}: {role:?} learns nothing");
     }
 }
 
@@ -138,14 +138,14 @@ fn what_the_encoder_sees_is_not_what_the_loss_explains() {
     let text = "[model]\nlatent = 3\n[model.encoder]\nhidden = [8]\n[model.posterior]\nkind = \"point\"\n\
                 [objective]\nbeta = 0.0\n";
     let config = TrainConfig::from_toml("c.toml", text, &[]).unwrap();
-    let domain = Domain::new(&[NUMBERS]);
-    let learnable =
-        Learnable::init(&config.model, &config.objective, &domain, &noise(38), &device());
+    let domain = DataSpec::new(&[NUMBERS]);
+    let networks =
+        Networks::init(&config.model, &config.objective, &domain, &noise(38), &device());
     let rows = |seed| tensor(noise(seed).uniform("x", [1, 5, NUMBERS]), [5, NUMBERS], &device());
     let (clean, noisy) = (rows(39), rows(40));
     let batch = Batch { seen: Some(noisy.clone()), ..Batch::new(clean.clone()) };
-    let loss = config.objective.loss(Player::Model, &learnable, &batch, &noise(41), 0.0);
-    let vae = &learnable.vae;
+    let loss = config.objective.loss(Role::Model, &networks, &batch, &noise(41), 0.0);
+    let vae = &networks.vae;
     let z = vae.encode(noisy, None).mean();
     let expected = host(vae.decode(z, None).log_prob(clean)).iter().sum::<f64>() / -5.0;
     assert!((host(loss.total)[0] - expected).abs() < 1e-5 * expected.abs());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use vae_model::{Batch, Learnable, Player};
+use vae_model::{Batch, Networks, Role};
 use vae_eval::KeyedNoise;
 
 use super::models::{emptied, images, objective, vae};
@@ -14,12 +14,12 @@ use crate::common::by_path;
 /// Gradients by path of a model in training.
 fn gradients(
     table: &str,
-    learnable: &Learnable,
+    networks: &Networks,
     batch: &Batch,
     noise: &KeyedNoise,
 ) -> BTreeMap<String, Vec<f64>> {
-    let loss = objective(table).loss(Player::Model, learnable, batch, noise, 0.0);
-    let vae = &learnable.vae;
+    let loss = objective(table).loss(Role::Model, networks, batch, noise, 0.0);
+    let vae = &networks.vae;
     by_path(vae, GradientsParams::from_grads(loss.total.backward(), vae))
 }
 
@@ -34,13 +34,13 @@ const DREG: &str = "kind = \"iwae\"\nsamples = 4\nestimator = \"dreg\"";
 
 #[test]
 fn both_estimates_of_the_encoders_gradient_have_one_expectation() {
-    let learnable = Learnable::from(vae(2, "", "", 0.5).train());
+    let networks = Networks::from(vae(2, "", "", 0.5).train());
     let batch = Batch::new(images(4).repeat_dim(0, 16));
     let (mut differences, mut estimates) = (Vec::new(), Vec::new());
     for step in 0..200 {
         let noise = noise(22).at_step(step);
         let [plain, dreg] = [PLAIN, DREG]
-            .map(|table| of_side(&gradients(table, &learnable, &batch, &noise), false));
+            .map(|table| of_side(&gradients(table, &networks, &batch, &noise), false));
         // From the same draws; what is left has the mean 0.
         differences.push(plain.iter().zip(&dreg).map(|(a, b)| a - b).collect::<Vec<f64>>());
         estimates.push(dreg);
@@ -60,12 +60,12 @@ fn both_estimates_of_the_encoders_gradient_have_one_expectation() {
 
 #[test]
 fn where_the_posterior_is_the_true_one_the_doubly_reparameterized_gradient_has_no_noise() {
-    let learnable = Learnable::from(emptied(vae(2, "", "", 0.0)).train());
+    let networks = Networks::from(emptied(vae(2, "", "", 0.0)).train());
     let batch = Batch::new(images(4));
     for step in 0..5 {
         let noise = noise(23).at_step(step);
         let [plain, dreg] = [PLAIN, DREG]
-            .map(|table| norm(&of_side(&gradients(table, &learnable, &batch, &noise), false)));
+            .map(|table| norm(&of_side(&gradients(table, &networks, &batch, &noise), false)));
         assert!(dreg < 1e-5, "{dreg}");
         // It is a mean over 4 images of draws with variance 1.
         assert!(plain > 0.01, "{plain}");
@@ -74,9 +74,9 @@ fn where_the_posterior_is_the_true_one_the_doubly_reparameterized_gradient_has_n
 
 #[test]
 fn piwae_trains_its_decoder_by_all_draws_and_its_encoder_by_groups() {
-    let learnable = Learnable::from(vae(2, "", "", 0.5).train());
+    let networks = Networks::from(vae(2, "", "", 0.5).train());
     let (batch, noise) = (Batch::new(images(5)), noise(24));
-    let of = |table: &str| gradients(table, &learnable, &batch, &noise);
+    let of = |table: &str| gradients(table, &networks, &batch, &noise);
     let piwae = of("kind = \"iwae\"\ngroups = 3\nsamples = 4\ncombination = \"piwae\"");
     let all = of("kind = \"iwae\"\nsamples = 12");
     let groups = of("kind = \"iwae\"\ngroups = 3\nsamples = 4");

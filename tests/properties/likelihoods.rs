@@ -1,7 +1,7 @@
 //! Likelihoods: each adds up to one over x, and draws have the moments of the density.
 
 use vae_model::config::Choice;
-use vae_model::likelihood::{Decoding, LikelihoodConfig};
+use vae_model::likelihood::{LikelihoodDistribution, LikelihoodConfig};
 
 use super::statistics::{DRAWS, GRID, Grid, Mean, Moment, noise};
 use crate::common::{choice, device, host, tensor};
@@ -49,14 +49,14 @@ const OUTPUTS: [(f32, f32); 6] =
     [(0.0, 0.0), (-0.2, -0.3), (0.31, -1.0), (2.0, -0.5), (-3.0, -0.7), (6.0, 0.0)];
 
 /// p(x|z) of one number x for each of `outputs`, `rows` times over, output by output.
-fn decoding(likelihood: &LikelihoodConfig, outputs: &[(f32, f32)], rows: usize) -> Decoding {
+fn decoding(likelihood: &LikelihoodConfig, outputs: &[(f32, f32)], rows: usize) -> LikelihoodDistribution {
     let width = likelihood.parameters();
     let row = |(first, log_spread): &(f32, f32)| [*first, *log_spread][..width].repeat(rows);
     let output: Vec<f32> = outputs.iter().flat_map(row).collect();
     let output = tensor(output, [outputs.len() * rows, width], &device());
     let is_global = serde_json::to_value(likelihood).unwrap()["spread"] == "global";
     let shared = is_global.then(|| tensor(vec![-0.5], [1], &device()));
-    Decoding::new(output, likelihood.clone(), shared)
+    LikelihoodDistribution::new(output, likelihood.clone(), shared)
 }
 
 fn likelihood(table: &str) -> LikelihoodConfig {

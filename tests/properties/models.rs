@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
-use vae_model::{Domain, Noise, ObjectiveConfig, Vae};
+use vae_model::{DataSpec, Noise, ObjectiveConfig, Vae};
 
 use super::statistics::noise;
 use crate::common::{INPUT, NUMBERS, choice, device, tensor, vae_config};
@@ -46,7 +46,7 @@ pub fn vae(latent: usize, posterior: &str, prior: &str, size: f64) -> Vae {
         "[model]\nlatent = {latent}\n[model.encoder]\nhidden = [8]\nactivation = \"tanh\"\n\
          [model.posterior]\n{posterior}\n[model.prior]\n{prior}\n"
     ));
-    shaken(config.init(&Domain::new(&INPUT), &noise(1), &device()), size, 2)
+    shaken(config.init(&DataSpec::new(&INPUT), &noise(1), &device()), size, 2)
 }
 
 /// `n` black and white images of the small models.

@@ -1,6 +1,6 @@
 //! Networks: pictures of every size that convolutions promise.
 
-use vae_model::{Domain, Noise};
+use vae_model::{DataSpec, Noise};
 use vae_train::TrainConfig;
 
 use super::statistics::noise;
@@ -20,7 +20,7 @@ fn convolutions_take_and_give_pictures_of_every_size_that_can_be_halved_so_often
             "[model]\nlatent = 3\n[model.encoder]\nkind = \"conv\"\nchannels = {channels}\nhidden = [5]\n"
         );
         let config = TrainConfig::from_toml("c.toml", &text, &[]).unwrap();
-        let domain = Domain::new(&input);
+        let domain = DataSpec::new(&input);
         config.model.validate_domain(&domain).unwrap();
         let vae = config.model.init(&domain, &noise(42), &device());
         let numbers = domain.numbers();

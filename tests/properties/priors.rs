@@ -4,7 +4,7 @@ use vae_model::config::Choice;
 use vae_model::init::{Init, build_stored};
 use vae_model::network::Activation;
 use vae_model::parameters::parameters;
-use vae_model::prior::{Density, HierarchicalConfig, PriorConfig};
+use vae_model::prior::{PriorDistribution, HierarchicalConfig, PriorConfig};
 
 use super::models::{SHAKE, shaken, vae};
 use super::statistics::{DRAWS, GRID, Grid, Mean, Moment, column, noise};
@@ -22,7 +22,7 @@ const PRIORS: [(usize, &str); 8] = [
     (2, "kind = \"realnvp\"\ncouplings = 2\nhidden = [8]"),
 ];
 
-fn density(latent: usize, prior: &str) -> Density {
+fn density(latent: usize, prior: &str) -> PriorDistribution {
     vae(latent, "", prior, SHAKE).prior(&device())
 }
 
@@ -93,7 +93,7 @@ const LEVELS: usize = 1_000;
 
 /// A second level over one dimension. Its q(u|z) is made wider than p(u) and its mean is held near 0, so that the
 /// weights, which are p(z|u) p(u) / q(u|z), have a bound and with it a variance.
-fn second_level() -> Density {
+fn second_level() -> PriorDistribution {
     let (noise, device) = (noise(6), device());
     let config = HierarchicalConfig { latent: 2, hidden: vec![8], activation: Activation::Tanh };
     let level = shaken(config.init(&Init::drawn(&noise, &device), 1), SHAKE, 7);
@@ -106,7 +106,7 @@ fn second_level() -> Density {
     change("inference.mean.output.bias", |x| 0.3 * x);
     change("inference.log_var.output.weight", |_| 0.0);
     change("inference.log_var.output.bias", |_| std::f32::consts::LN_2);
-    Density::Hierarchical(build_stored(weights, &device, |init| config.init(init, 1)).unwrap())
+    PriorDistribution::Hierarchical(build_stored(weights, &device, |init| config.init(init, 1)).unwrap())
 }
 
 /// An integral of f times the density, estimated from one draw of u at each point, so many times.

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use vae_train::backend;
 
-/// Train, judge, explore and ship variational autoencoders.
+/// Train, evaluate, explore and ship variational autoencoders.
 ///
 /// A first run: `vae-cli train`, then `vae-cli sample --n 64`.
 #[derive(Debug, Parser)]
@@ -37,7 +37,7 @@ pub enum Command {
     Reconstruct(ReconstructArgs),
     /// Walk through the latent space, between images or between random points.
     Interpolate(InterpolateArgs),
-    /// Judge a model: neg_elbo, its terms, active units, importance-sampled nll.
+    /// Evaluate a model: neg_elbo, its terms, active units, importance-sampled nll.
     Evaluate(EvaluateArgs),
     /// Train a classifier on the encoder from few labels: linear probe, fine-tuning, or from scratch.
     Classify(ClassifyArgs),

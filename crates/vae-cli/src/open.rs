@@ -10,7 +10,7 @@ use vae_data::source::Progress;
 use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
 use vae_eval::Generator;
 use vae_train::data::TrainingData;
-use vae_train::{Backend, Checkpoint, Override, Run, Which};
+use vae_train::{Backend, Checkpoint, Override, Run, CheckpointKind};
 
 use crate::args::{BackendArgs, CheckpointArg, ModelArgs, ReadArgs};
 use crate::failure::request;
@@ -96,8 +96,8 @@ pub fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Resu
     };
     let file = match checkpoint {
         None => run.best_or_last(),
-        Some(CheckpointArg::Best) => run.checkpoint(Which::Best),
-        Some(CheckpointArg::Last) => run.checkpoint(Which::Last),
+        Some(CheckpointArg::Best) => run.checkpoint(CheckpointKind::Best),
+        Some(CheckpointArg::Last) => run.checkpoint(CheckpointKind::Last),
     };
     if !file.is_file() {
         let why = match checkpoint {

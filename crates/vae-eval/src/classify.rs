@@ -9,13 +9,13 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::rng::Stream;
 use vae_data::{DataRecord, Examples, Transform};
-use vae_model::classifier::{ClassifierConfig, FeatureLayer, cross_entropy};
-use vae_model::{Classifier, Domain, FileError, ModelFile, Vae};
+use vae_model::classifier::{ClassifierSpec, FeatureLayer, cross_entropy};
+use vae_model::{Classifier, FileError, ModelFile, Vae};
 
 use crate::error::EvalError;
 use crate::labels::one_hot;
 use crate::noise::{KeyedNoise, Phase};
-use crate::record::{DataRecord, fits, json, parsed};
+use crate::record::{fits, json, parsed};
 
 /// Images that are classified at once.
 const CHUNK: usize = 1_000;
@@ -73,7 +73,7 @@ impl Classification {
     ///
     /// # Errors
     /// If there are no labels, too few of a class, or an encoder that is told them.
-    pub fn config(&self) -> Result<ClassifierConfig, EvalError> {
+    pub fn spec(&self) -> Result<ClassifierSpec, EvalError> {
         let refuse = |why: &str| Err(EvalError::Request(why.to_owned()));
         let Some(labels) = &self.train.labels else {
             return refuse("a classifier needs labelled data, and this has no labels");
@@ -84,8 +84,8 @@ impl Classification {
         }
         if !self.vae.config().encodes_alone() {
             return refuse(
-                "this model's encoder is told the class, so there is nothing to find out: take a model \
-                 without a condition",
+                "this model's encoder is given the class, so there is nothing to classify: use a model \
+                 with model.condition = \"none\"",
             );
         }
         let fewest = (0..classes as u32)
@@ -100,11 +100,8 @@ impl Classification {
                 self.labels
             )));
         }
-        Ok(ClassifierConfig {
-            model: self.vae.config().clone(),
-            features: self.features,
-            domain: Domain { input: self.vae.input().to_vec(), classes },
-        })
+        ClassifierSpec::new(self.vae.spec(), self.features, classes)
+            .map_err(|e| EvalError::Request(e.to_string()))
     }
 
     /// The examples that a seed chooses to learn from: as many of each class, shuffled.
@@ -127,10 +124,10 @@ impl Classification {
     /// Trains a classifier. The same seed chooses the same examples in every mode.
     ///
     /// # Errors
-    /// As [`Self::config`], or if training diverges (NaN or infinity).
+    /// As [`Self::spec`], or if training diverges (NaN or infinity).
     pub fn train(&self, mode: Mode, seed: u64) -> Result<Classifier, EvalError> {
-        let config = self.config()?;
-        let chosen = self.chosen(config.domain.classes, seed);
+        let config = self.spec()?;
+        let chosen = self.chosen(config.data().classes, seed);
         let noise = KeyedNoise::new(seed, Phase::Init);
         let autodiff = self.device.clone().autodiff();
         let mut classifier = config.init(&noise, &autodiff);
@@ -147,7 +144,7 @@ impl Classification {
             let batch: Vec<u32> =
                 order.into_iter().take(BATCH).map(|i| chosen[i as usize]).collect();
             let x = x_of(&self.transform, &self.train, &batch, &self.device);
-            let classes = one_hot(&self.train, &batch, config.domain.classes, &self.device);
+            let classes = one_hot(&self.train, &batch, config.data().classes, &self.device);
             let features = match mode {
                 Mode::Probe => classifier.valid().features(x),
                 Mode::FineTune | Mode::Scratch => classifier.features(x),
@@ -210,7 +207,7 @@ impl SavedClassifier {
         let file = ModelFile::read(path)?;
         let classifier = Classifier::from_file(&file, path, device)?;
         let transform: Transform = parsed(&file, path, "transform")?;
-        if !fits(&transform, &classifier.config().domain.input) {
+        if !fits(&transform, &classifier.spec().data().shape) {
             let why = "`transform` does not fit the classifier".to_owned();
             return Err(FileError::Malformed { path: path.to_owned(), why }.into());
         }

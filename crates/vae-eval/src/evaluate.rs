@@ -1,4 +1,4 @@
-//! Judging a model: the bound and its terms, active units, and the importance-sampled likelihood.
+//! Evaluation of a model: the bound and its terms, active units, and the importance-sampled likelihood.
 
 use std::sync::Arc;
 
@@ -6,19 +6,21 @@ use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use vae_data::rng::Stream;
 use vae_data::{Examples, ImageBatcher, Transform};
+use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::objective::ElboConfig;
-use vae_model::{Batch, Learnable, ObjectiveConfig, Player, Vae};
+use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
 
 use crate::importance::importance_nll;
 use crate::labels::one_hot;
 use crate::noise::{KeyedNoise, Phase};
 use crate::statistics::{Mean, Moments};
+use crate::support::support_of;
 
 /// Named averages in nats per image, in the order in which they are shown; `loss` is the first.
 pub type Metrics = Vec<(String, f64)>;
 
-/// Images that are judged at once.
+/// Examples that are evaluated at once.
 const CHUNK: usize = 500;
 /// Draws of q(z) that are compared with draws of p(z).
 const AGGREGATE: usize = 2_000;
@@ -59,9 +61,9 @@ pub struct Evaluation {
     pub nll_each: Vec<f64>,
 }
 
-/// Examples to judge on, and how.
+/// Evaluates models on given examples.
 #[derive(Clone, Debug)]
-pub struct Judge {
+pub struct Evaluator {
     /// The examples.
     pub examples: Arc<Examples>,
     /// How their values become x.
@@ -72,7 +74,7 @@ pub struct Judge {
     pub seed: u64,
 }
 
-impl Judge {
+impl Evaluator {
     /// Calls `f` with each chunk, as a model of so many classes takes it, and the noise for it.
     fn each(&self, classes: usize, mut f: impl FnMut(Batch, KeyedNoise)) {
         let draws = Stream::new(self.seed, "stochastic pixels, evaluation");
@@ -83,21 +85,21 @@ impl Judge {
             let mut noise = KeyedNoise::new(self.seed, Phase::Evaluate);
             noise.first_image = first;
             first += batch.indices.len() as u32;
-            let condition = (classes > 0)
+            let labels = (classes > 0)
                 .then(|| one_hot(&self.examples, &batch.indices, classes, &self.device));
-            let data_set = self.examples.len();
-            f(Batch { x: batch.x, seen: None, condition, data_set }, noise);
+            let data_set_size = self.examples.len();
+            f(Batch { x: batch.x, corrupted: None, labels, data_set_size }, noise);
         }
     }
 
     /// Returns the averages of the model's loss under an objective with all its weights at their
     /// full value.
-    pub fn objective(&self, learnable: &Learnable, objective: &ObjectiveConfig) -> Metrics {
+    pub fn objective(&self, networks: &Networks, objective: &ObjectiveConfig) -> Metrics {
         let mut names = Vec::new();
         let mut sums: Vec<f64> = Vec::new();
-        self.each(learnable.vae.classes(), |batch, noise| {
+        self.each(networks.vae.classes(), |batch, noise| {
             let n = batch.size();
-            let loss = objective.loss(Player::Model, learnable, &batch, &noise, f64::INFINITY);
+            let loss = objective.loss(Role::Model, networks, &batch, &noise, f64::INFINITY);
             let values = loss.values().into_data();
             names = loss.names();
             sums.resize(names.len(), 0.0);
@@ -145,7 +147,7 @@ impl Judge {
             active_units: moments.variances().filter(|v| *v > ACTIVE).count(),
             latent: vae.config().latent,
             aggregate_mmd: self.aggregate_mmd(vae, codes),
-            likelihood: is_likelihood(vae, &self.transform, &self.examples),
+            likelihood: self.is_likelihood(vae),
             nll: mean.map(|mean| mean.value),
             nll_stderr: mean.and_then(|mean| mean.stderr),
             nll_each: nll,
@@ -153,7 +155,14 @@ impl Judge {
     }
 }
 
-impl Judge {
+impl Evaluator {
+    /// Returns whether log p(x|z) of a model is a log-likelihood on these examples, and not just a
+    /// loss.
+    pub fn is_likelihood(&self, vae: &Vae) -> bool {
+        let support = support_of(&self.transform, &self.examples);
+        compatibility::is_likelihood(&vae.config().likelihood, support)
+    }
+
     /// Returns the squared distance between draws of q(z) and as many of p(z).
     fn aggregate_mmd(&self, vae: &Vae, codes: Vec<Tensor<2>>) -> Option<f64> {
         if self.examples.len() < 2 || vae.code_space().is_some() {
@@ -162,16 +171,9 @@ impl Judge {
         let codes = Tensor::cat(codes, 0);
         let [n, _] = codes.dims();
         let noise = KeyedNoise::new(self.seed, Phase::Evaluate);
-        let drawn = vae.prior(&self.device).sample(&noise, n, &self.device);
+        let drawn = vae.prior(None, &self.device).sample(&noise, n, &self.device);
         let found = mmd(codes, drawn, Kernel::Imq, 1.0);
         found.into_data().iter::<f64>().next()
     }
 }
 
-/// Returns whether log p(x|z) of this model is a log-likelihood on these examples, seen through
-/// this transform.
-pub fn is_likelihood(vae: &Vae, transform: &Transform, examples: &Examples) -> bool {
-    let likelihood = &vae.config().likelihood;
-    let is_binary = || transform.is_binary() || examples.is_binary();
-    likelihood.is_normalized() && (!likelihood.needs_binary() || is_binary())
-}

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::rng::Stream;
 use vae_data::{Examples, Transform};
-use vae_model::likelihood::Decoding;
+use vae_model::likelihood::LikelihoodDistribution;
+use vae_model::posterior::CodeSpace;
 use vae_model::{Noise, Vae};
 
-use crate::fitted::{Codes, Sampler};
+use crate::fitted::{Codes, FittedPrior};
 use crate::labels::{labels_of, one_hot};
 use crate::noise::{KeyedNoise, Phase};
 
@@ -42,7 +43,7 @@ pub enum PriorSource {
     /// N(0, I), whatever the model was trained with.
     Standard,
     /// What was fitted after training.
-    Fitted(Sampler),
+    Fitted(FittedPrior),
 }
 
 impl Generator {
@@ -67,25 +68,28 @@ impl Generator {
     }
 
     /// The values of p(x|z), row by row: means, or with `draw` one draw each.
-    fn values(&self, p: &Decoding, draw: bool, first: usize) -> Vec<f32> {
+    fn values(&self, p: &LikelihoodDistribution, draw: bool, first: usize) -> Vec<f32> {
         let x = if draw { p.sample(&self.noise(first)) } else { p.mean() };
         let mut values: Vec<f32> = x.into_data().iter::<f32>().collect();
         self.transform.to_data_range(&mut values);
         values
     }
 
-    /// z of `n` draws from the prior, row by row.
-    pub fn draw_prior(&self, n: usize) -> Vec<f32> {
+    /// Returns z of `n` draws from the prior, row by row. Labels, which go round if they are fewer than
+    /// `n`, are read by a prior that depends on them; without any it draws from all classes.
+    pub fn draw_prior(&self, n: usize, labels: Option<&[u32]>) -> Vec<f32> {
         match &self.prior {
             PriorSource::Model => {
-                let z = self.vae.prior(&self.device).sample(&self.noise(0), n, &self.device);
+                let labels = self.condition(labels, 0, n);
+                let prior = self.vae.prior(labels.as_ref(), &self.device);
+                let z = prior.sample(&self.noise(0), n, &self.device);
                 z.into_data().iter::<f32>().collect()
             }
             PriorSource::Standard => {
                 self.noise(0).normal("prior", [1, n, self.vae.config().latent])
             }
-            PriorSource::Fitted(sampler) => {
-                sampler.sample(&self.vae, &self.noise(0), n, &self.device)
+            PriorSource::Fitted(fitted_prior) => {
+                fitted_prior.sample(&self.vae, &self.noise(0), n, &self.device)
             }
         }
     }
@@ -95,7 +99,8 @@ impl Generator {
     pub fn sample(&self, n: usize, labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
         let classes = self.vae.classes().max(1);
         let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n.max(1)) as u32).collect();
-        self.decode(&self.draw_prior(n), Some(labels.unwrap_or(&in_turn)), draw)
+        let labels = labels.unwrap_or(&in_turn);
+        self.decode(&self.draw_prior(n, Some(labels)), Some(labels), draw)
     }
 
     /// p(x|z) for rows of z, `latent` numbers each, with their classes for a conditional model.
@@ -140,7 +145,7 @@ impl Generator {
     /// the model has them, else means of q(z|x).
     pub fn codes_to_fit(&self, examples: &Examples, indices: &[u32]) -> Codes {
         match self.vae.code_space() {
-            Some((codes, positions)) => {
+            Some(CodeSpace { num_embeddings: codes, positions }) => {
                 Codes::Discrete { rows: self.codes(examples, indices), codes, positions }
             }
             None => Codes::Vectors {

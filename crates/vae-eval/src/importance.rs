@@ -2,7 +2,7 @@
 //! images.
 
 use vae_model::bound::log_weights;
-use vae_model::posterior::Encoding;
+use vae_model::posterior::PosteriorDistribution;
 use vae_model::{Batch, Vae};
 
 use crate::noise::KeyedNoise;
@@ -15,7 +15,7 @@ const ROWS: usize = 4_000;
 pub(crate) fn importance_nll(
     vae: &Vae,
     batch: &Batch,
-    q: &Encoding,
+    q: &PosteriorDistribution,
     noise: KeyedNoise,
     samples: usize,
     report: &dyn Fn(usize),

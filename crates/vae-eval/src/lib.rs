@@ -5,11 +5,11 @@
 //! seed.
 //!
 //! ```text
-//!                         +-- Judge           bound, KL, active units, importance-sampled nll
+//!                         +-- Evaluator       bound, KL, active units, importance-sampled nll
 //!   Vae + Examples -------+-- Classification  accuracy from few labels  --> SavedClassifier
 //!   + Transform           +-- Generator       samples, reconstructions, codes, paths
 //!   + Device, seed        |        |
-//!                         |        +-- Sampler   a prior fitted on codes, where z is drawn from
+//!                         |        +-- FittedPrior   a prior fitted on codes, where z is drawn from
 //!                         +-- parity          does one device compute what another computes?
 //! ```
 //!
@@ -23,27 +23,28 @@
 //! use std::sync::Arc;
 //!
 //! use burn::tensor::Device;
-//! use vae_data::source::Options;
-//! use vae_data::{Part, Pixels, Scale, Source, Transform};
-//! use vae_eval::{Generator, Judge, KeyedNoise, Phase, PriorSource};
-//! use vae_model::{Domain, VaeConfig};
+//! use vae_data::{Environment, OpenedSource, Pixels, Scale, SourceSettings, Split, Transform};
+//! use vae_eval::{Evaluator, Generator, KeyedNoise, Phase, PriorSource};
+//! use vae_model::{DataSpec, VaeConfig, VaeSpec};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let options = Options::default();
-//! let mut examples = Source::Digits.resolve(&options)?.load(Part::Test, &options)?;
+//! let environment = Environment::default();
+//! let digits = OpenedSource::open("digits", &SourceSettings::default(), &environment)?;
+//! let mut examples = digits.read(Split::Test, &environment)?;
 //! examples.truncate(64);
 //! let transform = Arc::new(Transform::fit(&examples, Pixels::Grey, Scale::None)?);
 //! let device = Device::flex();
-//! let domain = Domain::new(&examples.shape.dims());
-//! let vae = VaeConfig::default().init(&domain, &KeyedNoise::new(0, Phase::Init), &device);
+//! let data = DataSpec::new(&examples.shape.dims());
+//! let spec = VaeSpec::new(VaeConfig::default(), data)?;
+//! let vae = spec.init(&KeyedNoise::new(0, Phase::Init), &device);
 //!
-//! let judge = Judge {
+//! let evaluator = Evaluator {
 //!     examples: Arc::new(examples),
 //!     transform: Arc::clone(&transform),
 //!     device: device.clone(),
 //!     seed: 0,
 //! };
-//! let evaluation = judge.evaluate(&vae, 0, &|_| {});
+//! let evaluation = evaluator.evaluate(&vae, 0, &|_| {});
 //! assert_eq!(evaluation.images, 64);
 //! // log 2 nats a pixel are those of a coin; an untrained model is near it.
 //! let coin = 784.0 * std::f64::consts::LN_2;
@@ -69,12 +70,13 @@ mod noise;
 pub mod parity;
 pub mod record;
 mod statistics;
+mod support;
 
 pub use error::EvalError;
-pub use evaluate::{Evaluation, Judge, Metrics, is_likelihood};
-pub use fitted::{GaussianMixture, Sampler};
+pub use evaluate::{Evaluation, Evaluator, Metrics};
+pub use fitted::{GaussianMixture, FittedPrior};
 pub use generate::{Generator, PriorSource};
 pub use labels::{labels_of, one_hot};
 pub use noise::{KeyedNoise, Phase};
-pub use record::DataRecord;
 pub use statistics::{Mean, mean_and_interval};
+pub use support::support_of;

@@ -3,9 +3,12 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use vae_model::{Batch, Domain, Learnable, Noise, ObjectiveConfig, Player, VaeConfig};
+use vae_model::{Batch, DataSpec, Networks, Noise, ObjectiveConfig, Role, VaeConfig, VaeSpec};
 
 use crate::noise::{KeyedNoise, Phase};
+
+/// The shape of the images that backends are compared on.
+const SHAPE: [usize; 3] = [1, 28, 28];
 
 /// Relative differences between two backends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +29,9 @@ impl Parity {
 /// Compares `other` with `reference`, both without autodiff, on the default model, one forward and
 /// one backward pass.
 pub fn compare(reference: &Device, other: &Device) -> Parity {
-    let model = VaeConfig::default();
+    let Ok(model) = VaeSpec::new(VaeConfig::default(), DataSpec::new(&SHAPE)) else {
+        unreachable!("the default model is valid for images")
+    };
     let (expected, expected_gradients) = loss_and_gradients(&model, reference);
     let (loss, gradients) = loss_and_gradients(&model, other);
     let same = expected_gradients.len() == gradients.len();
@@ -44,7 +49,7 @@ pub fn compare(reference: &Device, other: &Device) -> Parity {
 
 /// The evidence lower bound's loss of `model` on made images, and the gradients of its parameters
 /// in the order of the module, all in fixed initial weights and noise.
-pub fn loss_and_gradients(model: &VaeConfig, device: &Device) -> (f64, Vec<Vec<f64>>) {
+pub fn loss_and_gradients(model: &VaeSpec, device: &Device) -> (f64, Vec<Vec<f64>>) {
     struct Collect<'a> {
         grads: &'a mut GradientsParams,
         found: Vec<Vec<f64>>,
@@ -56,21 +61,20 @@ pub fn loss_and_gradients(model: &VaeConfig, device: &Device) -> (f64, Vec<Vec<f
             }
         }
     }
-    let domain = Domain::new(&[1, 28, 28]);
-    let batch = 32;
+    let (batch, numbers) = (32, model.data().numbers());
     let noise = KeyedNoise::new(0, Phase::Init);
-    let vae = model.init(&domain, &noise, &device.clone().autodiff()).train();
-    let x = TensorData::new(noise.uniform("parity", [1, batch, 784]), [batch, 784]);
+    let vae = model.init(&noise, &device.clone().autodiff()).train();
+    let x = TensorData::new(noise.uniform("parity", [1, batch, numbers]), [batch, numbers]);
     let x = Tensor::<2>::from_data(x, device);
     let noise = KeyedNoise::new(0, Phase::Train);
-    let learnable = Learnable::from(vae);
+    let networks = Networks::from(vae);
     let plain = ObjectiveConfig::default();
-    let loss = plain.loss(Player::Model, &learnable, &Batch::new(x), &noise, 0.0);
+    let loss = plain.loss(Role::Model, &networks, &Batch::new(x), &noise, 0.0);
     let Some(total) = loss.total.clone().into_data().iter::<f64>().next() else {
         unreachable!("a loss is one number")
     };
-    let mut grads = GradientsParams::from_grads(loss.total.backward(), &learnable);
+    let mut grads = GradientsParams::from_grads(loss.total.backward(), &networks);
     let mut collect = Collect { grads: &mut grads, found: Vec::new() };
-    learnable.visit(&mut collect);
+    networks.visit(&mut collect);
     (total, collect.found)
 }

@@ -1,24 +1,13 @@
-//! What a model file keeps beside its weights: the data it was trained on, and values as JSON.
+//! What a model file keeps beside its weights: values as JSON, and the transform of its data.
 
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vae_data::Transform;
 use vae_model::{FileError, ModelFile};
 
 use crate::error::EvalError;
-
-/// Which data a run was trained on: enough to load it again and to notice that it is other data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DataRecord {
-    /// What the source resolved to, as [`vae_data::Source`] parses it.
-    pub source: String,
-    /// Training examples, after limit and hold-out.
-    pub examples: usize,
-    /// The first bytes of a hash of the training values.
-    pub fingerprint: String,
-}
 
 /// Reads the value that a file's metadata have under `key`.
 ///
@@ -35,13 +24,15 @@ pub fn parsed<T: DeserializeOwned>(
     serde_json::from_str(text).map_err(|e| malformed(format!("`{key}` in its metadata: {e}")))
 }
 
-/// Returns whether a transform is one of examples of so many numbers.
-pub fn fits(transform: &Transform, numbers: usize) -> bool {
-    match transform {
-        Transform::Pixels(_) => true,
-        Transform::Affine { offset, unit } => {
-            offset.len() == unit.len() && (offset.is_empty() || offset.len() == numbers)
+/// Returns whether a transform is one of examples of this shape: `[c, h, w]` for images, `[d]` for
+/// vectors.
+pub fn fits(transform: &Transform, shape: &[usize]) -> bool {
+    match (transform, shape) {
+        (Transform::Pixels(_), [_, _, _]) => true,
+        (Transform::Affine { offset, unit }, [len]) => {
+            offset.len() == unit.len() && (offset.is_empty() || offset.len() == *len)
         }
+        (Transform::Pixels(_) | Transform::Affine { .. }, _) => false,
     }
 }
 

@@ -7,12 +7,12 @@
 //!     -> TrainingData  on what      --> events, metrics     --> Checkpoint: one file
 //!   backend                                                       |
 //!     -> Backend       on which device                            v
-//!                                              vae-eval: Judge, Generator, Classification
+//!                                              vae-eval: Evaluator, Generator, Classification
 //! ```
 //!
 //! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), [`data::load`] what it
 //! names, open a [`Backend`], and let a [`Trainer`] run. A [`Checkpoint`] is the result: give its
-//! parts to a [`Generator`](vae_eval::Generator) or to a [`Judge`](vae_eval::Judge) of `vae-eval`.
+//! parts to a [`Generator`](vae_eval::Generator) or to a [`Evaluator`](vae_eval::Evaluator) of `vae-eval`.
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -47,10 +47,10 @@ mod task;
 
 pub use backend::Backend;
 pub use error::TrainError;
-pub use learn::checkpoint::{Checkpoint, Progress, RunRecord, Sums};
+pub use learn::checkpoint::{Checkpoint, Progress, RunRecord, RunningAverage};
 pub use learn::events::{Event, Observer};
 pub use learn::replicas::{Replicas, Share};
-pub use learn::run::{MetricsLog, Run, RunLock, Which};
+pub use learn::run::{MetricsLog, Run, RunLock, CheckpointKind};
 pub use learn::trainer::{Ending, Trainer};
 pub use learn::{optimizer, schedule};
 pub use task::config::{Override, TrainConfig};

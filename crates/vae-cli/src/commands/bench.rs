@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 use vae_data::Environment;
 use vae_data::source::{AUTO, Location, named};
-use vae_eval::{Generator, Judge, PriorSource};
+use vae_eval::{Generator, Evaluator, PriorSource};
 use vae_train::{Event, Observer, Override, Trainer, data, presets};
 
 use crate::args::BenchArgs;
@@ -48,21 +48,21 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
     trainer.train(None, vec![&mut laps], &AtomicBool::new(false))?;
     let training = laps.median();
 
-    let learnable = trainer.learnable();
+    let networks = trainer.networks();
     let mut examples = (*data.train).clone();
     examples.truncate(10_000);
     let n = examples.len();
-    let judge = Judge {
+    let evaluator = Evaluator {
         examples: Arc::new(examples),
         transform: Arc::clone(&data.transform),
         device: backend.device.clone(),
         seed: 0,
     };
     let evaluation = rate(n, || {
-        judge.objective(&learnable, &config.objective);
+        evaluator.objective(&networks, &config.objective);
     });
     let generator = Generator {
-        vae: learnable.vae.clone(),
+        vae: networks.vae.clone(),
         transform: Arc::clone(&data.transform),
         device: backend.device.clone(),
         seed: 0,

@@ -57,7 +57,7 @@ pub fn run(args: &ClassifyArgs, printer: &Printer) -> Result<()> {
         for seed in (0..args.seeds as u64).map(|i| args.seed.wrapping_add(i)) {
             let classifier = task.train(mode, seed)?;
             let found = accuracy(&task.classify(&classifier, &test), &test);
-            let found = found.ok_or_else(|| request("the data to judge on has no labels"))?;
+            let found = found.ok_or_else(|| request("the data to evaluator on has no labels"))?;
             printer.detail(&format!("{} seed {seed}: {:.2} %", mode.name(), 100.0 * found));
             accuracies.push(found);
             // Of several the fine-tuned one is kept, and of the seeds the first.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use serde_json::json;
 use vae_data::Examples;
-use vae_eval::{Evaluation, Generator, Judge, Mean, is_likelihood};
+use vae_eval::{Evaluation, Generator, Evaluator, Mean, is_likelihood};
 use vae_train::Checkpoint;
 
 use crate::args::{EvaluateArgs, ModelArgs};
@@ -32,22 +32,22 @@ pub fn run(args: &EvaluateArgs, printer: &Printer) -> Result<()> {
         open::fits(&examples, theirs, &resolved.name)?;
         has_nll("--against", rival, &examples)?;
     }
-    let judge = Judge {
+    let evaluator = Evaluator {
         examples: Arc::new(examples),
         transform: generator.transform,
         device: generator.device,
         seed: args.seed,
     };
-    let images = judge.examples.len();
+    let images = evaluator.examples.len();
     let rounds = if other.is_some() { 2 } else { 1 };
     let bar = if printer.has_bar() && samples > 0 {
         ProgressBar::new((rounds * images) as u64)
     } else {
         ProgressBar::hidden()
     };
-    let result = judge.evaluate(&generator.vae, samples, &|done| bar.set_position(done as u64));
+    let result = evaluator.evaluate(&generator.vae, samples, &|done| bar.set_position(done as u64));
     let other = other.map(|(rival, _)| {
-        judge.evaluate(&rival.vae, samples, &|done| bar.set_position((images + done) as u64))
+        evaluator.evaluate(&rival.vae, samples, &|done| bar.set_position((images + done) as u64))
     });
     bar.finish_and_clear();
 

@@ -23,7 +23,7 @@ pub fn run(args: &SampleArgs, printer: &Printer) -> Result<()> {
         None => {}
         Some(PriorArg::Model) => generator.prior = PriorSource::Model,
         Some(PriorArg::Standard) => generator.prior = PriorSource::Standard,
-        Some(PriorArg::Fitted) if checkpoint.sampler.is_some() => {}
+        Some(PriorArg::Fitted) if checkpoint.fitted_prior.is_some() => {}
         Some(PriorArg::Fitted) => {
             return Err(request(
                 "--prior fitted: none was fitted; a model that is trained without a prior has one \

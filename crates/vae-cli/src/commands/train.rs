@@ -10,7 +10,7 @@ use vae_data::source::AUTO;
 use vae_data::{Examples, Split};
 use vae_eval::{Generator, PriorSource};
 use vae_train::{
-    Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, Which, data,
+    Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, CheckpointKind, data,
     presets,
 };
 
@@ -36,7 +36,7 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
     // its data is at hand.
     let (mut lock, mut config, checkpoint) = if args.resume {
         let lock = run.lock()?;
-        let last = Checkpoint::read(&run.checkpoint(Which::Last), &backend.device)?;
+        let last = Checkpoint::read(&run.checkpoint(CheckpointKind::Last), &backend.device)?;
         (Some(lock), config_to_resume(args, &last, &overrides)?, Some(last))
     } else {
         (None, presets::resolve(config_name(args), &overrides)?, None)
@@ -88,7 +88,7 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
     console.finish();
     let ending = ending?;
     if ending != Ending::Stopped {
-        let fitted = trainer.sampler().cloned().map_or(PriorSource::Model, PriorSource::Fitted);
+        let fitted = trainer.fitted_prior().cloned().map_or(PriorSource::Model, PriorSource::Fitted);
         if let Err(why) = sheets.finish(trainer.progress().epoch, &trainer.vae(), fitted) {
             printer.warn(&why);
         }
@@ -136,7 +136,7 @@ fn which_run(args: &TrainArgs) -> Result<Run> {
             Run::free(Path::new(RUNS), &name.to_string_lossy())
         }
     };
-    if args.resume && !run.checkpoint(Which::Last).is_file() {
+    if args.resume && !run.checkpoint(CheckpointKind::Last).is_file() {
         return Err(request(format!(
             "{}: nothing to resume, it holds no checkpoint; leave --resume out to train anew",
             run.folder().display()

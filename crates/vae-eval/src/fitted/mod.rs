@@ -11,6 +11,7 @@ use burn::tensor::Device;
 use vae_data::rng::Stream;
 use vae_model::init::Stored;
 use vae_model::parameters::parameters;
+use vae_model::posterior::CodeSpace;
 use vae_model::prior::CodePrior;
 use vae_model::{Noise, Vae};
 
@@ -20,9 +21,6 @@ pub use mixture::GaussianMixture;
 
 /// Examples that a prior is fitted on, at most.
 const MOST_EXAMPLES: usize = 20_000;
-
-/// Dimensions that a mixture is fitted in, at most: the work goes with their square.
-pub const MOST_DIMENSIONS: usize = 1024;
 
 /// Codes of examples, which a prior is fitted on.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,14 +54,14 @@ pub fn chosen_examples(examples: usize, seed: u64) -> Vec<u32> {
 /// A fitted prior.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a model has one")]
-pub enum Sampler {
+pub enum FittedPrior {
     /// Over z.
     Mixture(GaussianMixture),
     /// Over discrete codes.
     Codes(CodePrior),
 }
 
-impl Sampler {
+impl FittedPrior {
     /// Fits a prior on `codes`; the seed decides where it starts.
     ///
     /// # Errors
@@ -116,7 +114,7 @@ impl Sampler {
             return Err("it holds what is no number".to_owned());
         }
         match vae.code_space() {
-            Some((codes, positions)) => {
+            Some(CodeSpace { num_embeddings: codes, positions }) => {
                 let build =
                     |init: &vae_model::init::Init<'_>| CodePrior::new(init, codes, positions);
                 vae_model::init::build_stored(tensors, device, build).map(|p| Some(Self::Codes(p)))

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use vae_eval::{KeyedNoise, Phase};
-use vae_model::{ConfigError, Learnable, MAX_WEIGHTS};
+use vae_model::{ConfigError, Networks, MAX_WEIGHTS};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
 use super::metrics::{Clock, Pending};
@@ -35,7 +35,7 @@ impl Trainer {
         let domain = data.domain();
         config.model.validate_domain(&domain).map_err(refused)?;
         let (model, objective) = (&config.model, &config.objective);
-        let weights = Learnable::weights(model, objective, &domain, &device);
+        let weights = Networks::weights(model, objective, &domain, &device);
         if weights > MAX_WEIGHTS {
             return Err(TrainError::Request(format!(
                 "this model for examples of shape {:?} has {weights} weights, more than \
@@ -44,12 +44,12 @@ impl Trainer {
                 domain.input
             )));
         }
-        let learnable = Learnable::init(model, objective, &domain, &noise, &device);
+        let networks = Networks::init(model, objective, &domain, &noise, &device);
         let optimizers = [
             config.train.optimizer.init(backend.is_cpu()),
             config.train.critic_optimizer().init(backend.is_cpu()),
         ];
-        Self::assemble(config, data, backend, learnable.train(), optimizers, Progress::default())
+        Self::assemble(config, data, backend, networks.train(), optimizers, Progress::default())
     }
 
     /// Goes on with the training that `checkpoint` holds, under a configuration that may have
@@ -89,10 +89,10 @@ impl Trainer {
         critic_optimizer
             .restore(checkpoint.critic_optimizer, &checkpoint.critic, &backend.device)
             .map_err(damaged)?;
-        let learnable = Learnable { vae: checkpoint.vae, critic: checkpoint.critic }.train();
+        let networks = Networks { vae: checkpoint.vae, critic: checkpoint.critic }.train();
         let optimizers = [optimizer, critic_optimizer];
         let progress = checkpoint.progress;
-        let resumed = Self::assemble(config, data, backend, learnable, optimizers, progress)?;
+        let resumed = Self::assemble(config, data, backend, networks, optimizers, progress)?;
         // The loop counts on this: a batch beyond the epoch would leave it without anything to do.
         let Progress { step, epoch, batch, .. } = resumed.progress;
         let steps = resumed.steps_per_epoch();
@@ -119,7 +119,7 @@ impl Trainer {
         mut config: TrainConfig,
         data: TrainingData,
         backend: &Backend,
-        learnable: Learnable,
+        networks: Networks,
         [optimizer, critic_optimizer]: [Optimizer; 2],
         progress: Progress,
     ) -> Result<Self, TrainError> {
@@ -146,11 +146,11 @@ impl Trainer {
             config,
             data,
             device: backend.device.clone(),
-            learnable,
+            networks,
             replicas: Replicas::new(vec![backend.device.clone(); count])?,
             model,
             critic,
-            sampler: None,
+            fitted_prior: None,
             progress,
             record,
             clock: Clock::default(),

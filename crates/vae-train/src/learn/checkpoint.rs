@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use vae_data::{DataRecord, Transform};
 use vae_eval::record::{fits, json, parsed};
-use vae_eval::{Metrics, PriorSource, Sampler};
+use vae_eval::{Metrics, PriorSource, FittedPrior};
 use vae_model::critic::Critic;
 use vae_model::init::build_stored;
 use vae_model::parameters::parameters;
@@ -27,26 +27,26 @@ pub struct Progress {
     pub batch: u64,
     /// The model's loss and terms in the epoch under way.
     #[serde(flatten)]
-    pub model: Sums,
+    pub model: RunningAverage,
     /// The critic's.
     #[serde(default)]
-    pub critic: Sums,
+    pub critic: RunningAverage,
     /// The best validation loss so far.
     pub best: Option<f64>,
     /// The epoch that it was reached in.
     pub best_epoch: u64,
 }
 
-/// Sums over the images of an epoch under way.
+/// Sums over the examples of the current epoch, on the way to averages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sums {
+pub struct RunningAverage {
     /// Loss and terms, by name.
     pub sums: Vec<(String, f64)>,
     /// Images in those sums.
     pub images: u64,
 }
 
-impl Sums {
+impl RunningAverage {
     /// Averages over the images so far.
     pub fn averages(self) -> Metrics {
         let images = self.images.max(1) as f64;
@@ -77,7 +77,7 @@ pub struct Checkpoint {
     /// The critic, where the objective has one.
     pub critic: Option<Critic>,
     /// The prior fitted when training ended, for a model that was trained without one.
-    pub sampler: Option<Sampler>,
+    pub fitted_prior: Option<FittedPrior>,
     /// The configuration that it was trained with.
     pub config: TrainConfig,
     /// How stored values become x.
@@ -97,7 +97,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Where readers draw z from: the prior fitted after training, or the model's own.
     pub fn prior_source(&self) -> PriorSource {
-        self.sampler.clone().map_or(PriorSource::Model, PriorSource::Fitted)
+        self.fitted_prior.clone().map_or(PriorSource::Model, PriorSource::Fitted)
     }
 
     /// Writes the file: whole or not at all.
@@ -120,8 +120,8 @@ impl Checkpoint {
         file.add_section("model", model);
         file.add_section("optimizer", self.optimizer.tensors.clone());
         file.add_section("critic", critic);
-        if let Some(sampler) = &self.sampler {
-            file.add_section("sampler", sampler.to_tensors());
+        if let Some(fitted_prior) = &self.fitted_prior {
+            file.add_section("sampler", fitted_prior.to_tensors());
         }
         file.add_section("critic_optimizer", self.critic_optimizer.tensors.clone());
         let metadata = [
@@ -164,8 +164,8 @@ impl Checkpoint {
             build_stored(file.section("critic"), device, |init| critic.init(init, scored))
         });
         let critic = critic.transpose().map_err(|why| malformed(format!("its critic: {why}")))?;
-        let sampler = Sampler::from_tensors(file.section("sampler"), &vae, device);
-        let sampler = sampler.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
+        let fitted_prior = FittedPrior::from_tensors(file.section("sampler"), &vae, device);
+        let fitted_prior = fitted_prior.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
         // Files from before there were critics have no such counters.
         let counters = match file.metadata.contains_key("critic_optimizer") {
             true => parsed(&file, path, "critic_optimizer")?,
@@ -173,7 +173,7 @@ impl Checkpoint {
         };
         Ok(Self {
             critic,
-            sampler,
+            fitted_prior,
             critic_optimizer: OptimizerState {
                 tensors: file.section("critic_optimizer"),
                 counters,

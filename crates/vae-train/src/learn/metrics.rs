@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::Tensor;
 use vae_eval::Metrics;
 
-use super::checkpoint::Sums;
+use super::checkpoint::RunningAverage;
 use super::replicas::Share;
 use crate::error::TrainError;
 
@@ -40,7 +40,7 @@ impl Pending {
     ///
     /// # Errors
     /// If a value is NaN or infinite.
-    pub(super) fn flush(&mut self, epoch: &mut Sums) -> Result<Metrics, TrainError> {
+    pub(super) fn flush(&mut self, epoch: &mut RunningAverage) -> Result<Metrics, TrainError> {
         let (origins, tensors): (Vec<Origin>, Vec<Tensor<1>>) = self.values.drain(..).unzip();
         let values: Vec<f64> = Tensor::cat(tensors, 0).into_data().iter::<f64>().collect();
         let width = self.names.len();

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use vae_eval::KeyedNoise;
 use vae_model::posterior::CodebookUpdate;
-use vae_model::{Batch, ConfigError, Learnable, ObjectiveConfig, Player};
+use vae_model::{Batch, ConfigError, Networks, ObjectiveConfig, Role};
 
 use crate::backend::Backend;
 use crate::error::TrainError;
@@ -85,48 +85,48 @@ impl Replicas {
         self.devices.len()
     }
 
-    /// The gradients of a player's loss on a batch, `epoch` passes over the data after the start, a
+    /// The gradients of a role's loss on a batch, `epoch` passes over the data after the start, a
     /// share at a time. Nothing is read back from the devices.
     pub fn gradients(
         &self,
-        player: Player,
-        learnable: &Learnable,
+        role: Role,
+        networks: &Networks,
         batch: &Batch,
         objective: &ObjectiveConfig,
         noise: KeyedNoise,
         epoch: f64,
     ) -> Vec<Share> {
         let whole = batch.size();
-        let share = |learnable: &Learnable, batch: &Batch, first: usize| {
+        let share = |networks: &Networks, batch: &Batch, first: usize| {
             let size = batch.size();
-            let loss = objective.loss(player, learnable, batch, &noise.from_image(first), epoch);
+            let loss = objective.loss(role, networks, batch, &noise.from_image(first), epoch);
             let (names, values) = (loss.names(), loss.values());
             let update = loss.update;
             let gradients = loss.total.mul_scalar(size as f64 / whole as f64).backward();
-            let gradients = match player {
-                Player::Model => GradientsParams::from_grads(gradients, &learnable.vae),
-                Player::Critic => GradientsParams::from_grads(gradients, &learnable.critic),
+            let gradients = match role {
+                Role::Model => GradientsParams::from_grads(gradients, &networks.vae),
+                Role::Auxiliary(0) => GradientsParams::from_grads(gradients, &networks.critic),
             };
             Share { size, gradients, names, values, update }
         };
         if self.threads.is_empty() {
-            return vec![share(learnable, batch, 0)];
+            return vec![share(networks, batch, 0)];
         }
         let home = &self.devices[0];
         // A fork of tensors with autodiff leaves nodes in their graph, which nothing frees where a
         // parameter gets no gradient (a GAN's encoder), and the search through them slows each step
         // (tracel-ai/burn#4970). Without autodiff it leaves none.
-        let still = learnable.valid();
+        let still = networks.valid();
         let parts = split(whole, self.count());
         on_each(&self.threads[..parts.len()], &|i| {
             let (device, part) = (&self.devices[i], &parts[i]);
             // A fork has leaves of its own. Clones share theirs, which would join the graphs of all
             // replicas into one, and only one replica at a time could work on it.
-            let learnable = still.clone().fork(&device.clone().autodiff()).train();
+            let networks = still.clone().fork(&device.clone().autodiff()).train();
             let batch = batch.part(part.clone()).to_device(device);
-            let share = share(&learnable, &batch, part.start);
+            let share = share(&networks, &batch, part.start);
             Share {
-                gradients: share.gradients.to_device(home, &learnable),
+                gradients: share.gradients.to_device(home, &networks),
                 values: share.values.to_device(home),
                 ..share
             }
@@ -158,7 +158,7 @@ mod tests {
     use burn::tensor::TensorData;
     use vae_eval::Phase;
     use vae_model::parameters::parameters;
-    use vae_model::{Domain, Vae, VaeConfig};
+    use vae_model::{DataSpec, Vae, VaeConfig};
 
     use super::*;
     use crate::learn::optimizer::{OptimizerConfig, OptimizerState};
@@ -174,7 +174,7 @@ mod tests {
     fn vae() -> Vae {
         let config = VaeConfig { latent: 3, ..VaeConfig::default() };
         let noise = KeyedNoise::new(1, Phase::Init);
-        config.init(&Domain::new(&[NUMBERS]), &noise, &Device::flex().autodiff()).train()
+        config.init(&DataSpec::new(&[NUMBERS]), &noise, &Device::flex().autodiff()).train()
     }
 
     /// Sizes of the shares, loss and terms over the batch, and the parameters and optimizer state
@@ -186,9 +186,9 @@ mod tests {
         let (mut vae, mut sizes, mut values) = (vae(), Vec::new(), Vec::new());
         for step in 0..5 {
             let noise = KeyedNoise::new(2, Phase::Train).at_step(step);
-            let (learnable, batch) = (vae.clone().into(), Batch::new(x(batch)));
-            let model = Player::Model;
-            let shares = replicas.gradients(model, &learnable, &batch, &objective, noise, 0.0);
+            let (networks, batch) = (vae.clone().into(), Batch::new(x(batch)));
+            let model = Role::Model;
+            let shares = replicas.gradients(model, &networks, &batch, &objective, noise, 0.0);
             sizes = shares.iter().map(|share| share.size).collect();
             let weighted = shares.iter().flat_map(|share| {
                 let weight = share.size as f64 / batch.size() as f64;

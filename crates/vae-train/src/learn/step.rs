@@ -4,14 +4,14 @@ use burn::tensor::{Tensor, TensorData};
 use vae_data::ImageBatcher;
 use vae_data::rng::Stream;
 use vae_eval::{KeyedNoise, Phase, one_hot};
-use vae_model::{Batch, Condition, Noise, Player};
+use vae_model::{Batch, Condition, Noise, Role};
 
 use super::metrics::Pending;
 use super::optimizer::{Optimizer, clip_global_norm};
 use super::schedule::Schedule;
 use super::trainer::Trainer;
 
-/// How one player learns.
+/// How one role learns.
 pub(super) struct Learning {
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Schedule,
@@ -75,28 +75,28 @@ impl Trainer {
         for turn in 0..turns {
             let Some(batch) = batches.next() else { return false };
             let noise = KeyedNoise::new(self.config.train.seed, Phase::Critic);
-            self.optimize_step(Player::Critic, batch, noise.at_step(step * turns + turn));
+            self.optimize_step(Role::Auxiliary(0), batch, noise.at_step(step * turns + turn));
         }
         let Some(batch) = batches.next() else { return false };
         let images = batch.indices.len();
         let noise = KeyedNoise::new(self.config.train.seed, Phase::Train).at_step(step);
-        self.optimize_step(Player::Model, batch, noise);
+        self.optimize_step(Role::Model, batch, noise);
         self.progress.step += 1;
         self.progress.batch += 1;
         self.clock.count(images);
         true
     }
 
-    /// Takes one step of one player on a batch; the other player is frozen.
-    fn optimize_step(&mut self, player: Player, batch: vae_data::Batch, noise: KeyedNoise) {
+    /// Takes one step of one role on a batch; the other role is frozen.
+    fn optimize_step(&mut self, role: Role, batch: vae_data::Batch, noise: KeyedNoise) {
         let batch = self.batch(batch, &noise);
         let step = self.progress.step;
         let epoch = step as f64 / self.steps_per_epoch() as f64;
-        let (learnable, objective) = (&self.learnable, &self.config.objective);
-        let shares = self.replicas.gradients(player, learnable, &batch, objective, noise, epoch);
-        let learning = match player {
-            Player::Model => &mut self.model,
-            Player::Critic => &mut self.critic,
+        let (networks, objective) = (&self.networks, &self.config.objective);
+        let shares = self.replicas.gradients(role, networks, &batch, objective, noise, epoch);
+        let learning = match role {
+            Role::Model => &mut self.model,
+            Role::Auxiliary(0) => &mut self.critic,
         };
         let mut grads = Vec::with_capacity(shares.len());
         let mut update = None;
@@ -106,22 +106,22 @@ impl Trainer {
             update = update.or(share.update);
         }
         if self.config.train.clip_norm > 0.0 {
-            grads = vec![clip_global_norm(&self.learnable, grads, self.config.train.clip_norm)];
+            grads = vec![clip_global_norm(&self.networks, grads, self.config.train.clip_norm)];
         }
         let rate = learning.schedule.rate(step);
-        match player {
-            Player::Model => {
-                let vae = self.learnable.vae.clone();
+        match role {
+            Role::Model => {
+                let vae = self.networks.vae.clone();
                 let vae = learning.optimizer.step(rate, vae, grads);
-                self.learnable.vae = match update {
-                    Some(update) => vae.absorb(update),
+                self.networks.vae = match update {
+                    Some(update) => vae.apply_codebook_update(update),
                     None => vae,
                 };
             }
-            Player::Critic => {
-                let critic = self.learnable.critic.take();
+            Role::Auxiliary(0) => {
+                let critic = self.networks.critic.take();
                 let critic = learning.optimizer.step(rate, critic, grads);
-                self.learnable.critic = critic.map(|critic| objective.constrain(critic));
+                self.networks.critic = critic.map(|critic| objective.constrain(critic));
             }
         }
     }

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use vae_eval::{Generator, Judge, PriorSource, Sampler, fitted};
-use vae_model::{Learnable, Vae};
+use vae_eval::{Generator, Evaluator, PriorSource, FittedPrior, fitted};
+use vae_model::{Networks, Vae};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
 use super::events::{Event, Observer, Observers};
 use super::metrics::{Clock, of_critic};
 use super::replicas::Replicas;
-use super::run::{Run, Which};
+use super::run::{Run, CheckpointKind};
 use super::step::Learning;
 use crate::error::TrainError;
 use crate::task::config::TrainConfig;
@@ -35,14 +35,14 @@ pub struct Trainer {
     pub(super) config: TrainConfig,
     pub(super) data: TrainingData,
     pub(super) device: Device,
-    pub(super) learnable: Learnable,
+    pub(super) networks: Networks,
     pub(super) replicas: Replicas,
     /// The model's optimizer and schedule.
     pub(super) model: Learning,
     /// The critic's; unused where there is none.
     pub(super) critic: Learning,
     /// The prior fitted when training ends.
-    pub(super) sampler: Option<Sampler>,
+    pub(super) fitted_prior: Option<FittedPrior>,
     pub(super) progress: Progress,
     pub(super) record: RunRecord,
     pub(super) clock: Clock,
@@ -63,13 +63,13 @@ impl Trainer {
     ) -> Result<Ending, TrainError> {
         let mut observers = Observers::new(observers);
         if self.progress.step == 0 {
-            self.checkpoint(run, Which::Last, &mut observers)?;
+            self.checkpoint(run, CheckpointKind::Last, &mut observers)?;
         }
         let total = self.total_steps();
         while self.progress.step < total {
             if self.has_stalled() {
-                self.fit_sampler(&mut observers);
-                self.checkpoint(run, Which::Last, &mut observers)?;
+                self.fit_prior(&mut observers);
+                self.checkpoint(run, CheckpointKind::Last, &mut observers)?;
                 return Ok(Ending::Early);
             }
             self.clock.start();
@@ -88,17 +88,17 @@ impl Trainer {
                 self.end_epoch(run, &mut observers)?;
             }
             if stop.load(Ordering::Relaxed) && self.progress.step < total {
-                self.checkpoint(run, Which::Last, &mut observers)?;
+                self.checkpoint(run, CheckpointKind::Last, &mut observers)?;
                 return Ok(Ending::Stopped);
             }
         }
-        self.fit_sampler(&mut observers);
-        self.checkpoint(run, Which::Last, &mut observers)?;
+        self.fit_prior(&mut observers);
+        self.checkpoint(run, CheckpointKind::Last, &mut observers)?;
         Ok(Ending::Finished)
     }
 
     /// Fits the prior of a model that was trained without one, on the codes of its training data.
-    fn fit_sampler(&mut self, observers: &mut Observers<'_>) {
+    fn fit_prior(&mut self, observers: &mut Observers<'_>) {
         if self.config.objective.trains_prior(&self.config.model) {
             return;
         }
@@ -112,8 +112,8 @@ impl Trainer {
         };
         let chosen = fitted::chosen_examples(self.data.train.len(), seed);
         let codes = generator.codes_to_fit(&self.data.train, &chosen);
-        match Sampler::fit(&codes, seed, &self.device) {
-            Ok(sampler) => self.sampler = Some(sampler),
+        match FittedPrior::fit(&codes, seed, &self.device) {
+            Ok(fitted_prior) => self.fitted_prior = Some(fitted_prior),
             Err(why) => observers.tell(&Event::Warning(&why.to_string())),
         }
     }
@@ -148,9 +148,9 @@ impl Trainer {
         train.extend(of_critic(std::mem::take(&mut self.progress.critic).averages()));
         self.progress.batch = 0;
         self.progress.epoch += 1;
-        let learnable = self.learnable.valid();
-        let judge = self.judge();
-        let validation = judge.map(|judge| judge.objective(&learnable, &self.config.objective));
+        let networks = self.networks.valid();
+        let evaluator = self.evaluator();
+        let validation = evaluator.map(|evaluator| evaluator.objective(&networks, &self.config.objective));
         let score = validation.as_ref().and_then(|metrics| metrics.first()).map(|(_, loss)| *loss);
         if let Some((name, value)) = validation.iter().flatten().find(|(_, v)| !v.is_finite()) {
             return Err(TrainError::NotANumber {
@@ -170,23 +170,23 @@ impl Trainer {
             train: &train,
             validation: validation.as_ref(),
             images_per_second,
-            vae: &learnable.vae,
+            vae: &networks.vae,
         });
         if better {
-            self.fit_sampler(observers);
-            self.checkpoint(run, Which::Best, observers)?;
+            self.fit_prior(observers);
+            self.checkpoint(run, CheckpointKind::Best, observers)?;
             // It does not fit the model any more once that is trained further.
-            self.sampler = None;
+            self.fitted_prior = None;
         }
         if self.progress.epoch.is_multiple_of(self.config.train.checkpoint_every) {
-            self.checkpoint(run, Which::Last, observers)?;
+            self.checkpoint(run, CheckpointKind::Last, observers)?;
         }
         Ok(())
     }
 
     /// What judges on the validation split, if there is one.
-    fn judge(&self) -> Option<Judge> {
-        Some(Judge {
+    fn evaluator(&self) -> Option<Evaluator> {
+        Some(Evaluator {
             examples: self.data.validation.clone()?,
             transform: Arc::clone(&self.data.transform),
             device: self.device.clone(),
@@ -204,7 +204,7 @@ impl Trainer {
     fn checkpoint(
         &self,
         run: Option<&Run>,
-        which: Which,
+        which: CheckpointKind,
         observers: &mut Observers<'_>,
     ) -> Result<(), TrainError> {
         let Some(run) = run else { return Ok(()) };
@@ -217,27 +217,27 @@ impl Trainer {
     /// The whole training as it is now.
     pub fn snapshot(&self) -> Checkpoint {
         Checkpoint {
-            vae: self.learnable.vae.valid(),
-            critic: self.learnable.critic.valid(),
-            sampler: self.sampler.clone(),
+            vae: self.networks.vae.valid(),
+            critic: self.networks.critic.valid(),
+            fitted_prior: self.fitted_prior.clone(),
             config: self.config.clone(),
             transform: (*self.data.transform).clone(),
             data: self.data.record.clone(),
             progress: self.progress.clone(),
             run: self.record.clone(),
-            optimizer: self.model.optimizer.state(&self.learnable.vae),
-            critic_optimizer: self.critic.optimizer.state(&self.learnable.critic),
+            optimizer: self.model.optimizer.state(&self.networks.vae),
+            critic_optimizer: self.critic.optimizer.state(&self.networks.critic),
         }
     }
 
     /// The model as it is now, without autodiff.
     pub fn vae(&self) -> Vae {
-        self.learnable.vae.valid()
+        self.networks.vae.valid()
     }
 
     /// The model and its critic as they are now, without autodiff.
-    pub fn learnable(&self) -> Learnable {
-        self.learnable.valid()
+    pub fn networks(&self) -> Networks {
+        self.networks.valid()
     }
 
     /// The configuration, with what it left open resolved.
@@ -262,8 +262,8 @@ impl Trainer {
     }
 
     /// The prior that was fitted when training ended, if one was.
-    pub fn sampler(&self) -> Option<&Sampler> {
-        self.sampler.as_ref()
+    pub fn fitted_prior(&self) -> Option<&FittedPrior> {
+        self.fitted_prior.as_ref()
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use vae_data::rng::Stream;
 use vae_data::{DataRecord, Environment, Examples, OpenedSource, Split, Transform, hold_out};
-use vae_model::{Domain, MAX_NUMBERS};
+use vae_model::{DataSpec, Support};
 
-use super::config::TrainConfig;
+use super::config::ValidConfig;
 use crate::error::TrainError;
 
 /// Examples to train and validate on, and how they become x.
@@ -27,19 +27,22 @@ pub struct TrainingData {
 }
 
 impl TrainingData {
-    /// What its examples are like.
-    pub fn domain(&self) -> Domain {
-        Domain { input: self.train.shape.dims(), classes: self.classes }
+    /// Returns what a model has to know of it.
+    pub fn spec(&self) -> DataSpec {
+        DataSpec { shape: self.train.shape.dims(), classes: self.classes }
     }
-}
 
+    /// Returns what numbers x can be.
+    pub fn support(&self) -> Support {
+        vae_eval::support_of(&self.transform, &self.train)
+    }
 }
 
 /// Loads what `config` trains on.
 ///
 /// # Errors
 /// If the data cannot be had or does not fit the configuration.
-pub fn load(config: &TrainConfig, environment: &Environment) -> Result<TrainingData, TrainError> {
+pub fn load(config: &ValidConfig, environment: &Environment) -> Result<TrainingData, TrainError> {
     let settings = config.data.source_settings();
     let resolved = OpenedSource::open(&config.data.source, &settings, environment)?;
     let mut train = resolved.read(Split::Train, environment)?;
@@ -55,13 +58,6 @@ pub fn load(config: &TrainConfig, environment: &Environment) -> Result<TrainingD
             (train, Some(Arc::new(validation)))
         }
     };
-    if train.shape.len() > MAX_NUMBERS {
-        return Err(TrainError::Request(format!(
-            "{}: an example of shape {} has more than {MAX_NUMBERS} numbers; for pictures set \
-             data.size = [height, width]",
-            resolved.name, train.shape
-        )));
-    }
     if train.is_empty() {
         return Err(TrainError::Request(format!("{}: no training examples", resolved.name)));
     }

@@ -61,8 +61,7 @@ pub(super) fn put<'a>(
         table = match entry.get_mut() {
             DeValue::Table(table) => table,
             _ => {
-                let message = format!("`{parent}` is a value, not a table");
-                return Err(ConfigError { key: key.to_owned(), message, span: Some(at..at) });
+                return Err(ConfigError::new(key, format!("`{parent}` is a value, not a table")));
             }
         };
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::config::TrainConfig;
+use super::config::{TrainConfig, ValidConfig};
 use super::overrides::Override;
 use crate::error::TrainError;
 
@@ -26,7 +26,7 @@ pub fn description(text: &str) -> impl Iterator<Item = &str> {
 ///
 /// # Errors
 /// If it is neither, or its content is wrong.
-pub fn resolve(name: &str, overrides: &[Override]) -> Result<TrainConfig, TrainError> {
+pub fn resolve(name: &str, overrides: &[Override]) -> Result<ValidConfig, TrainError> {
     if let Some(text) = text(name) {
         return TrainConfig::from_toml(&format!("preset {name}"), text, overrides);
     }
@@ -45,7 +45,7 @@ pub fn resolve(name: &str, overrides: &[Override]) -> Result<TrainConfig, TrainE
 ///
 /// # Errors
 /// If it cannot be read or its content is wrong.
-pub fn resolve_file(path: &Path, overrides: &[Override]) -> Result<TrainConfig, TrainError> {
+pub fn resolve_file(path: &Path, overrides: &[Override]) -> Result<ValidConfig, TrainError> {
     let name = path.display();
     // A configuration is a page of text; more than a mebibyte is none.
     let length = path.metadata().map_err(|e| TrainError::Request(format!("{name}: {e}")))?.len();

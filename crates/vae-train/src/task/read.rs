@@ -1,24 +1,38 @@
-//! From a text to a [`TrainConfig`]: every error names its file and line, or the origin of an
+//! From a text to a [`ValidConfig`]: every error names its file and line, or the origin of an
 //! override.
 
-use toml::de::{DeTable, DeValue};
-use vae_model::config::Section;
-use vae_model::{ConfigError, VaeConfig};
+use std::ops::Range;
 
-use super::config::{DataConfig, LoopConfig, TrainConfig};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use vae_model::ConfigError;
+
+use super::config::{LoopConfig, TrainConfig, ValidConfig};
 use super::overrides::{Override, put};
 use crate::error::TrainError;
 
+/// What is wrong with a text, and the bytes that it is about, where known.
+struct Located {
+    error: ConfigError,
+    span: Option<Range<usize>>,
+}
+
 impl TrainConfig {
-    /// Reads a configuration from TOML `text`, called `name` in errors, with `overrides`
-    /// above it.
+    /// Reads a configuration from TOML `text`, called `name` in errors, with `overrides` above it,
+    /// and checks it.
     ///
     /// # Errors
     /// For an unknown key, a wrong type or an impossible value, with its line and what is valid
     /// there.
-    pub fn from_toml(name: &str, text: &str, overrides: &[Override]) -> Result<Self, TrainError> {
+    pub fn from_toml(
+        name: &str,
+        text: &str,
+        overrides: &[Override],
+    ) -> Result<ValidConfig, TrainError> {
         // An override is given a place beyond the text, which tells it apart.
-        let place = |error: &ConfigError| match error.span.as_ref().map(|span| span.start) {
+        let place = |span: Option<Range<usize>>| match span.map(|span| span.start) {
             Some(start) if start > text.len() => overrides
                 .get(start - text.len() - 1)
                 .map_or_else(|| name.to_owned(), |o| o.origin.clone()),
@@ -28,77 +42,116 @@ impl TrainConfig {
             }
             None => name.to_owned(),
         };
-        Self::read(text, overrides)
-            .map_err(|error| TrainError::Config { place: place(&error), error })
-    }
-
-    fn read(text: &str, overrides: &[Override]) -> Result<Self, ConfigError> {
-        let values: Vec<String> = overrides.iter().map(|o| format!("v = {}", o.value)).collect();
-        let mut table = DeTable::parse(text).map_err(|e| ConfigError {
-            key: String::new(),
-            message: e.message().to_owned(),
-            span: e.span(),
-        })?;
-        // Kinds first: another kind clears the settings of the old one, not those that come with
-        // it.
-        let mut order: Vec<usize> = (0..overrides.len()).collect();
-        order.sort_by_key(|i| !overrides[*i].key.ends_with(".kind"));
-        for i in order {
-            let (o, value) = (&overrides[i], &values[i]);
-            let at = text.len() + 1 + i;
-            let parsed = DeTable::parse(value).ok().and_then(|t| {
-                let table = t.into_inner();
-                // More than one key means that the value held a line break and more.
-                if table.len() == 1 { table.into_iter().next() } else { None }
-            });
-            let value = match parsed {
-                Some((_, value)) => value.into_inner(),
-                None => DeValue::String(o.value.as_str().into()),
-            };
-            put(&mut table, &o.key, value, at)?;
-        }
-        let mut document = Section::new("", table);
-        let mut config = Self {
-            model: VaeConfig::read(document.section("model")?)?,
-            objective: document.choice("objective")?,
-            data: match document.section("data")? {
-                Some(section) => section.rest()?,
-                None => DataConfig::default(),
-            },
-            train: LoopConfig::read(document.section("train")?)?,
-        };
-        document.finish()?;
-        config.validate().map_err(|error| with_span(error, text, overrides))?;
-        if config.objective.critic_steps() == 0 {
-            // An override may have chosen another objective: what is not used is not kept.
-            config.train.critic_optimizer = None;
-        }
-        config.data.source = config.data.source.trim().to_owned();
-        Ok(config)
+        read(text, overrides)
+            .map_err(|e| TrainError::Config { place: place(e.span), error: e.error })
     }
 }
 
-/// Gives an error about an impossible value the place of its key, where the text or an override
-/// sets it.
-fn with_span(mut error: ConfigError, text: &str, overrides: &[Override]) -> ConfigError {
-    let by_override = overrides.iter().rposition(|o| o.key == error.key);
-    error.span = by_override.map(|i| text.len() + 1 + i..text.len() + 1 + i).or_else(|| {
-        let document = DeTable::parse(text).ok()?;
-        let mut table = document.get_ref();
-        let mut names = error.key.split('.').peekable();
-        while let Some(name) = names.next() {
-            let (key, value) = table.get_key_value(name)?;
-            if names.peek().is_none() {
-                return Some(key.span());
-            }
-            table = match value.get_ref() {
-                DeValue::Table(table) => table,
-                _ => return None,
-            };
-        }
-        None
+fn read(text: &str, overrides: &[Override]) -> Result<ValidConfig, Located> {
+    let values: Vec<String> = overrides.iter().map(|o| format!("v = {}", o.value)).collect();
+    let mut table = DeTable::parse(text)
+        .map_err(|e| Located { error: ConfigError::new("", e.message()), span: e.span() })?;
+    // Kinds first: another kind clears the settings of the old one, not those that come with it.
+    let mut order: Vec<usize> = (0..overrides.len()).collect();
+    order.sort_by_key(|i| !overrides[*i].key.ends_with(".kind"));
+    for i in order {
+        let (o, value) = (&overrides[i], &values[i]);
+        let at = text.len() + 1 + i;
+        let parsed = DeTable::parse(value).ok().and_then(|t| {
+            let table = t.into_inner();
+            // More than one key means that the value held a line break and more.
+            if table.len() == 1 { table.into_iter().next() } else { None }
+        });
+        let value = match parsed {
+            Some((_, value)) => value.into_inner(),
+            None => DeValue::String(o.value.as_str().into()),
+        };
+        put(&mut table, &o.key, value, at)
+            .map_err(|error| Located { error, span: Some(at..at) })?;
+    }
+    put_kinds_first(table.get_mut(), &template());
+
+    let places = table.clone();
+    let config = TrainConfig::deserialize(table.into_deserializer()).map_err(|e| {
+        let span = e.span();
+        let key = span.as_ref().map(|span| key_at(places.get_ref(), span, "")).unwrap_or_default();
+        Located { error: ConfigError::new(key, e.message()), span }
+    })?;
+    config.validate().map_err(|error| {
+        let span = span_of(places.get_ref(), &error.key);
+        Located { error, span }
+    })
+}
+
+/// Returns the default configuration with every table that can be chosen.
+fn template() -> toml::Table {
+    let default = LoopConfig::default();
+    let train = LoopConfig { critic_optimizer: Some(default.optimizer.clone()), ..default };
+    let whole = TrainConfig { train, ..TrainConfig::default() };
+    match toml::Table::try_from(whole) {
+        Ok(table) => table,
+        Err(why) => unreachable!("the default configuration has a form in TOML: {why}"),
+    }
+}
+
+/// Moves `kind` to the front of every table that has one, and puts the default kind there where it is
+/// left out. A choice that starts with its kind is read without a copy, so that errors in it keep
+/// their place.
+fn put_kinds_first<'a>(table: &mut DeTable<'a>, template: &toml::Table) {
+    let default = template.get("kind").and_then(toml::Value::as_str);
+    let own = table.remove("kind");
+    let kind = own.or_else(|| {
+        let kind = default?.to_owned();
+        Some(Spanned::new(0..0, DeValue::String(kind.into())))
     });
-    error
+    if let Some(kind) = kind {
+        let rest = std::mem::take(table);
+        table.insert(Spanned::new(kind.span(), "kind".into()), kind);
+        table.extend(rest);
+    }
+    let empty = toml::Table::new();
+    for (key, value) in table.iter_mut() {
+        if let DeValue::Table(inner) = value.get_mut() {
+            let template = template.get(key.get_ref().as_ref()).and_then(toml::Value::as_table);
+            put_kinds_first(inner, template.unwrap_or(&empty));
+        }
+    }
+}
+
+/// Returns the dotted key whose name or value lies at `span`: the innermost one.
+fn key_at(table: &DeTable<'_>, span: &Range<usize>, path: &str) -> String {
+    for (key, value) in table {
+        let join =
+            if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+        if let DeValue::Table(inner) = value.get_ref() {
+            let found = key_at(inner, span, &join);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        if key.span() == *span || value.span() == *span {
+            return join;
+        }
+    }
+    String::new()
+}
+
+/// Returns the place of a key, where the text or an override sets it.
+fn span_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+    let mut table = table;
+    let mut names = key.split('.').peekable();
+    while let Some(name) = names.next() {
+        let (key, value) = table.get_key_value(name)?;
+        if names.peek().is_none() {
+            // A kind that was left out has no place.
+            return Some(key.span()).filter(|span| *span != (0..0));
+        }
+        table = match value.get_ref() {
+            DeValue::Table(table) => table,
+            _ => return None,
+        };
+    }
+    None
 }
 
 #[cfg(test)]
@@ -112,7 +165,7 @@ pub(crate) mod tests {
     }
 
     /// The configuration of a text with overrides.
-    pub(crate) fn config(text: &str, sets: &[&str]) -> TrainConfig {
+    pub(crate) fn config(text: &str, sets: &[&str]) -> ValidConfig {
         let overrides: Vec<Override> = sets.iter().map(|s| Override::set(s).unwrap()).collect();
         TrainConfig::from_toml("x.toml", text, &overrides).unwrap()
     }

@@ -1,16 +1,16 @@
 //! What may change when a run goes on: totals, logging, and a number of replicas that is left open.
 
-use super::config::TrainConfig;
+use super::config::ValidConfig;
 use crate::error::TrainError;
 
-impl TrainConfig {
+impl ValidConfig {
     /// Checks that a run with this configuration may go on with `new`: totals may grow, logging may
     /// change, and a number of replicas that is left open stays the run's; nothing else.
     ///
     /// # Errors
     /// Naming the first key that differs.
     pub fn may_resume_with(&self, new: &Self) -> Result<(), TrainError> {
-        let mut comparable = new.clone();
+        let mut comparable = new.clone().into_inner();
         comparable.train.epochs = self.train.epochs;
         comparable.train.max_steps = self.train.max_steps;
         comparable.train.log_every = self.train.log_every;

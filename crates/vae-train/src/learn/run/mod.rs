@@ -22,7 +22,7 @@ pub struct Run {
 
 /// Which checkpoint of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum CheckpointKind {
     /// The newest.
     Last,
     /// The one with the best validation loss.
@@ -81,23 +81,23 @@ impl Run {
     }
 
     /// A checkpoint, which need not be there.
-    pub fn checkpoint(&self, which: Which) -> PathBuf {
+    pub fn checkpoint(&self, which: CheckpointKind) -> PathBuf {
         self.folder.join("checkpoints").join(match which {
-            Which::Last => "last.vae",
-            Which::Best => "best.vae",
+            CheckpointKind::Last => "last.vae",
+            CheckpointKind::Best => "best.vae",
         })
     }
 
     /// The checkpoint that readers use: `best.vae` if there was validation, else `last.vae`.
     pub fn best_or_last(&self) -> PathBuf {
-        let best = self.checkpoint(Which::Best);
-        if best.is_file() { best } else { self.checkpoint(Which::Last) }
+        let best = self.checkpoint(CheckpointKind::Best);
+        if best.is_file() { best } else { self.checkpoint(CheckpointKind::Last) }
     }
 
     /// Returns whether a training has been here. A training writes its first checkpoint before its
     /// first step, so a folder without one has nothing to lose.
     pub fn exists(&self) -> bool {
-        self.checkpoint(Which::Last).exists()
+        self.checkpoint(CheckpointKind::Last).exists()
     }
 
     /// Makes the folders.
@@ -159,7 +159,7 @@ impl Run {
         let mut runs: Vec<(SystemTime, Run)> = entries
             .filter_map(|entry| {
                 let run = Run::new(entry.ok()?.path());
-                let file = run.checkpoint(Which::Last);
+                let file = run.checkpoint(CheckpointKind::Last);
                 Some((file.metadata().ok()?.modified().ok()?, run))
             })
             .collect();

@@ -1,8 +1,8 @@
 //! The `[data]` table: what is learned from, and what the encoder sees of it.
 
 use serde::{Deserialize, Serialize};
-use vae_data::{Pixels, Scale};
-use vae_model::{ConfigError, check};
+use vae_data::{Pixels, Scale, SourceSettings};
+use vae_model::{ConfigError, Support, check};
 
 /// The `[data]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,22 @@ pub struct DataConfig {
     /// Channels that the pictures of a folder are brought to: 1 or 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// Whether the first line of a table names its columns; left out, a line with a cell that is not
+    /// a number does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// The columns of a table that x is made of, in this order; left out, all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// Columns of a table that x leaves out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop_columns: Vec<String>,
+    /// The column of a table that identifies its rows; it is carried to outputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_column: Option<String>,
+    /// The column of a table that holds the classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
 }
 
 impl Default for DataConfig {
@@ -45,11 +61,40 @@ impl Default for DataConfig {
             limit: None,
             size: None,
             channels: None,
+            header: None,
+            columns: None,
+            drop_columns: Vec::new(),
+            id_column: None,
+            label_column: None,
         }
     }
 }
 
 impl DataConfig {
+    /// Returns the settings that sources read.
+    pub fn source_settings(&self) -> SourceSettings {
+        SourceSettings {
+            size: self.size,
+            channels: self.channels,
+            header: self.header,
+            columns: self.columns.clone(),
+            drop_columns: self.drop_columns.clone(),
+            id_column: self.id_column.clone(),
+            label_column: self.label_column.clone(),
+            may_lack_id_and_label: false,
+        }
+    }
+
+    /// Returns what numbers x of images are after the transform, as far as the configuration alone
+    /// decides it.
+    pub(super) fn declared_support(&self) -> Option<Support> {
+        match self.pixels {
+            Pixels::Grey => None,
+            Pixels::Signed => Some(Support::Levels { low: -1.0, high: 1.0 }),
+            Pixels::Binary | Pixels::Stochastic => Some(Support::Binary),
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         if self.channels.is_some_and(|c| c != 1 && c != 3) {
             return Err(ConfigError::new("data.channels", "must be 1 (grey) or 3 (colour)"));

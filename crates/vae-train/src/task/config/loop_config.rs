@@ -1,14 +1,14 @@
 //! The `[train]` table: how learning runs.
 
-use serde::Serialize;
-use vae_model::config::Section;
+use serde::{Deserialize, Serialize};
 use vae_model::{ConfigError, check};
 
 use crate::learn::optimizer::OptimizerConfig;
 use crate::learn::schedule::ScheduleConfig;
 
 /// The `[train]` table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct LoopConfig {
     /// Passes over the training data, in all.
     pub epochs: u64,
@@ -34,7 +34,8 @@ pub struct LoopConfig {
     pub sheet_every: u64,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
-    /// The optimizer of the critic, where the objective has one; left out, one like the model's.
+    /// The optimizer of the objective's auxiliary networks (its critic), where it has any; left out,
+    /// one like the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub critic_optimizer: Option<OptimizerConfig>,
     /// How the learning rate changes.
@@ -65,28 +66,6 @@ impl Default for LoopConfig {
 const MAX_REPLICAS: usize = 256;
 
 impl LoopConfig {
-    pub(crate) fn read(section: Option<Section<'_>>) -> Result<Self, ConfigError> {
-        let default = Self::default();
-        let Some(mut s) = section else { return Ok(default) };
-        let config = Self {
-            epochs: s.value("epochs")?.unwrap_or(default.epochs),
-            max_steps: s.value("max_steps")?,
-            batch_size: s.value("batch_size")?.unwrap_or(default.batch_size),
-            replicas: s.value("replicas")?.unwrap_or(default.replicas),
-            seed: s.value("seed")?.unwrap_or(default.seed),
-            clip_norm: s.value("clip_norm")?.unwrap_or(default.clip_norm),
-            patience: s.value("patience")?.unwrap_or(default.patience),
-            log_every: s.value("log_every")?.unwrap_or(default.log_every),
-            checkpoint_every: s.value("checkpoint_every")?.unwrap_or(default.checkpoint_every),
-            sheet_every: s.value("sheet_every")?.unwrap_or(default.sheet_every),
-            optimizer: s.choice("optimizer")?,
-            critic_optimizer: s.optional_choice("critic_optimizer")?,
-            schedule: s.choice("schedule")?,
-        };
-        s.finish()?;
-        Ok(config)
-    }
-
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         for (name, value) in [
             ("epochs", self.epochs),
@@ -116,7 +95,7 @@ impl LoopConfig {
         }
     }
 
-    /// The optimizer of the critic.
+    /// Returns the optimizer of the objective's auxiliary networks.
     pub fn critic_optimizer(&self) -> &OptimizerConfig {
         self.critic_optimizer.as_ref().unwrap_or(&self.optimizer)
     }

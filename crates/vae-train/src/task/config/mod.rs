@@ -1,14 +1,12 @@
-//! `TrainConfig`: the validated whole of what a TOML file, a preset and overrides resolve to. A
-//! checkpoint carries it.
+//! `TrainConfig`: the schema of what is trained, on what and how; and `ValidConfig`, which was checked.
 
 mod data_config;
 mod loop_config;
 
-use serde::Serialize;
-use vae_data::Pixels;
-use vae_eval::fitted::MOST_DIMENSIONS;
-use vae_model::posterior::PosteriorConfig;
-use vae_model::{ConfigError, ObjectiveConfig, VaeConfig};
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+use vae_model::{ConfigError, ObjectiveConfig, VaeConfig, compatibility};
 
 pub use data_config::DataConfig;
 pub use loop_config::LoopConfig;
@@ -16,7 +14,11 @@ pub use loop_config::LoopConfig;
 pub use super::overrides::Override;
 
 /// Everything that decides what is trained, on what, and how.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+///
+/// Its values are those that somebody wrote. [`TrainConfig::validate`] makes the [`ValidConfig`] that
+/// everything else takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// The model: one choice on each axis.
     pub model: VaeConfig,
@@ -28,55 +30,65 @@ pub struct TrainConfig {
     pub train: LoopConfig,
 }
 
+/// A configuration whose values were checked, alone and against each other: the only one that data,
+/// trainers and checkpoints take. It reads like a [`TrainConfig`] and cannot be changed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct ValidConfig(TrainConfig);
+
+impl Deref for ValidConfig {
+    type Target = TrainConfig;
+
+    fn deref(&self) -> &TrainConfig {
+        &self.0
+    }
+}
+
+impl ValidConfig {
+    /// Returns the configuration to be changed, and validated again.
+    pub fn into_inner(self) -> TrainConfig {
+        self.0
+    }
+
+    /// Returns the configuration with what `auto` stands for as its source.
+    pub fn with_source(mut self, source: &str) -> Self {
+        source.clone_into(&mut self.0.data.source);
+        self
+    }
+
+    /// Returns the configuration with the number of replicas that was chosen for it.
+    pub(crate) fn with_replicas(mut self, replicas: usize) -> Self {
+        self.0.train.replicas = replicas;
+        self
+    }
+}
+
 impl TrainConfig {
     /// Checks every value, and the axes against each other.
     ///
     /// # Errors
     /// For the first impossible value or combination.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub fn validate(mut self) -> Result<ValidConfig, ConfigError> {
         self.model.validate()?;
-        self.objective.validate("objective", &self.model)?;
+        self.objective.validate("objective")?;
+        compatibility::check_objective(&self.model, &self.objective)?;
         self.train.validate()?;
         self.data.validate()?;
-        let two_tone = matches!(self.data.pixels, Pixels::Binary | Pixels::Stochastic);
-        if two_tone && self.objective.compares_images() {
-            let why = "a critic on x would tell the decoder's grey means from black and white by \
-                       that alone: use pixels = \"grey\"";
-            return Err(ConfigError::new("data.pixels", why));
+        if let Some(support) = self.data.declared_support() {
+            let (likelihood, objective) = (&self.model.likelihood, &self.objective);
+            compatibility::check_support(likelihood, objective, support, "data.pixels")?;
         }
-        if two_tone && self.model.likelihood.needs_grey() {
-            let why = "this likelihood is one of pixels of many levels, and these are black or \
-                       white: use pixels = \"grey\", or a bernoulli likelihood";
-            return Err(ConfigError::new("data.pixels", why));
-        }
-        let fitted = !self.objective.trains_prior(&self.model);
-        let discrete = matches!(self.model.posterior, PosteriorConfig::Vq(_));
-        if fitted && !discrete && self.model.latent > MOST_DIMENSIONS {
-            let why = format!(
-                "a prior is fitted on the codes of this model when training ends, in at most {} \
-                 dimensions: use fewer, a gaussian posterior, or objective.kind = \"mmd\"",
-                MOST_DIMENSIONS
-            );
-            return Err(ConfigError::new("model.latent", why));
-        }
-        if self.train.replicas > 1 && self.objective.couples_images(&self.model) {
-            let why = "this objective looks at the images of a batch together, which needs one \
-                       replica: leave replicas out or set it to 1";
-            return Err(ConfigError::new("train.replicas", why));
-        }
-        let (low, high) = self.model.likelihood.range();
-        if self.data.pixels == Pixels::Signed && low > -1.0 {
-            let why = format!(
-                "signed pixels lie in [-1, 1] but this likelihood's mean in [{low}, {high}]: \
-                 use a gaussian likelihood with output = \"tanh\" or \"identity\", or other pixels"
-            );
-            return Err(ConfigError::new("data.pixels", why));
-        }
+        compatibility::check_replicas(&self.model, &self.objective, self.train.replicas)?;
         if self.train.patience > 0 && self.data.validation == 0 {
             let why = "early stopping needs a validation split: set data.validation too";
             return Err(ConfigError::new("train.patience", why));
         }
-        Ok(())
+        if self.objective.requirements().auxiliaries.is_empty() {
+            // An override may have chosen another objective: what is not used is not kept.
+            self.train.critic_optimizer = None;
+        }
+        self.data.source = self.data.source.trim().to_owned();
+        Ok(ValidConfig(self))
     }
 
     /// Returns the whole configuration as TOML: every value, none left to a default.
@@ -98,7 +110,7 @@ mod tests {
     #[test]
     fn an_empty_text_is_the_default_and_survives_the_way_through_toml() {
         let default = config("", &[]);
-        assert_eq!(default, TrainConfig::default());
+        assert_eq!(default, TrainConfig::default().validate().unwrap());
         assert_eq!(config(&default.to_toml(), &[]), default);
     }
 

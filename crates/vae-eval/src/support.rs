@@ -1,0 +1,14 @@
+//! What numbers x of given examples can be, in the terms of the model's likelihoods.
+
+use vae_data::{Examples, Transform};
+use vae_model::Support;
+
+/// Returns what numbers x of `examples` are after `transform`.
+pub fn support_of(transform: &Transform, examples: &Examples) -> Support {
+    match transform.support(examples) {
+        vae_data::Support::Binary => Support::Binary,
+        vae_data::Support::Levels { low, high } => Support::Levels { low, high },
+        vae_data::Support::Counts => Support::Counts,
+        vae_data::Support::Reals => Support::Reals,
+    }
+}
