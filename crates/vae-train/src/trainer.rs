@@ -118,7 +118,7 @@ impl Trainer {
         // The run's number, where the backend has a choice: what it computes depends on it by rounding.
         let replicas = checkpoint.config.train.replicas;
         config.train.replicas = if backend.is_cpu() { replicas } else { 0 };
-        if checkpoint.data != data.record {
+        if !checkpoint.data.is_same_data(&data.record) {
             return Err(TrainError::Request(format!(
                 "cannot resume on other data: the run was trained on {} examples of {} (hash {}), \
                  this is {} of {} (hash {})",

@@ -26,7 +26,8 @@ pub fn run(args: &ClassifyArgs, printer: &Printer) -> Result<()> {
     }
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
     open::needs_encoder(&checkpoint)?;
-    let (resolved, test) = open::examples(&args.read, &checkpoint, printer)?;
+    let (resolved, mut test) = open::examples(&args.read, &checkpoint, printer)?;
+    test.number_classes_as(&checkpoint.data.classes)?;
     let train = open::own_data(args.read.data_dir.data_dir.clone(), &checkpoint, printer)?.train;
     let task = Classification {
         vae: generator.vae,
