@@ -73,7 +73,8 @@ pub struct Factors {
     pub values: Vec<f32>,
 }
 
-/// Examples of one split: u8 images `[n, c, h, w]` or f32 vectors `[n, d]` with what is known of them.
+/// Examples of one split: u8 images `[n, c, h, w]` or f32 vectors `[n, d]` with what is known of
+/// them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examples {
     /// The shape of each.
@@ -82,7 +83,8 @@ pub struct Examples {
     pub values: Values,
     /// The class of each, where known.
     pub labels: Option<Vec<u32>>,
-    /// The names of the classes, where the source names them (the sub-folders of a folder); else empty.
+    /// The names of the classes, where the source names them (the sub-folders of a folder); else
+    /// empty.
     pub classes: Vec<String>,
     /// The generative factors of each, where known.
     pub factors: Option<Factors>,
@@ -127,7 +129,8 @@ impl Examples {
         largest.map_or(0, |largest| (*largest as usize + 1).max(self.classes.len()))
     }
 
-    /// Numbers the classes as in `classes`, by name. Nothing changes where one side names no classes.
+    /// Numbers the classes as in `classes`, by name. Nothing changes where one side names no
+    /// classes.
     ///
     /// # Errors
     /// If there is a class that `classes` does not name.
@@ -163,8 +166,9 @@ impl Examples {
         hex::encode(&hash.finalize()[..8])
     }
 
-    /// The classes of the examples at `indices` as one-hot rows, `[indices.len(), classes]`. A row is
-    /// all zeros where the class is unknown or not below `classes`. Indices must be below `len()`.
+    /// The classes of the examples at `indices` as one-hot rows, `[indices.len(), classes]`. A row
+    /// is all zeros where the class is unknown or not below `classes`. Indices must be below
+    /// `len()`.
     pub fn one_hot(&self, indices: &[u32], classes: usize) -> Vec<f32> {
         let mut rows = vec![0.0; indices.len() * classes];
         if let Some(labels) = &self.labels {
@@ -193,8 +197,8 @@ impl Examples {
         }
     }
 
-    /// The index of the example that is nearest to `row` (values as stored: bytes, or the vector's own
-    /// numbers) by Euclidean distance; the first of equals. `None` if there is no example.
+    /// The index of the example that is nearest to `row` (values as stored: bytes, or the vector's
+    /// own numbers) by Euclidean distance; the first of equals. `None` if there is no example.
     pub fn nearest(&self, row: &[f32]) -> Option<usize> {
         let width = self.shape.len().max(1);
         let squares = |a: f32, b: f32| (a - b) * (a - b);
@@ -234,10 +238,12 @@ impl Examples {
         }
     }
 
-    /// Puts `more` behind these. Labels, factors and identifiers that only one side has are dropped.
+    /// Puts `more` behind these. Labels, factors and identifiers that only one side has are
+    /// dropped.
     ///
     /// # Errors
-    /// If the two differ in shape, sort of values, columns, or in what their labels or factors mean.
+    /// If the two differ in shape, sort of values, columns, or in what their labels or factors
+    /// mean.
     pub fn append(&mut self, more: Examples) -> Result<(), DataError> {
         fn join<T>(a: &mut Option<Vec<T>>, b: Option<Vec<T>>) {
             *a = a.take().zip(b).map(|(mut a, b)| {

@@ -98,8 +98,8 @@ impl Input {
         Ok(bytes)
     }
 
-    /// All that follows, unpacked, for a reader of its own: at most as many bytes as are read from one
-    /// file, and no more than `budget` allows.
+    /// All that follows, unpacked, for a reader of its own: at most as many bytes as are read from
+    /// one file, and no more than `budget` allows.
     pub fn stream(self, budget: Budget) -> Stream {
         Stream { input: self, left: MOST_BYTES, budget, ended: false }
     }
@@ -248,7 +248,8 @@ mod tests {
     #[test]
     fn a_gzip_bomb_is_read_no_further_than_promised() {
         let dir = tempfile::tempdir().unwrap();
-        // 256 MiB of zeros in about a megabyte, and the stream is cut: reading on would meet the cut.
+        // 256 MiB of zeros in about a megabyte, and the stream is cut: reading on would meet the
+        // cut.
         let mut bomb = gzip(&vec![0; 256 << 20]);
         bomb.truncate(bomb.len() - 100);
         let error = Input::open(&file(&dir, &bomb)).unwrap().body(1000).unwrap_err();

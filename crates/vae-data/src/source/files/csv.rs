@@ -1,7 +1,7 @@
 //! `.csv` and `.tsv` tables, plain or gzip: a row for each example, a column for each number of x.
 //!
-//! One more column may identify the rows, and one may hold their classes. Cells are UTF-8; white space
-//! around them is not part of them. Empty lines are skipped.
+//! One more column may identify the rows, and one may hold their classes. Cells are UTF-8; white
+//! space around them is not part of them. Empty lines are skipped.
 
 use super::bounded::{Budget, Input, Stream, reserve};
 use super::format::{Format, Reading};
@@ -42,11 +42,12 @@ fn delimiter(path: &Path) -> Option<u8> {
         .find_map(|(ending, delimiter)| name.ends_with(ending).then_some(delimiter))
 }
 
-/// Reads a table as vectors `[rows, columns]` of f32, with labels and identifiers where the settings
-/// name their columns.
+/// Reads a table as vectors `[rows, columns]` of f32, with labels and identifiers where the
+/// settings name their columns.
 ///
-/// Classes are found over the whole file. Integers 0, 1, 2 ... of which none is left out are labels as
-/// they stand; other classes are numbered in the order of their names, integers in that of their values.
+/// Classes are found over the whole file. Integers 0, 1, 2 ... of which none is left out are labels
+/// as they stand; other classes are numbered in the order of their names, integers in that of their
+/// values.
 fn read(path: &Path, settings: &SourceSettings) -> Result<Examples, DataError> {
     let mut table = Table::open(path)?;
     let Some(first) = table.next()? else {
