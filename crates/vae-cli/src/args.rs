@@ -115,7 +115,8 @@ pub enum PriorArg {
 /// Which data a reader takes.
 #[derive(Args, Clone, Debug)]
 pub struct ReadArgs {
-    /// A set's name, a folder of pictures, a .npy, .csv, .tsv or IDX file, or images.idx,labels.idx; left out, the data of the run.
+    /// A set's name, a folder of pictures, a .npy, .csv, .tsv or IDX file, or images.idx,labels.idx;
+    /// left out, the data of the run.
     #[arg(long, value_name = "SPEC")]
     pub data: Option<String>,
     #[command(flatten)]

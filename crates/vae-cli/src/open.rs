@@ -210,7 +210,7 @@ pub fn examples(
                 None => OpenedSource::open(&checkpoint.data.source, &settings, environment)?,
             };
             let mut examples = split(&opened, &args.split, environment)?;
-            if checkpoint.vae.classes() > 0 {
+            if args.data.is_some() && checkpoint.vae.classes() > 0 {
                 examples.number_classes_as(&checkpoint.data.classes)?;
             }
             Ok((opened, examples))

@@ -1,4 +1,5 @@
-//! Batches: from examples on the host to tensors on a device, gathered ahead in a background thread.
+//! Batches: from examples on the host to tensors on a device, gathered ahead in a background
+//! thread.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -39,8 +40,8 @@ impl ImageBatcher {
         TensorData::new(x, [indices.len(), self.examples.shape.len()])
     }
 
-    /// The batches of `order` in turn, `size` examples each and the rest in the last. A thread gathers
-    /// two batches ahead; it ends with the iterator.
+    /// The batches of `order` in turn, `size` examples each and the rest in the last. A thread
+    /// gathers two batches ahead; it ends with the iterator.
     pub fn batches(self, order: Vec<u32>, size: usize, device: &Device) -> Batches {
         self.given(order.chunks(size.max(1)).map(<[u32]>::to_vec).collect(), device)
     }

@@ -73,7 +73,8 @@ pub struct Factors {
     pub values: Vec<f32>,
 }
 
-/// Examples of one split: u8 images `[n, c, h, w]` or f32 vectors `[n, d]` with what is known of them.
+/// Examples of one split: u8 images `[n, c, h, w]` or f32 vectors `[n, d]` with what is known of
+/// them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examples {
     /// The shape of each.
@@ -82,7 +83,8 @@ pub struct Examples {
     pub values: Values,
     /// The class of each, where known.
     pub labels: Option<Vec<u32>>,
-    /// The names of the classes, where the source names them (the sub-folders of a folder); else empty.
+    /// The names of the classes, where the source names them (the sub-folders of a folder); else
+    /// empty.
     pub classes: Vec<String>,
     /// The generative factors of each, where known.
     pub factors: Option<Factors>,
@@ -127,27 +129,44 @@ impl Examples {
         largest.map_or(0, |largest| (*largest as usize + 1).max(self.classes.len()))
     }
 
-    /// Numbers the classes as in `classes`, by name. Nothing changes where one side names no classes.
+    /// Numbers the classes as in `classes`, by name. Where one side names no classes, its labels are
+    /// integers, and they are compared with names that are integers.
     ///
     /// # Errors
-    /// If there is a class that `classes` does not name.
+    /// If there is a class that `classes` does not have.
     pub fn number_classes_as(&mut self, classes: &[String]) -> Result<(), DataError> {
+        let integers = |names: &[String]| -> Option<Vec<u32>> {
+            names.iter().map(|name| name.parse().ok()).collect()
+        };
         let Some(labels) = &mut self.labels else { return Ok(()) };
-        if self.classes.is_empty() || classes.is_empty() {
-            return Ok(());
-        }
-        let mut numbers = Vec::new();
-        for name in &self.classes {
-            let Some(number) = classes.iter().position(|class| class == name) else {
-                return Err(DataError::Request(format!(
-                    "there is a class `{name}`, and only {} are known",
+        let names: Vec<String> = match (self.classes.is_empty(), classes.is_empty()) {
+            (true, true) => return Ok(()),
+            // Labels are positions among names that are no numbers.
+            (true, false) if integers(classes).is_none() => return Ok(()),
+            (true, false) => {
+                let largest = labels.iter().max().copied().unwrap_or(0);
+                (0..=largest).map(|label| label.to_string()).collect()
+            }
+            (false, _) => std::mem::take(&mut self.classes),
+        };
+        let number = |name: &String| match classes.is_empty() {
+            true => name.parse().ok(),
+            false => classes.iter().position(|class| class == name).map(|i| i as u32),
+        };
+        let numbers: Vec<Option<u32>> = names.iter().map(number).collect();
+        for label in labels.iter_mut() {
+            // A label is the position of its name.
+            let position = *label as usize;
+            *label = numbers[position].ok_or_else(|| {
+                let known = if classes.is_empty() {
+                    "whole numbers".to_owned()
+                } else {
                     classes.join(", ")
-                )));
-            };
-            numbers.push(number as u32);
+                };
+                let name = &names[position];
+                DataError::Request(format!("there is a class `{name}`, and only {known} are known"))
+            })?;
         }
-        // A label is the position of a name in `self.classes`.
-        labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
         self.classes = classes.to_vec();
         Ok(())
     }
@@ -163,8 +182,9 @@ impl Examples {
         hex::encode(&hash.finalize()[..8])
     }
 
-    /// The classes of the examples at `indices` as one-hot rows, `[indices.len(), classes]`. A row is
-    /// all zeros where the class is unknown or not below `classes`. Indices must be below `len()`.
+    /// The classes of the examples at `indices` as one-hot rows, `[indices.len(), classes]`. A row
+    /// is all zeros where the class is unknown or not below `classes`. Indices must be below
+    /// `len()`.
     pub fn one_hot(&self, indices: &[u32], classes: usize) -> Vec<f32> {
         let mut rows = vec![0.0; indices.len() * classes];
         if let Some(labels) = &self.labels {
@@ -193,8 +213,8 @@ impl Examples {
         }
     }
 
-    /// The index of the example that is nearest to `row` (values as stored: bytes, or the vector's own
-    /// numbers) by Euclidean distance; the first of equals. `None` if there is no example.
+    /// The index of the example that is nearest to `row` (values as stored: bytes, or the vector's
+    /// own numbers) by Euclidean distance; the first of equals. `None` if there is no example.
     pub fn nearest(&self, row: &[f32]) -> Option<usize> {
         let width = self.shape.len().max(1);
         let squares = |a: f32, b: f32| (a - b) * (a - b);
@@ -234,10 +254,12 @@ impl Examples {
         }
     }
 
-    /// Puts `more` behind these. Labels, factors and identifiers that only one side has are dropped.
+    /// Puts `more` behind these. Labels, factors and identifiers that only one side has are
+    /// dropped.
     ///
     /// # Errors
-    /// If the two differ in shape, sort of values, columns, or in what their labels or factors mean.
+    /// If the two differ in shape, sort of values, columns, or in what their labels or factors
+    /// mean.
     pub fn append(&mut self, more: Examples) -> Result<(), DataError> {
         fn join<T>(a: &mut Option<Vec<T>>, b: Option<Vec<T>>) {
             *a = a.take().zip(b).map(|(mut a, b)| {
@@ -372,14 +394,26 @@ mod tests {
     #[test]
     fn classes_are_numbered_as_elsewhere_by_name() {
         let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        let mut some = three();
-        (some.labels, some.classes) = (Some(vec![1, 0, 1]), names(&["b", "c"]));
-        some.number_classes_as(&[]).unwrap();
-        assert_eq!(some.labels, Some(vec![1, 0, 1]));
-        some.number_classes_as(&names(&["a", "b", "c"])).unwrap();
-        assert_eq!((&some.labels, some.classes.len()), (&Some(vec![2, 1, 2]), 3));
-        let message = some.number_classes_as(&names(&["a", "b"])).unwrap_err().to_string();
-        assert!(message.contains("class `c`"), "{message}");
+        let numbered = |labels: &[u32], own: &[&str], others: &[&str]| {
+            let mut some = three();
+            (some.labels, some.classes) = (Some(labels.to_vec()), names(own));
+            let done = some.number_classes_as(&names(others));
+            done.map(|()| (some.labels.unwrap(), some.classes.len())).map_err(|e| e.to_string())
+        };
+        assert_eq!(numbered(&[1, 0, 1], &["b", "c"], &["a", "b", "c"]), Ok((vec![2, 1, 2], 3)));
+        assert_eq!(numbered(&[1, 0, 1], &["9", "10"], &["9", "10"]), Ok((vec![1, 0, 1], 2)));
+        // One side has integers as labels.
+        assert_eq!(numbered(&[1, 0, 1], &["1", "7"], &[]), Ok((vec![7, 1, 7], 0)));
+        assert_eq!(numbered(&[1, 2, 1], &[], &["1", "2"]), Ok((vec![0, 1, 0], 2)));
+        assert_eq!(numbered(&[1, 0, 1], &[], &["a", "b"]), Ok((vec![1, 0, 1], 0)));
+        assert_eq!(numbered(&[1, 0, 5], &[], &[]), Ok((vec![1, 0, 5], 0)));
+        // A name that no example has is no obstacle.
+        assert_eq!(numbered(&[0, 0, 0], &["b", "z"], &["a", "b"]), Ok((vec![1, 1, 1], 2)));
+        for (own, others) in [(&["a", "d"][..], &["a", "b"][..]), (&["1", "d"], &[])] {
+            let message = numbered(&[1, 0, 1], own, others).unwrap_err();
+            assert!(message.contains("class `d`"), "{message}");
+        }
+        assert!(numbered(&[0, 1, 1], &[], &["1", "2"]).unwrap_err().contains("class `0`"));
     }
 
     #[test]

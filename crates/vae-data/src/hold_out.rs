@@ -5,7 +5,8 @@ use crate::examples::Examples;
 use crate::rng::Stream;
 use crate::split::Split;
 
-/// Holds `n` examples out of `examples`: `(the rest, the held out)`, each in the order they came in.
+/// Holds `n` examples out of `examples`: `(the rest, the held out)`, each in the order they came
+/// in.
 ///
 /// Which ones is a permutation keyed by `stream` alone. It is an error if one side would be empty.
 pub fn hold_out(
@@ -47,10 +48,10 @@ fn cut(total: usize, n: usize, stream: Stream) -> Result<(Vec<usize>, Vec<usize>
     }
     let order = stream.permutation(total);
     let (held, rest) = order.split_at(n);
-    let rising = |part: &[u32]| {
-        let mut part: Vec<usize> = part.iter().map(|&i| i as usize).collect();
-        part.sort_unstable();
-        part
+    let rising = |indices: &[u32]| {
+        let mut indices: Vec<usize> = indices.iter().map(|&i| i as usize).collect();
+        indices.sort_unstable();
+        indices
     };
     Ok((rising(rest), rising(held)))
 }

@@ -22,6 +22,12 @@ pub struct DataRecord {
 }
 
 impl DataRecord {
+    /// Whether both describe the same examples of the same source.
+    pub fn is_same_data(&self, other: &Self) -> bool {
+        (&self.source, self.examples, &self.fingerprint)
+            == (&other.source, other.examples, &other.fingerprint)
+    }
+
     /// Describes `train`, the training examples that were read from `source`.
     pub fn of(source: &OpenedSource, train: &Examples) -> Self {
         let mut settings = source.settings().clone();

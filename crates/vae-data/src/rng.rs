@@ -1,9 +1,10 @@
 //! Counter-based random numbers: a number is a pure function of (seed, purpose, position).
 //!
-//! The generator is Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
-//! It has no state to save or restore: whoever asks for the same position of the same stream gets the
-//! same number, on any machine, in any order, from any thread. Everything random in the workspace
-//! (initial weights, noise of the posterior, the order of an epoch, the built-in data) comes from here.
+//! The generator is Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+//! 3"). It has no state to save or restore: whoever asks for the same position of the same stream
+//! gets the same number, on any machine, in any order, from any thread. Everything random in the
+//! workspace (initial weights, noise of the posterior, the order of an epoch, the built-in data)
+//! comes from here.
 
 /// One stream of random numbers: a Philox key made from a seed and a purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +180,8 @@ mod tests {
         let draws: Vec<f64> =
             (0..n / 4).flat_map(|i| stream.normal4([i, 0, 0, 0])).map(f64::from).collect();
         let moment = |p: i32| draws.iter().map(|x| x.powi(p)).sum::<f64>() / f64::from(n);
-        // Standard errors of the mean of x, x^2, x^3 and x^4 are sqrt(1, 2, 15, 96) / sqrt(n); four of each.
+        // Standard errors of the mean of x, x^2, x^3 and x^4 are sqrt(1, 2, 15, 96) / sqrt(n); four
+        // of each.
         let error = |variance: f64| 4.0 * (variance / f64::from(n)).sqrt();
         assert!(moment(1).abs() < error(1.0));
         assert!((moment(2) - 1.0).abs() < error(2.0));

@@ -125,8 +125,8 @@ impl Transform {
         }
     }
 
-    /// Returns x of the examples at `indices`, `[indices.len(), numbers]`. `draws` decides stochastic
-    /// pixels by the index of the example and the position of the pixel.
+    /// Returns x of the examples at `indices`, `[indices.len(), numbers]`. `draws` decides
+    /// stochastic pixels by the index of the example and the position of the pixel.
     ///
     /// # Panics
     /// If the examples are not those that the transform is for; [`Self::check`] tells.

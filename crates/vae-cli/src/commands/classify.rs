@@ -27,7 +27,10 @@ pub fn run(args: &ClassifyArgs, printer: &Printer) -> Result<()> {
     }
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
     open::needs_encoder(&checkpoint)?;
-    let (resolved, test) = open::examples(&args.read, &checkpoint, printer)?;
+    let (resolved, mut test) = open::examples(&args.read, &checkpoint, printer)?;
+    if args.read.data.is_some() {
+        test.number_classes_as(&checkpoint.data.classes)?;
+    }
     let train = open::own_data(args.read.data_dir.data_dir.clone(), &checkpoint, printer)?.train;
     let task = Classification {
         vae: generator.vae,
@@ -125,7 +128,9 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
     let (resolved, mut examples) = open::with_environment(data_dir, printer, |environment| {
         let opened = OpenedSource::open_other(spec, &settings, environment)?;
         let mut examples = open::split(&opened, &args.read.split, environment)?;
-        examples.number_classes_as(&saved.data.classes)?;
+        if args.read.data.is_some() {
+            examples.number_classes_as(&saved.data.classes)?;
+        }
         Ok((opened, examples))
     })?;
     if let Some(limit) = args.read.limit {

@@ -2,7 +2,8 @@
 
 use super::Point;
 
-/// How long the lines of a chain are at most, but for the curve's bulge: about a pixel, in heights of a digit.
+/// How long the lines of a chain are at most, but for the curve's bulge: about a pixel, in heights
+/// of a digit.
 const STEP: f32 = 0.06;
 
 /// The chain along a stroke: through all its points, smooth but where one is given twice.
@@ -23,8 +24,9 @@ fn length(v: Point) -> f32 {
     (v[0] * v[0] + v[1] * v[1]).sqrt()
 }
 
-/// Adds the curve through `points` but for its first point: a centripetal Catmull-Rom spline (Yuksel et al.
-/// 2011), whose parameter grows by the square root of each distance, so that it has no loops of its own.
+/// Adds the curve through `points` but for its first point: a centripetal Catmull-Rom spline
+/// (Yuksel et al. 2011), whose parameter grows by the square root of each distance, so that it has
+/// no loops of its own.
 fn smooth(points: &[Point], chain: &mut Vec<Point>) {
     let chords: Vec<Point> = points.windows(2).map(|p| difference(p[0], p[1])).collect();
     let spans: Vec<f32> = chords.iter().map(|&chord| length(chord).sqrt()).collect();

@@ -55,12 +55,13 @@ pub struct Hand {
     pub shift_y: f32,
 }
 
-/// How much of the error at one point of the skeleton is left at the next, and how much is added there:
-/// KEPT^2 + RENEWED^2 = 1 leaves its size what it was.
+/// How much of the error at one point of the skeleton is left at the next, and how much is added
+/// there: KEPT^2 + RENEWED^2 = 1 leaves its size what it was.
 const KEPT: f32 = 0.6;
 const RENEWED: f32 = 0.8;
 
-/// A bell-shaped number in [low, high): the mean of three uniform ones, standard deviation (high - low) / 6.
+/// A bell-shaped number in [low, high): the mean of three uniform ones, standard deviation (high -
+/// low) / 6.
 fn bell(numbers: &mut Sequence, low: f32, high: f32) -> f32 {
     let sum = numbers.uniform() + numbers.uniform() + numbers.uniform();
     low + (high - low) * (sum * (1.0 / 3.0))
@@ -114,8 +115,8 @@ impl Hand {
         ]
     }
 
-    /// The strokes of the form as this hand places them, still with a point given twice at a corner, about
-    /// the digit's middle. The unit is the height of an undeformed digit.
+    /// The strokes of the form as this hand places them, still with a point given twice at a
+    /// corner, about the digit's middle. The unit is the height of an undeformed digit.
     pub fn strokes(&self, numbers: &mut Sequence) -> Vec<Vec<Point>> {
         let radians = core::f32::consts::PI / 180.0;
         let lean = libm::tanf(self.slant * radians);

@@ -1,11 +1,12 @@
 //! `digits`: the built-in set. Handwriting-like digits, drawn from stroke skeletons.
 //!
-//! Each image is written by a hand of its own (`hand`): one of several forms of the digit (`strokes`), deformed,
-//! made smooth (`curve`), drawn with a pen (`render`), and centred by its mass where MNIST centres its digits.
-//! Only arithmetic that gives the same bits on every machine is used: `+ - * /`, square roots and `libm`.
+//! Each image is written by a hand of its own (`hand`): one of several forms of the digit
+//! (`strokes`), deformed, made smooth (`curve`), drawn with a pen (`render`), and centred by its
+//! mass where MNIST centres its digits. Only arithmetic that gives the same bits on every machine
+//! is used: `+ - * /`, square roots and `libm`.
 //!
-//! The factors of an image, drawn independently of each other and (but for `form`) of the class; "bell" is the
-//! mean of three uniform numbers, scaled to the range:
+//! The factors of an image, drawn independently of each other and (but for `form`) of the class;
+//! "bell" is the mean of three uniform numbers, scaled to the range:
 //!
 //! | factor | range | what it is |
 //! |---|---|---|
@@ -52,8 +53,8 @@ const SEED: u64 = 28;
 /// The pixel at the centre, along both axes: where MNIST has its centres of mass.
 const CENTRE: f32 = 14.0;
 
-/// The first `n` images of `split` (or all, if it has fewer), `[n, 1, 28, 28]`, white on black, with
-/// labels and factors.
+/// The first `n` images of `split` (or all, if it has fewer), `[n, 1, 28, 28]`, white on black,
+/// with labels and factors.
 ///
 /// # Errors
 /// If asked for a validation split: this set has none.
@@ -143,7 +144,8 @@ fn extent(pieces: &[Piece], axis: usize) -> (f32, f32) {
     })
 }
 
-/// Scales the chains so that the longer side of the box around them is `side`, and centres that box at 0.
+/// Scales the chains so that the longer side of the box around them is `side`, and centres that box
+/// at 0.
 fn scale(chains: &mut [Vec<Point>], side: f32) {
     let (mut low, mut high) = ([f32::MAX; 2], [f32::MIN; 2]);
     for point in chains.iter().flatten() {

@@ -8,7 +8,8 @@ pub const SIDE: usize = 28;
 /// How far from the edge of a line, in pixels, its fading begins and ends.
 const SOFT: f32 = 0.625;
 
-/// A piece of a line: from one point to another, each with half the width of the line there, in pixels.
+/// A piece of a line: from one point to another, each with half the width of the line there, in
+/// pixels.
 pub type Piece = [(Point, f32); 2];
 
 /// The ink of one image: for each pixel how white it is, 0 to 1, row by row.
@@ -62,8 +63,9 @@ impl Ink {
     }
 }
 
-/// How white a pixel is at `distance` outside of the edge: what a step edge becomes when averaged over one pixel
-/// and then over a quarter of one. A line so blurred has the same ink wherever it lies between the pixels.
+/// How white a pixel is at `distance` outside of the edge: what a step edge becomes when averaged
+/// over one pixel and then over a quarter of one. A line so blurred has the same ink wherever it
+/// lies between the pixels.
 fn white(distance: f32) -> f32 {
     let tail = (SOFT - distance.abs()).max(0.0);
     if distance.abs() < 0.375 {

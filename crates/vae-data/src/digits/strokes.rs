@@ -1,8 +1,8 @@
 //! The skeletons: how each digit is written, form by form, as the pen's path.
 //!
-//! Points are `[x, y]` in hundredths of the digit's height: y runs from 0 (top) to 100 (bottom), x from about
-//! -35 (left) to 35. A stroke is a smooth curve through its points, in the order of writing; a point given
-//! twice is a corner.
+//! Points are `[x, y]` in hundredths of the digit's height: y runs from 0 (top) to 100 (bottom), x
+//! from about -35 (left) to 35. A stroke is a smooth curve through its points, in the order of
+//! writing; a point given twice is a corner.
 
 /// One way of writing one digit.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! What the images promise: the same bytes everywhere, every form, and factors that describe the image.
+//! What the images promise: the same bytes everywhere, every form, and factors that describe the
+//! image.
 
 use super::*;
 use sha2::{Digest, Sha256};

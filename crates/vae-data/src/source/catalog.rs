@@ -17,8 +17,8 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Every source that has a name, in the order in which they are listed. A test compares this table with
-/// the files of `built_in` and `published`.
+/// Every source that has a name, in the order in which they are listed. A test compares this table
+/// with the files of `built_in` and `published`.
 pub static NAMED: [&dyn Source; 5] = [&Digits, &Curves, &MNIST, &FASHION_MNIST, &BINARIZED_MNIST];
 
 /// Returns the source of this name.
@@ -102,8 +102,8 @@ impl Deref for Handle {
 }
 
 impl OpenedSource {
-    /// Opens the source that `spec` names: a set's name, `auto`, a path, or two IDX files with a comma
-    /// between. A published set that is not on this machine is downloaded.
+    /// Opens the source that `spec` names: a set's name, `auto`, a path, or two IDX files with a
+    /// comma between. A published set that is not on this machine is downloaded.
     ///
     /// # Errors
     /// If there is no such source, it cannot be had, or it does not read one of the `settings`.
@@ -121,8 +121,8 @@ impl OpenedSource {
         Self::fetched(source, note, settings.clone(), environment)
     }
 
-    /// Opens other data for a model that was trained with `settings`. Those that the source does not
-    /// read are left out, and a table may lack its id and label columns.
+    /// Opens other data for a model that was trained with `settings`. Those that the source does
+    /// not read are left out, and a table may lack its id and label columns.
     ///
     /// # Errors
     /// If there is no such source, or it cannot be had.
@@ -171,8 +171,8 @@ impl OpenedSource {
         self.source.read(split, &self.settings, environment)
     }
 
-    /// Reads all splits: a file that comes in one piece in its own order, others one split after the
-    /// other.
+    /// Reads all splits: a file that comes in one piece in its own order, others one split after
+    /// the other.
     ///
     /// # Errors
     /// If the source cannot be read.

@@ -18,8 +18,8 @@ pub struct Progress {
 pub struct Environment<'a> {
     /// The user's data folder, which holds a folder for each published set.
     pub data_dir: Option<PathBuf>,
-    /// The folder of caches. Downloads go to `vae/` in it; burn-dataset's are found there. The default
-    /// is the user's.
+    /// The folder of caches. Downloads go to `vae/` in it; burn-dataset's are found there. The
+    /// default is the user's.
     pub cache_dir: Option<PathBuf>,
     /// Whether downloads are off.
     pub offline: bool,

@@ -12,8 +12,8 @@ pub struct SourceSettings {
     /// Channels that pictures of a folder are converted to: 1 (grey) or 3 (colour).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Whether the first line of a table names the columns. Without it, a line with a cell that is not
-    /// a number does.
+    /// Whether the first line of a table names the columns. Without it, a line with a cell that is
+    /// not a number does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
     /// The columns of a table that x is made of, in this order; without it, all.

@@ -412,11 +412,13 @@ fn the_list_tells_where_each_set_is() {
     assert_eq!(places, expected.map(|(name, place)| (name.to_owned(), place)));
 }
 
-/// Sums of pixels and labels as Python's `sum` over the bytes that its `gzip` module unpacks gives them.
+/// Sums of pixels and labels as Python's `sum` over the bytes that its `gzip` module unpacks gives
+/// them.
 #[test]
 fn the_published_files_hold_what_another_reader_finds_in_them() {
     let Some(data_dir) = std::env::var_os("VAE_DATA_DIR") else { return };
-    // Tests run in the folder of their package; a relative path is meant from that of the workspace.
+    // Tests run in the folder of their package; a relative path is meant from that of the
+    // workspace.
     let data_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(data_dir);
     let environment = Environment {
         data_dir: Some(data_dir),

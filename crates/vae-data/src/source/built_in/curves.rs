@@ -1,4 +1,5 @@
-//! `curves`: a small made set of vectors. Smooth curves of four families, 256 numbers in [-1, 1] each.
+//! `curves`: a small made set of vectors. Smooth curves of four families, 256 numbers in [-1, 1]
+//! each.
 //!
 //! Like `digits` it uses only arithmetic that gives the same bits on every machine.
 
@@ -52,7 +53,8 @@ impl Source for Curves {
     }
 }
 
-/// The curves of `split`, `[n, 256]`. Labels are their families, factors the numbers that made them.
+/// The curves of `split`, `[n, 256]`. Labels are their families, factors the numbers that made
+/// them.
 ///
 /// # Errors
 /// If asked for a validation split: this set has none.

@@ -1,4 +1,5 @@
-//! Downloads of published files: from the first mirror that works, size and checksum enforced, all or nothing.
+//! Downloads of published files: from the first mirror that works, size and checksum enforced, all
+//! or nothing.
 
 use super::PublishedFile;
 use crate::error::DataError;
@@ -30,8 +31,8 @@ enum Failure {
 
 /// Downloads `files` into `folder`, trying each of the `mirrors` in order.
 ///
-/// With `patience`, it is a failure if no mirror answers within it. Once bytes flow, there is no limit
-/// in all. An `Unavailable` error says in a few words why the files cannot be had.
+/// With `patience`, it is a failure if no mirror answers within it. Once bytes flow, there is no
+/// limit in all. An `Unavailable` error says in a few words why the files cannot be had.
 pub fn download(
     mirrors: &'static [&'static str],
     files: Vec<&'static PublishedFile>,
@@ -146,7 +147,8 @@ impl Worker {
         Err(Failure::Mirrors(why))
     }
 
-    /// Downloads one file from one mirror: into a temporary file, which gets its name when all is well.
+    /// Downloads one file from one mirror: into a temporary file, which gets its name when all is
+    /// well.
     fn fetch(
         &self,
         mirror: &str,
@@ -221,7 +223,8 @@ pub mod tests {
     use std::io::{BufRead, BufReader};
     use std::net::{TcpListener, TcpStream};
 
-    /// Serves every request with `answer` (the whole of it, header and body), and returns the address.
+    /// Serves every request with `answer` (the whole of it, header and body), and returns the
+    /// address.
     pub fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> &'static str {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());

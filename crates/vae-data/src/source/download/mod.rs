@@ -1,4 +1,5 @@
-//! Published files: what is known of each, checking one that is here, and downloading one that is not.
+//! Published files: what is known of each, checking one that is here, and downloading one that is
+//! not.
 
 pub mod checksum;
 pub mod fetch;

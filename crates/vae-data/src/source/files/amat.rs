@@ -15,8 +15,8 @@ pub struct Pixels {
 
 /// Reads `lines` lines of `width` pixels.
 ///
-/// A pixel, line or byte too many is refused as soon as it is met: a file can make us read no more than
-/// what was published.
+/// A pixel, line or byte too many is refused as soon as it is met: a file can make us read no more
+/// than what was published.
 pub fn read(path: &Path, lines: usize, width: usize) -> Result<Pixels, DataError> {
     let mut input = Input::open(path)?;
     let mut hash = Sha256::new();
@@ -49,7 +49,8 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn feed(&mut self, text: &[u8]) -> Result<(), DataError> {
-        // A pixel is two bytes of text: the buffer grows with what has been read, up to what there can be.
+        // A pixel is two bytes of text: the buffer grows with what has been read, up to what there
+        // can be.
         let most = (self.lines * self.width).saturating_sub(self.pixels.len());
         if self.pixels.capacity() - self.pixels.len() < text.len().min(most) {
             let more = most.min(self.pixels.len().max(text.len()));

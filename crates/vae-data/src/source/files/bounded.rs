@@ -98,10 +98,10 @@ impl Input {
         Ok(bytes)
     }
 
-    /// All that follows, unpacked, for a reader of its own: at most as many bytes as are read from one
-    /// file, and no more than `budget` allows.
+    /// All that follows, unpacked, for a reader of its own: at most as many bytes as are read from
+    /// one file, and no more than `budget` allows.
     pub fn stream(self, budget: Budget) -> Stream {
-        Stream { input: self, left: MOST_BYTES, budget }
+        Stream { input: self, left: MOST_BYTES, budget, ended: false }
     }
 
     /// A packed stream that cannot be unpacked is wrong input, not a failing disk.
@@ -143,9 +143,15 @@ pub struct Stream {
     input: Input,
     left: u64,
     budget: Budget,
+    ended: bool,
 }
 
 impl Stream {
+    /// Whether a reader has been told that there are no more bytes.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Why reading failed, or which limit it met.
     pub fn failed(&self, e: io::Error) -> DataError {
         let path = &self.input.path;
@@ -166,12 +172,11 @@ impl Read for Stream {
         let most = self.left.min(self.budget.left.get()).min(buffer.len() as u64) as usize;
         if most == 0 && !buffer.is_empty() {
             // The file may end just here.
-            return match self.input.reader.read(&mut [0])? {
-                0 => Ok(0),
-                _ => Err(io::Error::other("more bytes than are read")),
-            };
+            self.ended = self.input.reader.read(&mut [0])? == 0;
+            return if self.ended { Ok(0) } else { Err(io::Error::other("too many bytes")) };
         }
         let n = self.input.reader.read(&mut buffer[..most])?;
+        self.ended = n == 0;
         self.left -= n as u64;
         self.budget.left.set(self.budget.left.get() - n as u64);
         Ok(n)
@@ -243,7 +248,8 @@ mod tests {
     #[test]
     fn a_gzip_bomb_is_read_no_further_than_promised() {
         let dir = tempfile::tempdir().unwrap();
-        // 256 MiB of zeros in about a megabyte, and the stream is cut: reading on would meet the cut.
+        // 256 MiB of zeros in about a megabyte, and the stream is cut: reading on would meet the
+        // cut.
         let mut bomb = gzip(&vec![0; 256 << 20]);
         bomb.truncate(bomb.len() - 100);
         let error = Input::open(&file(&dir, &bomb)).unwrap().body(1000).unwrap_err();

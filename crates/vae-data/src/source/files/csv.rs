@@ -1,14 +1,14 @@
 //! `.csv` and `.tsv` tables, plain or gzip: a row for each example, a column for each number of x.
 //!
-//! One more column may identify the rows, and one may hold their classes. Cells are UTF-8. Empty lines
-//! are skipped.
+//! One more column may identify the rows, and one may hold their classes. Cells are UTF-8; white
+//! space around them is not part of them. Empty lines are skipped.
 
 use super::bounded::{Budget, Input, Stream, reserve};
 use super::format::{Format, Reading};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
 use crate::source::{Setting, SourceSettings};
-use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, Terminator};
+use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, StringRecord, Terminator};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
@@ -42,17 +42,18 @@ fn delimiter(path: &Path) -> Option<u8> {
         .find_map(|(ending, delimiter)| name.ends_with(ending).then_some(delimiter))
 }
 
-/// Reads a table as vectors `[rows, columns]` of f32, with labels and identifiers where the settings
-/// name their columns.
+/// Reads a table as vectors `[rows, columns]` of f32, with labels and identifiers where the
+/// settings name their columns.
 ///
-/// Classes are found over the whole file. Integers 0, 1, 2 ... of which none is left out are labels as
-/// they stand; other classes are numbered in the order of their names, integers in that of their values.
+/// Classes are found over the whole file. Integers 0, 1, 2 ... of which none is left out are labels
+/// as they stand; other classes are numbered in the order of their names, integers in that of their
+/// values.
 fn read(path: &Path, settings: &SourceSettings) -> Result<Examples, DataError> {
     let mut table = Table::open(path)?;
     let Some(first) = table.next()? else {
         return Err(DataError::malformed(path, "is empty"));
     };
-    let header = settings.header.unwrap_or_else(|| first.cells.iter().any(|c| !is_number(c)));
+    let header = settings.header.unwrap_or_else(|| !first.cells().all(is_number));
     let names = names(path, &first, header)?;
     let chosen = Chosen::of(path, &names, settings)?;
 
@@ -149,19 +150,17 @@ impl<'a> Table<'a> {
         }
         // The reader's line is the one after the row, unless the file ends without a line feed.
         let feeds = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        let line = self.reader.position().line() - feeds - u64::from(!self.reader.is_done());
+        let line =
+            self.reader.position().line() - feeds - u64::from(!self.reader.get_ref().has_ended());
         if record.len() > MOST_COLUMNS {
             let why = format!("line {line} has {} columns: at most {MOST_COLUMNS}", record.len());
             return Err(DataError::malformed(self.path, why));
         }
-        let mut cells = Vec::with_capacity(record.len());
-        for (i, cell) in record.iter().enumerate() {
-            let text = std::str::from_utf8(cell).map_err(|_| {
-                let why = format!("line {line}, column {}: is not UTF-8 text", i + 1);
-                DataError::malformed(self.path, why)
-            })?;
-            cells.push(text.trim().to_owned());
-        }
+        let cells = StringRecord::from_byte_record(record).map_err(|e| {
+            let column = e.utf8_error().field() + 1;
+            let why = format!("line {line}, column {column}: is not UTF-8 text");
+            DataError::malformed(self.path, why)
+        })?;
         Ok(Some(Row { line, cells }))
     }
 }
@@ -170,10 +169,15 @@ impl<'a> Table<'a> {
 struct Row {
     /// The line that it starts in, from 1.
     line: u64,
-    cells: Vec<String>,
+    cells: StringRecord,
 }
 
 impl Row {
+    /// Its cells in turn.
+    fn cells(&self) -> impl Iterator<Item = &str> {
+        self.cells.iter().map(str::trim)
+    }
+
     fn check_length(&self, path: &Path, columns: usize, header: bool) -> Result<(), DataError> {
         if self.cells.len() == columns {
             return Ok(());
@@ -192,7 +196,7 @@ impl Row {
 
     /// The cell of a column, which must not be empty.
     fn text(&self, path: &Path, names: &[String], column: usize) -> Result<&str, DataError> {
-        let cell = &self.cells[column];
+        let cell = self.cells[column].trim();
         if cell.is_empty() {
             let why = "is empty: fill the gap, or leave the row or the column out";
             return Err(self.wrong(path, names, column, why));
@@ -223,11 +227,11 @@ impl Row {
 /// The names of the columns: those of the header; a column without a name is called by its number,
 /// from 1.
 fn names(path: &Path, first: &Row, header: bool) -> Result<Vec<String>, DataError> {
-    let named = |(i, cell): (usize, &String)| match cell.as_str() {
+    let named = |(i, cell): (usize, &str)| match cell {
         cell if header && !cell.is_empty() => cell.to_owned(),
         _ => (i + 1).to_string(),
     };
-    let names: Vec<String> = first.cells.iter().enumerate().map(named).collect();
+    let names: Vec<String> = first.cells().enumerate().map(named).collect();
     let mut seen = HashMap::new();
     for (i, name) in names.iter().enumerate() {
         if let Some(before) = seen.insert(name, i) {

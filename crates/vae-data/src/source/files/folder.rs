@@ -1,5 +1,5 @@
-//! A folder of pictures: sub-folders are classes, or splits (`train`, `test`, perhaps `validation`) with
-//! classes in them.
+//! A folder of pictures: sub-folders are classes, or splits (`train`, `test`, perhaps `validation`)
+//! with classes in them.
 
 use super::bounded::reserve;
 use super::format::{Format, Reading};
@@ -29,10 +29,10 @@ pub static FORMAT: Format = Format {
 
 /// Reads `split` of the folder `root` as bytes, in the order of the file names.
 ///
-/// Pictures are scaled so that they cover the size of the settings (height, width), and cropped to it
-/// around their centre; without a size all must have the same. Without a number of channels it is 1 if
-/// every picture is grey, else 3. Transparency is dropped. Without sub-folders `train` and `test`, the
-/// test split is a sixth of the pictures, always the same one.
+/// Pictures are scaled so that they cover the size of the settings (height, width), and cropped to
+/// it around their centre; without a size all must have the same. Without a number of channels it
+/// is 1 if every picture is grey, else 3. Transparency is dropped. Without sub-folders `train` and
+/// `test`, the test split is a sixth of the pictures, always the same one.
 fn read(root: &Path, split: Split, settings: &SourceSettings) -> Result<Examples, DataError> {
     let SourceSettings { size, channels, .. } = *settings;
     if let Some(n) = channels.filter(|n| ![1, 3].contains(n)) {
@@ -322,17 +322,17 @@ mod tests {
             read(dir.path(), Split::Test, None, None).unwrap(),
         );
         assert_eq!((train.len(), test.len()), (30, 6));
-        for part in [train, test] {
-            assert_eq!(part.shape, Shape::Image { channels: 1, height: 4, width: 4 });
-            assert_eq!(part.classes, ["cat", "dog", "eel"]);
+        for split in [train, test] {
+            assert_eq!(split.shape, Shape::Image { channels: 1, height: 4, width: 4 });
+            assert_eq!(split.classes, ["cat", "dog", "eel"]);
             let values: Vec<u32> =
-                bytes(&part).chunks(16).map(|image| u32::from(image[5])).collect();
-            assert_eq!(part.labels, Some(values));
+                bytes(&split).chunks(16).map(|image| u32::from(image[5])).collect();
+            assert_eq!(split.labels, Some(values));
         }
     }
 
     #[test]
-    fn sub_folders_named_train_and_test_are_parts() {
+    fn sub_folders_named_train_and_test_are_splits() {
         let dir = tempfile::tempdir().unwrap();
         classes(&dir.path().join("train"), &["a", "b", "c"], 2);
         grey(&dir.path().join("test/c/x.png"), 4, 9);
@@ -369,14 +369,14 @@ mod tests {
             .save(dir.path().join("a.png"))
             .unwrap();
         GrayImage::from_pixel(2, 1, Luma([7])).save(dir.path().join("b.png")).unwrap();
-        let parts =
-            [Split::Train, Split::Test].map(|part| read(dir.path(), part, None, None).unwrap());
-        let mut all: Vec<&[u8]> = parts.iter().map(bytes).collect();
+        let splits =
+            [Split::Train, Split::Test].map(|split| read(dir.path(), split, None, None).unwrap());
+        let mut all: Vec<&[u8]> = splits.iter().map(bytes).collect();
         all.sort();
         assert_eq!(all, [&[7; 6][..], &[10, 11, 20, 21, 30, 31]]);
-        let grey =
-            [Split::Train, Split::Test].map(|part| read(dir.path(), part, None, Some(1)).unwrap());
-        assert!(grey.iter().all(|part| bytes(part).len() == 2));
+        let grey = [Split::Train, Split::Test]
+            .map(|split| read(dir.path(), split, None, Some(1)).unwrap());
+        assert!(grey.iter().all(|split| bytes(split).len() == 2));
         assert!(read(dir.path(), Split::Train, None, Some(2)).is_err_and(|e| e.is_request()));
     }
 
@@ -389,10 +389,10 @@ mod tests {
                 .save(dir.path().join(name))
                 .unwrap();
         }
-        let part = read(dir.path(), Split::Train, Some((4, 4)), None).unwrap();
-        assert_eq!(part.shape, Shape::Image { channels: 1, height: 4, width: 4 });
+        let split = read(dir.path(), Split::Train, Some((4, 4)), None).unwrap();
+        assert_eq!(split.shape, Shape::Image { channels: 1, height: 4, width: 4 });
         // The crop is the white third; the filter blurs its edges a little.
-        assert!(bytes(&part).iter().all(|&value| value > 200), "{:?}", bytes(&part));
+        assert!(bytes(&split).iter().all(|&value| value > 200), "{:?}", bytes(&split));
         let wide = read(dir.path(), Split::Train, Some((4, 12)), None).unwrap();
         assert!(bytes(&wide)[0] < 10 && bytes(&wide)[6] > 245);
         assert!(read(dir.path(), Split::Train, Some((0, 4)), None).is_err_and(|e| e.is_request()));
@@ -419,9 +419,9 @@ mod tests {
         let whole = fs::read(&broken).unwrap();
         for content in [vec![], b"no picture at all".to_vec(), whole[..whole.len() / 2].to_vec()] {
             fs::write(&broken, content).unwrap();
-            // Whichever part it is in.
-            let messages = [Split::Train, Split::Test].map(|part| {
-                read(dir.path(), part, None, None).err().map(|e| e.to_string()).unwrap_or_default()
+            // Whichever split it is in.
+            let messages = [Split::Train, Split::Test].map(|split| {
+                read(dir.path(), split, None, None).err().map(|e| e.to_string()).unwrap_or_default()
             });
             assert!(
                 messages.iter().any(|m| m.contains("5.png: cannot be read as a picture")),

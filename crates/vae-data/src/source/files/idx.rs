@@ -1,6 +1,7 @@
 //! IDX files, MNIST's format: images `[n, height, width]` and labels `[n]` of bytes, plain or gzip.
 //!
-//! Header: two zero bytes, the type (8: unsigned byte), the number of dimensions, then each as a big-endian u32.
+//! Header: two zero bytes, the type (8: unsigned byte), the number of dimensions, then each as a
+//! big-endian u32.
 
 use super::bounded::Input;
 use super::format::{Format, Reading, file_name, split_of};

@@ -121,8 +121,8 @@ impl PublishedSet {
 
     /// Returns where each file lies, after downloading those that are missing.
     ///
-    /// With `patience`, it is a failure if no mirror answers within it. `Unavailable` says why in a few
-    /// words; `advice` adds what to do.
+    /// With `patience`, it is a failure if no mirror answers within it. `Unavailable` says why in a
+    /// few words; `advice` adds what to do.
     pub fn obtain(
         &self,
         environment: &Environment,
@@ -144,7 +144,8 @@ impl PublishedSet {
         })
     }
 
-    /// Turns the reason why the set cannot be had into the whole message: what, why, and what to do.
+    /// Turns the reason why the set cannot be had into the whole message: what, why, and what to
+    /// do.
     pub fn advice(&self, environment: &Environment, error: DataError) -> DataError {
         let DataError::Unavailable(why) = error else { return error };
         let names: Vec<&str> = self.files().map(|file| file.name).collect();
@@ -231,7 +232,8 @@ impl PublishedSplit {
     }
 }
 
-/// Reads images and labels; files as published must have the published checksum, unpacked ones the right sizes.
+/// Reads images and labels; files as published must have the published checksum, unpacked ones the
+/// right sizes.
 fn load_idx(
     n: usize,
     files: [&PublishedFile; 2],
