@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use toml::de::DeTable;
 use vae_model::config::Choice;
-use vae_train::TrainConfig;
+use vae_train::ValidConfig;
 
 /// A choice on one axis, and its settings that are not the default ones of its kind (of tables in it, the whole
 /// of each that differs).
@@ -23,7 +22,7 @@ impl Chosen {
             _ => Map::new(),
         };
         let kind = choice.kind();
-        let plain = DeTable::parse("").ok().and_then(|none| C::read(kind, none)?.ok());
+        let plain = C::with_defaults(kind);
         let plain = plain.as_ref().map(settings).unwrap_or_default();
         let mut own = settings(choice);
         own.retain(|key, value| key != "kind" && plain.get(key) != Some(value));
@@ -31,8 +30,8 @@ impl Chosen {
     }
 
     /// The prior that a model of this configuration is sampled from.
-    pub fn of_prior(config: &TrainConfig) -> Self {
-        if config.objective.trains_prior(&config.model) {
+    pub fn of_prior(config: &ValidConfig) -> Self {
+        if config.objective.requirements().matches_prior(&config.model) {
             Self::new(&config.model.prior)
         } else {
             Self { kind: "fitted", settings: Map::new() }

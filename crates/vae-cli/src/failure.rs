@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Error;
 use vae_data::DataError;
 use vae_eval::EvalError;
+use vae_model::compatibility::Unusable;
 use vae_train::{TrainError, backend};
 
 /// A wrong request that only the command line can know of.
@@ -37,14 +38,24 @@ pub fn report(error: &Error) -> ExitCode {
 
 /// What to type instead: libraries say what is wrong, and know of no flags.
 fn advice(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let data = cause.downcast_ref::<DataError>();
-    if let Some(DataError::UnreadSetting { .. }) = data {
-        return Some(" (name other data with --data DIR or --data FILE)".to_owned());
+    let other_data = || Some(" (name other data with --data DIR or --data FILE)".to_owned());
+    if let Some(DataError::UnreadSetting { .. }) = cause.downcast_ref::<DataError>() {
+        return other_data();
+    }
+    if let Some(unusable) = cause.downcast_ref::<Unusable>() {
+        return match unusable {
+            Unusable::Shape { .. } | Unusable::NoLabels | Unusable::UnknownClass { .. } => {
+                Some(": name other data with --data".to_owned())
+            }
+            Unusable::NoLikelihood => Some(" (a --set each)".to_owned()),
+            Unusable::NoEncoder
+            | Unusable::NoDensity
+            | Unusable::OtherMeasure
+            | Unusable::OtherLabels => None,
+        };
     }
     match cause.downcast_ref::<TrainError>()? {
-        TrainError::Data(DataError::UnreadSetting { .. }) => {
-            Some(" (name other data with --data DIR or --data FILE)".to_owned())
-        }
+        TrainError::Data(DataError::UnreadSetting { .. }) => other_data(),
         TrainError::Override { .. } => Some(" after --set".to_owned()),
         TrainError::BatchTooLarge { .. } => Some("; set --batch-size to at most that".to_owned()),
         TrainError::Locked { .. } => Some("; wait for it or choose another --out".to_owned()),
@@ -64,6 +75,7 @@ fn is_broken_pipe(error: &std::io::Error) -> bool {
 fn is_request(error: &Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Request>()
+            || cause.is::<Unusable>()
             || cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_request)
             || cause.downcast_ref::<EvalError>().is_some_and(EvalError::is_request)
             || cause.downcast_ref::<DataError>().is_some_and(DataError::is_request)

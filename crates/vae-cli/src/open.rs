@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use vae_data::source::Progress;
 use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
 use vae_eval::Generator;
+use vae_model::compatibility;
 use vae_train::data::TrainingData;
 use vae_train::{Backend, Checkpoint, Override, Run, CheckpointKind};
 
@@ -156,8 +157,7 @@ pub fn own_data(
     checkpoint: &Checkpoint,
     printer: &Printer,
 ) -> Result<TrainingData> {
-    let mut config = checkpoint.config.clone();
-    config.data.source.clone_from(&checkpoint.data.source);
+    let config = checkpoint.config.clone().with_source(&checkpoint.data.source);
     let data = with_environment(data_dir, printer, |environment| {
         Ok(vae_train::data::load(&config, environment)?)
     })?;
@@ -210,8 +210,10 @@ pub fn examples(
                 None => OpenedSource::open(&checkpoint.data.source, &settings, environment)?,
             };
             let mut examples = split(&opened, &args.split, environment)?;
-            if args.data.is_some() && checkpoint.vae.classes() > 0 {
-                examples.number_classes_as(&checkpoint.data.classes)?;
+            // Files of 0.1.0 have no names of classes.
+            let names = &checkpoint.data.classes;
+            if args.data.is_some() && checkpoint.vae.classes() > 0 && !names.is_empty() {
+                examples.number_classes_as(names)?;
             }
             Ok((opened, examples))
         })?
@@ -235,44 +237,16 @@ pub fn examples(
 
 /// Refuses what reads the encoder of a model whose objective trained none.
 pub fn needs_encoder(checkpoint: &Checkpoint) -> Result<()> {
-    if checkpoint.config.objective.trains_encoder() {
-        return Ok(());
-    }
-    Err(request(
-        "this model has no trained encoder: its objective, a critic on x, trained the decoder alone. \
-         Sample from it, or train with objective.over = \"xz\" to have an encoder too",
-    ))
+    Ok(compatibility::check_encoder(&checkpoint.config.objective)?)
 }
 
-/// Checks that a model can take `examples`.
+/// Checks that a model can read `examples`.
 pub fn fits(examples: &Examples, checkpoint: &Checkpoint, name: &str) -> Result<()> {
-    let dims = examples.shape.dims();
-    if dims != checkpoint.vae.input() {
-        return Err(request(format!(
-            "{name} holds examples of shape {dims:?}, the model was trained on {:?}: name other \
-             data with --data",
-            checkpoint.vae.input()
-        )));
-    }
-    if checkpoint.vae.classes() > 0 {
-        let classes = checkpoint.vae.classes();
-        match examples.labels.as_ref().map(|labels| labels.iter().max()) {
-            None => {
-                return Err(request(format!(
-                    "{name} has no labels, and the model is conditional on them: name labelled data \
-                     with --data"
-                )));
-            }
-            Some(Some(largest)) if *largest as usize >= classes => {
-                return Err(request(format!(
-                    "{name} has a class {largest}, the model knows 0 to {}: name other data with \
-                     --data",
-                    classes - 1
-                )));
-            }
-            Some(_) => {}
-        }
-    }
+    let labels = examples.labels.as_ref();
+    let largest = labels.and_then(|labels| labels.iter().max()).copied();
+    let shape = examples.shape.dims();
+    compatibility::check_examples(&checkpoint.vae, &shape, labels.is_some(), largest)
+        .with_context(|| name.to_owned())?;
     checkpoint.transform.check(examples).with_context(|| name.to_owned())?;
     Ok(())
 }

@@ -147,7 +147,7 @@ impl Sheets {
             class_sheet(&self.generator, &self.generator.sample(n, None, false))
         } else {
             let samples = self.generator.sample(SAMPLES, None, false);
-            let mut sheet = Sheet::square(vae.input(), SAMPLES);
+            let mut sheet = Sheet::square(vae.shape(), SAMPLES);
             sheet.cover(&samples);
             sheet.extend(&samples);
             sheet
@@ -178,7 +178,7 @@ impl Observer for Sheets {
 pub fn class_sheet(generator: &Generator, samples: &[f32]) -> Sheet {
     let (numbers, classes) = (generator.vae.numbers(), generator.vae.classes());
     let n = samples.len() / numbers;
-    let mut sheet = Sheet::new(generator.vae.input(), n.div_ceil(classes));
+    let mut sheet = Sheet::new(generator.vae.shape(), n.div_ceil(classes));
     sheet.cover(samples);
     let mut row = 0;
     for (i, sample) in samples.chunks(numbers).enumerate() {
@@ -196,7 +196,7 @@ pub fn reconstructions(generator: &Generator, examples: &Examples, draw: bool) -
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     let originals = generator.originals(examples, &indices);
     let made = generator.reconstruct(examples, &indices, draw);
-    let mut sheet = Sheet::new(generator.vae.input(), RECONSTRUCTIONS.min(examples.len()));
+    let mut sheet = Sheet::new(generator.vae.shape(), RECONSTRUCTIONS.min(examples.len()));
     sheet.cover(&originals);
     sheet.cover(&made);
     let row = RECONSTRUCTIONS * generator.vae.numbers();

@@ -253,10 +253,10 @@ pub fn is_likelihood(likelihood: &LikelihoodConfig, data: Support) -> bool {
         && (properties.support != Support::Binary || data == Support::Binary)
 }
 
-/// Why a trained model cannot read examples.
+/// Why a trained model cannot be used as asked.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Mismatch {
-    /// They have another shape.
+pub enum Unusable {
+    /// The examples have another shape.
     #[error("the examples have shape {found:?}, the model was trained on {expected:?}")]
     Shape {
         /// The model's.
@@ -264,10 +264,10 @@ pub enum Mismatch {
         /// That of the examples.
         found: Vec<usize>,
     },
-    /// The model uses labels, and they have none.
+    /// The model uses labels, and the examples have none.
     #[error("the examples have no labels, and the model is conditional on them")]
     NoLabels,
-    /// They have a class that the model does not know.
+    /// The examples have a class that the model does not know.
     #[error("the examples have a class {found}, the model knows 0 to {}", known - 1)]
     UnknownClass {
         /// The largest class of the examples.
@@ -275,6 +275,34 @@ pub enum Mismatch {
         /// The model's number of classes.
         known: usize,
     },
+    /// The objective did not train the encoder.
+    #[error(
+        "this model has no trained encoder: its objective, a critic on x, trained the decoder alone; \
+         sample from it, or train with objective.over = \"xz\" to have an encoder too"
+    )]
+    NoEncoder,
+    /// The posterior has no density, so there are no importance weights.
+    #[error("this posterior has no density to weight importance samples with")]
+    NoDensity,
+    /// log p(x|z) is no likelihood on these examples.
+    #[error(
+        "there is no likelihood to estimate: the model was trained with a cross-entropy on grey \
+         pixels or a squared error without its constant; train with data.pixels=stochastic (or \
+         binary), or with a gaussian likelihood and squared_error = false"
+    )]
+    NoLikelihood,
+    /// One of two likelihoods is a probability and one a density.
+    #[error(
+        "one of the two likelihoods is a probability and one a density, which cannot be compared: \
+         compare models with the same kind of likelihood"
+    )]
+    OtherMeasure,
+    /// One of two models is given the label.
+    #[error(
+        "one of the two models is given the class and one is not, so their likelihoods are of \
+         different things: compare models with the same model.condition"
+    )]
+    OtherLabels,
 }
 
 /// Checks that a trained model can read examples of a shape whose labels, if there are any, are at most
@@ -287,50 +315,52 @@ pub fn check_examples(
     shape: &[usize],
     has_labels: bool,
     largest_label: Option<u32>,
-) -> Result<(), Mismatch> {
+) -> Result<(), Unusable> {
     if shape != vae.shape() {
-        return Err(Mismatch::Shape { expected: vae.shape().to_vec(), found: shape.to_vec() });
+        return Err(Unusable::Shape { expected: vae.shape().to_vec(), found: shape.to_vec() });
     }
     let known = vae.classes();
     if known > 0 && !has_labels {
-        return Err(Mismatch::NoLabels);
+        return Err(Unusable::NoLabels);
     }
     match largest_label {
         Some(found) if known > 0 && found as usize >= known => {
-            Err(Mismatch::UnknownClass { found: found as usize, known })
+            Err(Unusable::UnknownClass { found: found as usize, known })
         }
         _ => Ok(()),
     }
 }
 
-/// Why the likelihoods of two models cannot be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Incomparable {
-    /// One is a probability and one a density.
-    #[error(
-        "one of the two likelihoods is a probability and one a density, which cannot be compared: \
-         compare models with the same kind of likelihood"
-    )]
-    Measure,
-    /// One is given the label.
-    #[error(
-        "one of the two models is given the class and one is not, so their likelihoods are of \
-         different things: compare models with the same model.condition"
-    )]
-    Labels,
+/// Checks that a model trained by an objective has a trained encoder.
+///
+/// # Errors
+/// If the objective gives the encoder no gradient.
+pub fn check_encoder(objective: &ObjectiveConfig) -> Result<(), Unusable> {
+    if objective.requirements().trains_encoder { Ok(()) } else { Err(Unusable::NoEncoder) }
+}
+
+/// Checks that log p(x) of a model can be estimated by importance sampling on x of a support.
+///
+/// # Errors
+/// If q(z|x) has no density or p(x|z) is no likelihood.
+pub fn check_nll(model: &VaeConfig, data: Support) -> Result<(), Unusable> {
+    if !model.posterior_properties().has_density() {
+        return Err(Unusable::NoDensity);
+    }
+    if is_likelihood(&model.likelihood, data) { Ok(()) } else { Err(Unusable::NoLikelihood) }
 }
 
 /// Checks that log-likelihoods of two models can be compared.
 ///
 /// # Errors
 /// If they are of different things.
-pub fn check_comparable(a: &Vae, b: &Vae) -> Result<(), Incomparable> {
+pub fn check_comparable(a: &Vae, b: &Vae) -> Result<(), Unusable> {
     let measure = |vae: &Vae| vae.config().likelihood.properties().measure;
     if measure(a) != measure(b) {
-        return Err(Incomparable::Measure);
+        return Err(Unusable::OtherMeasure);
     }
     if a.classes() != b.classes() {
-        return Err(Incomparable::Labels);
+        return Err(Unusable::OtherLabels);
     }
     Ok(())
 }

@@ -50,6 +50,12 @@ macro_rules! choice {
                 match self { $(Self::$variant(config) => config),* }
             }
         }
+
+        $(impl From<$config> for $name {
+            fn from(config: $config) -> Self {
+                Self::$variant(config)
+            }
+        })*
     };
     ($(#[$meta:meta])* pub enum $name:ident {
         $($(#[$variant_meta:meta])* $kind:literal => $variant:ident($config:ty)),* $(,)?
@@ -60,12 +66,6 @@ macro_rules! choice {
         pub enum $name {
             $($(#[$variant_meta])* #[serde(rename = $kind)] $variant($config)),*
         }
-
-        $(impl From<$config> for $name {
-            fn from(config: $config) -> Self {
-                Self::$variant(config)
-            }
-        })*
 
         impl $crate::config::Choice for $name {
             const KINDS: &'static [&'static str] = &[$($kind),*];

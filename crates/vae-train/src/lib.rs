@@ -17,7 +17,7 @@
 //! ```
 //! use std::sync::atomic::AtomicBool;
 //!
-//! use vae_data::source::Options;
+//! use vae_data::Environment;
 //! use vae_train::{Backend, Ending, TrainConfig, Trainer, data};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +29,7 @@
 //! train.max_steps = 4
 //! "#;
 //! let config = TrainConfig::from_toml("example", text, &[])?;
-//! let data = data::load(&config, &Options::default())?;
+//! let data = data::load(&config, &Environment::default())?;
 //! let mut trainer = Trainer::new(config, data, &Backend::any_cpu()?)?;
 //! let ending = trainer.train(None, vec![], &AtomicBool::new(false))?;
 //! assert_eq!(ending, Ending::Finished);
@@ -53,7 +53,7 @@ pub use learn::replicas::{Replicas, Share};
 pub use learn::run::{MetricsLog, Run, RunLock, CheckpointKind};
 pub use learn::trainer::{Ending, Trainer};
 pub use learn::{optimizer, schedule};
-pub use task::config::{Override, TrainConfig};
+pub use task::config::{Override, TrainConfig, ValidConfig};
 pub use task::{config, data, presets};
 
 /// The examples of the README, compiled and run with the tests.

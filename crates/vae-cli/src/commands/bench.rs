@@ -32,14 +32,16 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<()> {
         overrides.push(Override::new("train.batch_size", n, format!("--batch-size {n}")));
     }
     overrides.extend(open::sets(&args.set)?);
-    let mut config = presets::resolve(&args.config, &overrides)?;
+    let config = presets::resolve(&args.config, &overrides)?;
     let source = &config.data.source;
     let is_here =
         |set: &dyn vae_data::Source| set.location(&Environment::default()) == Location::BuiltIn;
-    if source == AUTO || named(source).is_some_and(|set| !is_here(set)) {
+    let config = if source == AUTO || named(source).is_some_and(|set| !is_here(set)) {
         // Images of the same shape, which are always there.
-        config.data.source = "digits".to_owned();
-    }
+        config.with_source("digits")
+    } else {
+        config
+    };
     let backend = open::backend(&args.backend, printer)?;
     let data =
         open::with_environment(None, printer, |environment| Ok(data::load(&config, environment)?))?;

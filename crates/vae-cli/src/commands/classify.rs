@@ -51,7 +51,7 @@ pub fn run(args: &ClassifyArgs, printer: &Printer) -> Result<()> {
         ModeArg::FineTune => vec![Mode::FineTune],
         ModeArg::Scratch => vec![Mode::Scratch],
     };
-    let classes = task.config()?.domain.classes;
+    let classes = task.spec()?.data().classes;
     let mut rows = Vec::new();
     let mut objects = Vec::new();
     let mut all = Vec::new();
@@ -118,17 +118,18 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
     let backend = open::backend(&args.model.backend, printer)?;
     let saved = SavedClassifier::read(path, &backend.device)?;
     let data_dir = args.read.data_dir.data_dir.clone();
-    let domain = &saved.classifier.config().domain;
+    let data = saved.classifier.spec().data();
     let mut settings = saved.data.settings.clone();
     // Pictures of a folder are brought to the size and channels of those that it was trained on.
-    if let &[channels, height, width] = domain.input.as_slice() {
+    if let &[channels, height, width] = data.shape.as_slice() {
         (settings.size, settings.channels) = (Some((height, width)), Some(channels));
     }
     let spec = args.read.data.as_ref().unwrap_or(&saved.data.source);
     let (resolved, mut examples) = open::with_environment(data_dir, printer, |environment| {
         let opened = OpenedSource::open_other(spec, &settings, environment)?;
         let mut examples = open::split(&opened, &args.read.split, environment)?;
-        if args.read.data.is_some() {
+        // Files of 0.1.0 have no names of classes.
+        if args.read.data.is_some() && !saved.data.classes.is_empty() {
             examples.number_classes_as(&saved.data.classes)?;
         }
         Ok((opened, examples))
@@ -136,12 +137,12 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
     if let Some(limit) = args.read.limit {
         examples.truncate(limit);
     }
-    if domain.input != examples.shape.dims() {
+    if data.shape != examples.shape.dims() {
         return Err(request(format!(
             "{}: the classifier reads examples of shape {:?}, these are {:?}: name other data with \
              --data",
             resolved.name,
-            domain.input,
+            data.shape,
             examples.shape.dims()
         )));
     }

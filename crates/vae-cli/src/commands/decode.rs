@@ -34,6 +34,6 @@ pub fn run(args: &DecodeArgs, printer: &Printer) -> Result<()> {
     }
     let decoded = generator.decode(z, label.as_ref().map(std::slice::from_ref), args.draw);
     let names = checkpoint.data.settings.columns.as_deref();
-    write(&args.out, generator.vae.input(), &decoded, None, names)?;
+    write(&args.out, generator.vae.shape(), &decoded, None, names)?;
     written(printer, &args.out, codes.len())
 }

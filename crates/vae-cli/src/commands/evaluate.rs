@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use serde_json::json;
 use vae_data::Examples;
-use vae_eval::{Evaluation, Generator, Evaluator, Mean, is_likelihood};
+use vae_eval::{Evaluation, Evaluator, Generator, Mean, support_of};
+use vae_model::compatibility;
 use vae_train::Checkpoint;
 
 use crate::args::{EvaluateArgs, ModelArgs};
@@ -109,40 +110,15 @@ fn rival(
             run.display()
         )));
     }
-    let kinds = [first, &checkpoint].map(|c| c.config.model.likelihood.is_probability());
-    if kinds[0] != kinds[1] {
-        return Err(request(format!(
-            "--against {}: of the two likelihoods one is a probability of pixels and one a density, which \
-             are no numbers to compare: compare runs of one kind of likelihood",
-            run.display()
-        )));
-    }
-    if first.vae.classes() != checkpoint.vae.classes() {
-        return Err(request(format!(
-            "--against {}: of the two models one is told the class and one is not, so their likelihoods \
-             are of different things: compare runs with the same model.condition",
-            run.display()
-        )));
-    }
+    compatibility::check_comparable(&first.vae, &checkpoint.vae)
+        .with_context(|| format!("--against {}", run.display()))?;
     Ok((generator, checkpoint))
 }
 
 /// Refuses a model whose likelihood of these examples cannot be estimated.
 fn has_nll(flag: &str, generator: &Generator, examples: &Examples) -> Result<()> {
-    if !generator.vae.config().posterior.has_density() {
-        return Err(request(format!(
-            "{flag}: this posterior has no density to weight importance samples with"
-        )));
-    }
-    if !is_likelihood(&generator.vae, &generator.transform, examples) {
-        return Err(request(format!(
-            "{flag}: there is no likelihood to estimate: the model was trained with a cross-entropy on \
-             grey pixels or a squared error without its constant. Train with --set \
-             data.pixels=stochastic (or binary), or with a gaussian likelihood and squared_error = \
-             false"
-        )));
-    }
-    Ok(())
+    let support = support_of(&generator.transform, examples);
+    compatibility::check_nll(generator.vae.config(), support).with_context(|| flag.to_owned())
 }
 
 fn report(result: &Evaluation, data: &str, samples: usize) -> String {

@@ -21,7 +21,7 @@ pub fn run(args: &InfoArgs, printer: &Printer) -> Result<()> {
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let mut rows = vec![
         row("file", file.display().to_string()),
-        row("input", format!("{:?}", c.vae.input())),
+        row("input", format!("{:?}", c.vae.shape())),
         row("encoder", model.encoder.summary()),
         row(
             "posterior",
@@ -51,7 +51,7 @@ pub fn run(args: &InfoArgs, printer: &Printer) -> Result<()> {
         let config: Value = toml::from_str(&c.config.to_toml()).unwrap_or(Value::Null);
         json!({
             "file": file.display().to_string(),
-            "input": c.vae.input(),
+            "input": c.vae.shape(),
             "weights": weights,
             "config": config,
             "data": c.data,

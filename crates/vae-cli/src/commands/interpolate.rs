@@ -16,7 +16,7 @@ pub fn run(args: &InterpolateArgs, printer: &Printer) -> Result<()> {
     let latent = generator.vae.config().latent;
     bounded(args.n.saturating_mul(args.steps), &generator.vae)?;
     let (ends, labels) = if args.random {
-        (generator.draw_prior(2 * args.n), None)
+        (generator.draw_prior(2 * args.n, None), None)
     } else {
         open::needs_encoder(&checkpoint)?;
         let (_, examples) = open::examples(&args.read, &checkpoint, printer)?;
@@ -45,6 +45,6 @@ pub fn run(args: &InterpolateArgs, printer: &Printer) -> Result<()> {
         values.extend(generator.interpolate(from, to, args.steps, label));
     }
     let names = checkpoint.data.settings.columns.as_deref();
-    write(&args.out, generator.vae.input(), &values, Some(args.steps), names)?;
+    write(&args.out, generator.vae.shape(), &values, Some(args.steps), names)?;
     written(printer, &args.out, values.len() / generator.vae.numbers())
 }

@@ -14,11 +14,11 @@ pub fn run(args: &ReconstructArgs, printer: &Printer) -> Result<()> {
     let form = Form::of(&args.out)?;
     let (generator, checkpoint) = open::generator(&args.model, args.seed, printer)?;
     open::needs_encoder(&checkpoint)?;
-    Form::for_examples(&args.out, generator.vae.input())?;
+    Form::for_examples(&args.out, generator.vae.shape())?;
     let (source, mut examples) = open::examples(&args.read, &checkpoint, printer)?;
     let default = if form == Form::Png { 2 * RECONSTRUCTIONS } else { examples.len() };
     examples.truncate(args.n.unwrap_or(default).min(examples.len()));
-    let dims = generator.vae.input();
+    let dims = generator.vae.shape();
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     let values = || generator.reconstruct(&examples, &indices, args.draw);
     match form {

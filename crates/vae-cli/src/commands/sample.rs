@@ -31,7 +31,7 @@ pub fn run(args: &SampleArgs, printer: &Printer) -> Result<()> {
             ));
         }
     }
-    let trained = checkpoint.config.objective.trains_prior(generator.vae.config());
+    let trained = checkpoint.config.objective.requirements().matches_prior(generator.vae.config());
     if !trained && !matches!(generator.prior, PriorSource::Fitted(_)) {
         printer.warn(
             "this model was trained without a prior: these are decodings of N(0, I), which its \
@@ -44,7 +44,7 @@ pub fn run(args: &SampleArgs, printer: &Printer) -> Result<()> {
     let n = args.n.unwrap_or(usual);
     bounded(n, &generator.vae)?;
     let samples = generator.sample(n, label.as_ref().map(std::slice::from_ref), args.draw);
-    let dims = generator.vae.input().to_vec();
+    let dims = generator.vae.shape().to_vec();
     let names = checkpoint.data.settings.columns.as_deref();
     if args.nearest {
         let data_dir = args.data_dir.data_dir.clone();

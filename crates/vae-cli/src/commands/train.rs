@@ -10,7 +10,7 @@ use vae_data::source::AUTO;
 use vae_data::{Examples, Split};
 use vae_eval::{Generator, PriorSource};
 use vae_train::{
-    Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, CheckpointKind, data,
+    Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, ValidConfig, CheckpointKind, data,
     presets,
 };
 
@@ -34,7 +34,7 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
     let backend = Backend::open(&args.backend.backend)?;
     // A run that goes on is locked before it is read; the folder of a new one is not even made before
     // its data is at hand.
-    let (mut lock, mut config, checkpoint) = if args.resume {
+    let (mut lock, config, checkpoint) = if args.resume {
         let lock = run.lock()?;
         let last = Checkpoint::read(&run.checkpoint(CheckpointKind::Last), &backend.device)?;
         (Some(lock), config_to_resume(args, &last, &overrides)?, Some(last))
@@ -48,7 +48,7 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
         shown.truncate(2 * RECONSTRUCTIONS);
         Ok((data, shown))
     })?;
-    config.data.source.clone_from(&data.record.source);
+    let config = config.with_source(&data.record.source);
     let source = data.resolved.note.clone().unwrap_or_else(|| data.record.source.clone());
     printer.say(&format!("data: {source}; {} training examples", count(data.record.examples)));
     printer.say(&format!("backend: {} on {}", backend.name, backend.note));
@@ -150,26 +150,24 @@ fn config_to_resume(
     args: &TrainArgs,
     last: &Checkpoint,
     overrides: &[Override],
-) -> Result<TrainConfig> {
+) -> Result<ValidConfig> {
     let Some(name) = &args.config else {
-        let mut own = last.config.clone();
+        let mut own = last.config.clone().into_inner();
         if args.epochs.is_some() {
             // A number of epochs stands in place of an old number of steps.
             own.train.max_steps = None;
         }
         return Ok(TrainConfig::from_toml("the run's configuration", &own.to_toml(), overrides)?);
     };
-    let mut config = presets::resolve(name, overrides)?;
-    if config.data.source == AUTO {
-        // What `auto` stood for then, it stands for now.
-        config.data.source.clone_from(&last.config.data.source);
-    }
-    Ok(config)
+    let config = presets::resolve(name, overrides)?;
+    // What `auto` stood for then, it stands for now.
+    let is_auto = config.data.source == AUTO;
+    Ok(if is_auto { config.with_source(&last.config.data.source) } else { config })
 }
 
 fn sheets(
     run: &Run,
-    config: &TrainConfig,
+    config: &ValidConfig,
     shown: Examples,
     data: &data::TrainingData,
     trainer: &Trainer,
@@ -182,7 +180,7 @@ fn sheets(
         seed: config.train.seed,
         prior: PriorSource::Model,
     };
-    let reconstruct = config.objective.trains_encoder();
+    let reconstruct = config.objective.requirements().trains_encoder;
     Sheets::new(run.samples(), config.train.sheet_every, shown, generator, reconstruct)
 }
 

@@ -1,5 +1,6 @@
 //! Checkpoints: one file that holds a whole training, and what a finished model needs to be used.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -9,12 +10,13 @@ use vae_eval::record::{fits, json, parsed};
 use vae_eval::{Metrics, PriorSource, FittedPrior};
 use vae_model::critic::Critic;
 use vae_model::init::build_stored;
+use vae_model::objective::Auxiliary;
 use vae_model::parameters::parameters;
 use vae_model::{FileError, ModelFile, Vae};
 
 use super::optimizer::OptimizerState;
 use crate::error::TrainError;
-use crate::task::config::TrainConfig;
+use crate::task::config::{TrainConfig, ValidConfig};
 
 /// How far a training has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,9 +30,9 @@ pub struct Progress {
     /// The model's loss and terms in the epoch under way.
     #[serde(flatten)]
     pub model: RunningAverage,
-    /// The critic's.
-    #[serde(default)]
-    pub critic: RunningAverage,
+    /// Those of each auxiliary network, by its name.
+    #[serde(flatten)]
+    pub auxiliaries: BTreeMap<String, RunningAverage>,
     /// The best validation loss so far.
     pub best: Option<f64>,
     /// The epoch that it was reached in.
@@ -74,12 +76,12 @@ pub struct RunRecord {
 pub struct Checkpoint {
     /// The model.
     pub vae: Vae,
-    /// The critic, where the objective has one.
-    pub critic: Option<Critic>,
+    /// The auxiliary networks of the objective.
+    pub auxiliaries: Vec<Critic>,
     /// The prior fitted when training ended, for a model that was trained without one.
     pub fitted_prior: Option<FittedPrior>,
     /// The configuration that it was trained with.
-    pub config: TrainConfig,
+    pub config: ValidConfig,
     /// How stored values become x.
     pub transform: Transform,
     /// What it was trained on.
@@ -90,12 +92,17 @@ pub struct Checkpoint {
     pub run: RunRecord,
     /// State of the optimizer.
     pub optimizer: OptimizerState,
-    /// State of the critic's optimizer.
-    pub critic_optimizer: OptimizerState,
+    /// States of the auxiliary networks' optimizers.
+    pub auxiliary_optimizers: Vec<OptimizerState>,
+}
+
+/// Returns the section of a file that holds the state of an auxiliary network's optimizer.
+fn optimizer_section(network: &Auxiliary) -> String {
+    format!("{}_optimizer", network.name)
 }
 
 impl Checkpoint {
-    /// Where readers draw z from: the prior fitted after training, or the model's own.
+    /// Returns where readers draw z from: the prior fitted after training, or the model's own.
     pub fn prior_source(&self) -> PriorSource {
         self.fitted_prior.clone().map_or(PriorSource::Model, PriorSource::Fitted)
     }
@@ -105,37 +112,41 @@ impl Checkpoint {
     /// # Errors
     /// If a parameter is NaN or infinite (the file is left as it was), or the system refuses.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
-        let model = parameters(&self.vae);
-        let critic = parameters(&self.critic);
-        for (name, stored) in model.iter().chain(&critic) {
-            if let Some(value) = stored.values.iter().find(|v| !v.is_finite()) {
-                return Err(TrainError::NotANumber {
-                    step: self.progress.step,
-                    term: format!("parameter {name}"),
-                    value: f64::from(*value),
-                });
-            }
-        }
         let mut file = ModelFile::default();
-        file.add_section("model", model);
+        file.add_section("model", parameters(&self.vae));
+        let specs = self.config.objective.requirements().auxiliaries;
+        for (spec, network) in specs.iter().zip(&self.auxiliaries) {
+            file.add_section(spec.name, parameters(network));
+        }
+        if let Some((name, value)) = file.tensors.iter().find_map(|(name, stored)| {
+            stored.values.iter().find(|v| !v.is_finite()).map(|value| (name, *value))
+        }) {
+            return Err(TrainError::NotANumber {
+                step: self.progress.step,
+                term: format!("parameter {name}"),
+                value: f64::from(value),
+            });
+        }
+        let mut metadata = vec![
+            ("config".to_owned(), self.config.to_toml()),
+            ("input".to_owned(), json(&self.vae.shape())?),
+            ("classes".to_owned(), self.vae.spec().data().classes.to_string()),
+            ("transform".to_owned(), json(&self.transform)?),
+            ("data".to_owned(), json(&self.data)?),
+            ("progress".to_owned(), json(&self.progress)?),
+            ("run".to_owned(), json(&self.run)?),
+            ("optimizer".to_owned(), json(&self.optimizer.counters)?),
+        ];
         file.add_section("optimizer", self.optimizer.tensors.clone());
-        file.add_section("critic", critic);
+        for (spec, state) in specs.iter().zip(&self.auxiliary_optimizers) {
+            let section = optimizer_section(spec);
+            file.add_section(&section, state.tensors.clone());
+            metadata.push((section, json(&state.counters)?));
+        }
         if let Some(fitted_prior) = &self.fitted_prior {
             file.add_section("sampler", fitted_prior.to_tensors());
         }
-        file.add_section("critic_optimizer", self.critic_optimizer.tensors.clone());
-        let metadata = [
-            ("config", self.config.to_toml()),
-            ("input", json(&self.vae.input())?),
-            ("classes", self.vae.domain().classes.to_string()),
-            ("transform", json(&self.transform)?),
-            ("data", json(&self.data)?),
-            ("progress", json(&self.progress)?),
-            ("run", json(&self.run)?),
-            ("optimizer", json(&self.optimizer.counters)?),
-            ("critic_optimizer", json(&self.critic_optimizer.counters)?),
-        ];
-        file.metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        file.metadata = metadata.into_iter().collect();
         file.write(path).map_err(|error| match error {
             // Not being able to write is the machine's failure even where a folder is not there.
             FileError::Io { path, source } => TrainError::io(&path, source),
@@ -156,32 +167,35 @@ impl Checkpoint {
         let config = TrainConfig::from_toml("its configuration", config, &[])
             .map_err(|e| malformed(e.to_string()))?;
         let transform: Transform = parsed(&file, path, "transform")?;
-        if !fits(&transform, vae.input()) {
+        if !fits(&transform, vae.shape()) {
             return Err(malformed("`transform` does not fit the model".into()).into());
         }
-        let critic = config.objective.critic(&config.model, vae.domain());
-        let critic = critic.map(|(critic, scored)| {
-            build_stored(file.section("critic"), device, |init| critic.init(init, scored))
-        });
-        let critic = critic.transpose().map_err(|why| malformed(format!("its critic: {why}")))?;
+        let (mut auxiliaries, mut auxiliary_optimizers) = (Vec::new(), Vec::new());
+        for spec in config.objective.requirements().auxiliaries {
+            let inputs = spec.input.width(vae.spec());
+            let network = build_stored(file.section(spec.name), device, |init| {
+                spec.network.init(init, inputs)
+            });
+            auxiliaries.push(network.map_err(|why| malformed(format!("its {}: {why}", spec.name)))?);
+            let section = optimizer_section(&spec);
+            auxiliary_optimizers.push(OptimizerState {
+                counters: parsed(&file, path, &section)?,
+                tensors: file.section(&section),
+            });
+        }
         let fitted_prior = FittedPrior::from_tensors(file.section("sampler"), &vae, device);
         let fitted_prior = fitted_prior.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
-        // Files from before there were critics have no such counters.
-        let counters = match file.metadata.contains_key("critic_optimizer") {
-            true => parsed(&file, path, "critic_optimizer")?,
-            false => Default::default(),
-        };
+        let mut progress: Progress = parsed(&file, path, "progress")?;
+        // Former versions wrote one for a critic that was not there.
+        progress.auxiliaries.retain(|_, average| average.images > 0);
         Ok(Self {
-            critic,
+            auxiliaries,
+            auxiliary_optimizers,
             fitted_prior,
-            critic_optimizer: OptimizerState {
-                tensors: file.section("critic_optimizer"),
-                counters,
-            },
             config,
             transform,
             data: parsed(&file, path, "data")?,
-            progress: parsed(&file, path, "progress")?,
+            progress,
             run: parsed(&file, path, "run")?,
             optimizer: OptimizerState {
                 tensors: file.section("optimizer"),

@@ -77,9 +77,9 @@ impl Pending {
     }
 }
 
-/// Renames the critic's loss, so that it is not taken for the model's.
-pub(super) fn of_critic(values: Metrics) -> impl Iterator<Item = (String, f64)> {
-    let renamed = |name: String| if name == "loss" { "critic_loss".to_owned() } else { name };
+/// Renames the loss of an auxiliary network, so that it is not taken for the model's.
+pub(super) fn of_auxiliary(network: &str, values: Metrics) -> impl Iterator<Item = (String, f64)> {
+    let renamed = move |name| if name == "loss" { format!("{network}_loss") } else { name };
     values.into_iter().map(move |(name, value)| (renamed(name), value))
 }
 

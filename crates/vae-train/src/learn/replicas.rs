@@ -12,7 +12,7 @@ use vae_model::{Batch, ConfigError, Networks, ObjectiveConfig, Role};
 
 use crate::backend::Backend;
 use crate::error::TrainError;
-use crate::task::config::TrainConfig;
+use crate::task::config::ValidConfig;
 
 /// More replicas than this are never chosen unasked: each has fewer images to spread the cost of
 /// its own pass over the weights, and all their gradients have to be brought together.
@@ -23,9 +23,10 @@ const MOST_UNASKED: usize = 2;
 ///
 /// # Errors
 /// If more are asked for than the backend has devices.
-pub fn count(config: &TrainConfig, backend: &Backend) -> Result<usize, ConfigError> {
+pub fn count(config: &ValidConfig, backend: &Backend) -> Result<usize, ConfigError> {
+    let needs_whole_batch = config.objective.requirements().needs_whole_batch(&config.model);
     match config.train.replicas {
-        0 | 1 if config.objective.couples_images(&config.model) || !backend.is_cpu() => Ok(1),
+        0 | 1 if needs_whole_batch || !backend.is_cpu() => Ok(1),
         0 => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_UNASKED)),
         n if backend.is_cpu() => Ok(n),
         _ => {
@@ -85,7 +86,7 @@ impl Replicas {
         self.devices.len()
     }
 
-    /// The gradients of a role's loss on a batch, `epoch` passes over the data after the start, a
+    /// Computes the gradients of a network's loss on a batch, `epoch` passes over the data after the start, a
     /// share at a time. Nothing is read back from the devices.
     pub fn gradients(
         &self,
@@ -105,7 +106,9 @@ impl Replicas {
             let gradients = loss.total.mul_scalar(size as f64 / whole as f64).backward();
             let gradients = match role {
                 Role::Model => GradientsParams::from_grads(gradients, &networks.vae),
-                Role::Auxiliary(0) => GradientsParams::from_grads(gradients, &networks.critic),
+                Role::Auxiliary(i) => {
+                    GradientsParams::from_grads(gradients, &networks.auxiliaries[i])
+                }
             };
             Share { size, gradients, names, values, update }
         };
@@ -158,9 +161,10 @@ mod tests {
     use burn::tensor::TensorData;
     use vae_eval::Phase;
     use vae_model::parameters::parameters;
-    use vae_model::{DataSpec, Vae, VaeConfig};
+    use vae_model::{DataSpec, Vae, VaeConfig, VaeSpec};
 
     use super::*;
+    use crate::task::config::TrainConfig;
     use crate::learn::optimizer::{OptimizerConfig, OptimizerState};
 
     const NUMBERS: usize = 20;
@@ -174,7 +178,8 @@ mod tests {
     fn vae() -> Vae {
         let config = VaeConfig { latent: 3, ..VaeConfig::default() };
         let noise = KeyedNoise::new(1, Phase::Init);
-        config.init(&DataSpec::new(&[NUMBERS]), &noise, &Device::flex().autodiff()).train()
+        let spec = VaeSpec::new(config, DataSpec::new(&[NUMBERS])).unwrap();
+        spec.init(&noise, &Device::flex().autodiff()).train()
     }
 
     /// Sizes of the shares, loss and terms over the batch, and the parameters and optimizer state

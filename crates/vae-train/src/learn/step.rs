@@ -4,14 +4,14 @@ use burn::tensor::{Tensor, TensorData};
 use vae_data::ImageBatcher;
 use vae_data::rng::Stream;
 use vae_eval::{KeyedNoise, Phase, one_hot};
-use vae_model::{Batch, Condition, Noise, Role};
+use vae_model::{Batch, Noise, Role};
 
 use super::metrics::Pending;
 use super::optimizer::{Optimizer, clip_global_norm};
 use super::schedule::Schedule;
 use super::trainer::Trainer;
 
-/// How one role learns.
+/// How one network learns.
 pub(super) struct Learning {
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Schedule,
@@ -20,16 +20,26 @@ pub(super) struct Learning {
 }
 
 impl Trainer {
-    /// What is left of the epoch under way, in an order that the seed and the epoch decide: for
-    /// each step the critic's batches, then the model's. Each of the critic's goes through the data
-    /// in an order of its own.
+    /// Returns whose steps make one step of training, in their order: those of the auxiliary networks,
+    /// then the model's.
+    fn roles(&self) -> Vec<Role> {
+        let auxiliaries = self.requirements.auxiliaries.iter().enumerate();
+        auxiliaries
+            .flat_map(|(i, network)| std::iter::repeat_n(Role::Auxiliary(i), network.steps))
+            .chain([Role::Model])
+            .collect()
+    }
+
+    /// Returns the batches that are left of the current epoch: for each step one for each of the
+    /// roles. Seed and epoch decide their order, and every role goes through the data in an order of
+    /// its own.
     pub(super) fn epoch_batches(&self) -> vae_data::Batches {
         let epoch = self.progress.epoch;
         let seed = self.config.train.seed;
         let stream = |purpose| Stream::new(seed, purpose).derive(epoch);
         let size = self.config.train.batch_size;
         let examples = self.data.train.len();
-        let orders: Vec<Vec<u32>> = (0..self.config.objective.critic_steps() as u64)
+        let orders: Vec<Vec<u32>> = (0..self.roles().len() as u64 - 1)
             .map(|i| stream("order of an epoch, critic").derive(i))
             .chain([stream("order of an epoch")])
             .map(|stream| stream.permutation(examples))
@@ -44,50 +54,57 @@ impl Trainer {
         ImageBatcher::new(train, transform, draws).given(batches.collect(), &self.device)
     }
 
-    /// A batch as the model takes it: with its classes if it is a conditional one, and what is to
-    /// be kept from the encoder left out.
+    /// Returns a batch as the model takes it: with labels if it uses them, and with what the encoder
+    /// is given if that is not x itself.
     fn batch(&self, batch: vae_data::Batch, noise: &KeyedNoise) -> Batch {
         let (data, x) = (&self.config.data, batch.x);
-        let condition = (self.config.model.condition == Condition::Label)
+        let labels = self
+            .config
+            .model
+            .uses_labels()
             .then(|| one_hot(&self.data.train, &batch.indices, self.data.classes, &self.device));
         let [images, numbers] = x.dims();
         let shape = [1, images, numbers];
         let tensor = |values: Vec<f32>| {
             Tensor::<2>::from_data(TensorData::new(values, [images, numbers]), &self.device)
         };
-        let mut seen = None;
+        let mut corrupted = None;
         if data.noise > 0.0 {
             let noise = tensor(noise.normal("data noise", shape)).mul_scalar(data.noise);
-            seen = Some(x.clone() + noise);
+            corrupted = Some(x.clone() + noise);
         }
         if data.mask > 0.0 {
             let kept = tensor(noise.uniform("data mask", shape)).greater_equal_elem(data.mask);
-            seen = Some(seen.unwrap_or_else(|| x.clone()) * kept.float());
+            corrupted = Some(corrupted.unwrap_or_else(|| x.clone()) * kept.float());
         }
-        Batch { x, seen, condition, data_set: self.data.train.len() }
+        Batch { x, corrupted, labels, data_set_size: self.data.train.len() }
     }
 
-    /// Takes one step: of the critic as often as the objective says, then of the model. Nothing is
-    /// read back from the device. Returns whether there were batches left.
+    /// Takes one step of each role. Nothing is read back from the device. Returns whether there were
+    /// batches left.
     pub(super) fn step(&mut self, batches: &mut vae_data::Batches) -> bool {
         let step = self.progress.step;
-        let turns = self.config.objective.critic_steps() as u64;
-        for turn in 0..turns {
+        let roles = self.roles();
+        let before = roles.len() as u64 - 1;
+        for (i, role) in roles.into_iter().enumerate() {
             let Some(batch) = batches.next() else { return false };
-            let noise = KeyedNoise::new(self.config.train.seed, Phase::Critic);
-            self.optimize_step(Role::Auxiliary(0), batch, noise.at_step(step * turns + turn));
+            let (phase, at) = match role {
+                Role::Model => (Phase::Train, step),
+                Role::Auxiliary(_) => (Phase::Critic, step * before + i as u64),
+            };
+            let images = batch.indices.len();
+            let noise = KeyedNoise::new(self.config.train.seed, phase).at_step(at);
+            self.optimize_step(role, batch, noise);
+            if role == Role::Model {
+                self.clock.count(images);
+            }
         }
-        let Some(batch) = batches.next() else { return false };
-        let images = batch.indices.len();
-        let noise = KeyedNoise::new(self.config.train.seed, Phase::Train).at_step(step);
-        self.optimize_step(Role::Model, batch, noise);
         self.progress.step += 1;
         self.progress.batch += 1;
-        self.clock.count(images);
         true
     }
 
-    /// Takes one step of one role on a batch; the other role is frozen.
+    /// Takes one optimizer step of one network on a batch; the others are frozen.
     fn optimize_step(&mut self, role: Role, batch: vae_data::Batch, noise: KeyedNoise) {
         let batch = self.batch(batch, &noise);
         let step = self.progress.step;
@@ -96,7 +113,7 @@ impl Trainer {
         let shares = self.replicas.gradients(role, networks, &batch, objective, noise, epoch);
         let learning = match role {
             Role::Model => &mut self.model,
-            Role::Auxiliary(0) => &mut self.critic,
+            Role::Auxiliary(i) => &mut self.auxiliaries[i],
         };
         let mut grads = Vec::with_capacity(shares.len());
         let mut update = None;
@@ -118,10 +135,10 @@ impl Trainer {
                     None => vae,
                 };
             }
-            Role::Auxiliary(0) => {
-                let critic = self.networks.critic.take();
-                let critic = learning.optimizer.step(rate, critic, grads);
-                self.networks.critic = critic.map(|critic| objective.constrain(critic));
+            Role::Auxiliary(i) => {
+                let network = self.networks.auxiliaries[i].clone();
+                let network = learning.optimizer.step(rate, network, grads);
+                self.networks.auxiliaries[i] = self.requirements.auxiliaries[i].constrain(network);
             }
         }
     }
@@ -129,7 +146,7 @@ impl Trainer {
 
 #[cfg(all(test, feature = "flex"))]
 pub(crate) mod tests {
-    use vae_data::source::Options;
+    use vae_data::Environment;
 
     use super::*;
     use crate::backend::Backend;
@@ -142,7 +159,7 @@ pub(crate) mod tests {
     pub(crate) fn trainer(text: &str) -> Trainer {
         let all = format!("data.source = \"digits\"\ndata.limit = {IMAGES}\n{text}");
         let config = TrainConfig::from_toml("c.toml", &all, &[]).unwrap();
-        let data = load(&config, &Options::default()).unwrap();
+        let data = load(&config, &Environment::default()).unwrap();
         Trainer::new(config, data, &Backend::open("flex").unwrap()).unwrap()
     }
 
@@ -161,7 +178,7 @@ pub(crate) mod tests {
         let noise = KeyedNoise::new(0, Phase::Train);
         let batch = t.batch(clean.clone(), &noise);
         assert_eq!(host(batch.x.clone()), expected);
-        let seen = host(batch.seen());
+        let seen = host(batch.encoder_input());
         let n = seen.len() as f64;
         let share = seen.iter().filter(|v| **v == 0.0).count() as f64 / n;
         assert!((share - masked).abs() < 4.0 * (masked * (1.0 - masked) / n).sqrt(), "{share}");
@@ -173,7 +190,7 @@ pub(crate) mod tests {
         assert!(mean.abs() < 4.0 * size / n.sqrt(), "{mean}");
         assert!((spread / size - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{spread}");
         // Another step has other noise, and without either there is nothing to keep apart.
-        assert_ne!(host(t.batch(clean.clone(), &noise.at_step(1)).seen()), seen);
-        assert!(trainer("train.batch_size = 50").batch(clean, &noise).seen.is_none());
+        assert_ne!(host(t.batch(clean.clone(), &noise.at_step(1)).encoder_input()), seen);
+        assert!(trainer("train.batch_size = 50").batch(clean, &noise).corrupted.is_none());
     }
 }

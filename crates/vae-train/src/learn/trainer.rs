@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::module::Module;
 use burn::tensor::Device;
 use vae_eval::{Generator, Evaluator, PriorSource, FittedPrior, fitted};
+use vae_model::objective::Requirements;
 use vae_model::{Networks, Vae};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
 use super::events::{Event, Observer, Observers};
-use super::metrics::{Clock, of_critic};
+use super::metrics::{Clock, of_auxiliary};
 use super::replicas::Replicas;
 use super::run::{Run, CheckpointKind};
 use super::step::Learning;
 use crate::error::TrainError;
-use crate::task::config::TrainConfig;
+use crate::task::config::ValidConfig;
 use crate::task::data::TrainingData;
 
 /// How a training ended.
@@ -32,15 +33,17 @@ pub enum Ending {
 
 /// A training: a model, its optimizer, its data, and how far it has come.
 pub struct Trainer {
-    pub(super) config: TrainConfig,
+    pub(super) config: ValidConfig,
+    /// What the objective requires.
+    pub(super) requirements: Requirements,
     pub(super) data: TrainingData,
     pub(super) device: Device,
     pub(super) networks: Networks,
     pub(super) replicas: Replicas,
     /// The model's optimizer and schedule.
     pub(super) model: Learning,
-    /// The critic's; unused where there is none.
-    pub(super) critic: Learning,
+    /// Those of the auxiliary networks.
+    pub(super) auxiliaries: Vec<Learning>,
     /// The prior fitted when training ends.
     pub(super) fitted_prior: Option<FittedPrior>,
     pub(super) progress: Progress,
@@ -99,7 +102,7 @@ impl Trainer {
 
     /// Fits the prior of a model that was trained without one, on the codes of its training data.
     fn fit_prior(&mut self, observers: &mut Observers<'_>) {
-        if self.config.objective.trains_prior(&self.config.model) {
+        if self.requirements.matches_prior(&self.config.model) {
             return;
         }
         let seed = self.config.train.seed;
@@ -125,8 +128,11 @@ impl Trainer {
             return Ok(());
         }
         let mut values = self.model.pending.flush(&mut self.progress.model)?;
-        if !self.critic.pending.is_empty() {
-            values.extend(of_critic(self.critic.pending.flush(&mut self.progress.critic)?));
+        for (spec, learning) in self.requirements.auxiliaries.iter().zip(&mut self.auxiliaries) {
+            if !learning.pending.is_empty() {
+                let average = self.progress.auxiliaries.entry(spec.name.to_owned()).or_default();
+                values.extend(of_auxiliary(spec.name, learning.pending.flush(average)?));
+            }
         }
         observers.tell(&Event::Step {
             step: self.progress.step,
@@ -145,7 +151,9 @@ impl Trainer {
     ) -> Result<(), TrainError> {
         let images_per_second = self.clock.stop();
         let mut train = std::mem::take(&mut self.progress.model).averages();
-        train.extend(of_critic(std::mem::take(&mut self.progress.critic).averages()));
+        for (name, average) in std::mem::take(&mut self.progress.auxiliaries) {
+            train.extend(of_auxiliary(&name, average.averages()));
+        }
         self.progress.batch = 0;
         self.progress.epoch += 1;
         let networks = self.networks.valid();
@@ -214,11 +222,13 @@ impl Trainer {
         Ok(())
     }
 
-    /// The whole training as it is now.
+    /// Returns the whole training as it is now.
     pub fn snapshot(&self) -> Checkpoint {
+        let networks = self.networks.valid();
+        let states = self.auxiliaries.iter().zip(&self.networks.auxiliaries);
         Checkpoint {
-            vae: self.networks.vae.valid(),
-            critic: self.networks.critic.valid(),
+            vae: networks.vae,
+            auxiliaries: networks.auxiliaries,
             fitted_prior: self.fitted_prior.clone(),
             config: self.config.clone(),
             transform: (*self.data.transform).clone(),
@@ -226,22 +236,24 @@ impl Trainer {
             progress: self.progress.clone(),
             run: self.record.clone(),
             optimizer: self.model.optimizer.state(&self.networks.vae),
-            critic_optimizer: self.critic.optimizer.state(&self.networks.critic),
+            auxiliary_optimizers: states
+                .map(|(learning, network)| learning.optimizer.state(network))
+                .collect(),
         }
     }
 
-    /// The model as it is now, without autodiff.
+    /// Returns the model as it is now, without autodiff.
     pub fn vae(&self) -> Vae {
         self.networks.vae.valid()
     }
 
-    /// The model and its critic as they are now, without autodiff.
+    /// Returns the model and its auxiliary networks as they are now, without autodiff.
     pub fn networks(&self) -> Networks {
         self.networks.valid()
     }
 
     /// The configuration, with what it left open resolved.
-    pub fn config(&self) -> &TrainConfig {
+    pub fn config(&self) -> &ValidConfig {
         &self.config
     }
 
@@ -282,7 +294,7 @@ mod tests {
             t.train(None, vec![], &AtomicBool::new(false)).unwrap();
             let progress = t.snapshot().progress;
             assert_eq!((progress.step, progress.model.images), (4, 80));
-            assert_eq!(progress.critic.images, 80 * turns);
+            assert_eq!(progress.auxiliaries["critic"].images, 80 * turns);
         }
     }
 }
