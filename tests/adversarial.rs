@@ -11,7 +11,7 @@ use vae_eval::{Generator, KeyedNoise, Phase, PriorSource};
 use vae_model::Noise;
 use vae_model::parameters::parameters;
 use vae_tests::{config, judged, say};
-use vae_train::{Backend, Override, TrainConfig, Trainer, data};
+use vae_train::{Backend, Override, TrainConfig, Trainer, ValidConfig, data};
 
 const MODES: usize = 8;
 const RADIUS: f64 = 2.0;
@@ -37,7 +37,7 @@ fn write_ring(path: &Path) {
 }
 
 /// The small decoder and critic, under one of the losses.
-fn ring_config(path: &Path, loss: &str, seed: u64) -> TrainConfig {
+fn ring_config(path: &Path, loss: &str, seed: u64) -> ValidConfig {
     let (optimizer, steps) = match loss {
         "wasserstein-clip" => ("kind = \"rmsprop\"\nlearning_rate = 1e-3", 5),
         "wasserstein-gp" => ("kind = \"adam\"\nlearning_rate = 1e-3\nbeta1 = 0.5\nbeta2 = 0.9", 5),
@@ -57,7 +57,7 @@ fn ring_config(path: &Path, loss: &str, seed: u64) -> TrainConfig {
     TrainConfig::from_toml("ring", &text, &[source]).unwrap()
 }
 
-fn trained(config: &TrainConfig) -> Trainer {
+fn trained(config: &ValidConfig) -> Trainer {
     let backend = Backend::open("flex").unwrap();
     let data = data::load(config, &Environment::default()).unwrap();
     let mut trainer = Trainer::new(config.clone(), data, &backend).unwrap();
@@ -107,7 +107,7 @@ fn a_gan_misses_modes_and_a_penalized_critic_shows_them_all() {
 
 /// All of the critic's weights after a training.
 fn critic_weights(trainer: &Trainer) -> Vec<f32> {
-    let critic = trainer.networks().critic.unwrap();
+    let critic = trainer.networks().auxiliaries.remove(0);
     parameters(&critic).into_values().flat_map(|stored| stored.values).collect()
 }
 
@@ -142,12 +142,12 @@ fn under_the_penalty_the_norm_of_the_critics_gradient_is_near_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ring.npy");
     write_ring(&path);
-    let mut config = ring_config(&path, "wasserstein-gp", 0);
+    let mut config = ring_config(&path, "wasserstein-gp", 0).into_inner();
     if let vae_model::ObjectiveConfig::Adversarial(c) = &mut config.objective {
         c.penalty = 10.0;
     }
-    let trainer = trained(&config);
-    let critic = trainer.progress().critic.clone().averages();
+    let trainer = trained(&config.validate().unwrap());
+    let critic = trainer.progress().auxiliaries["critic"].clone().averages();
     let of_run: f64 = critic.iter().find(|(name, _)| name == "gradient_norm").unwrap().1;
     say(&format!("mean norm of the critic's gradient: {of_run:.3}"));
     assert!((of_run - 1.0).abs() < 0.15, "{of_run}");

@@ -3,9 +3,8 @@
 use burn::tensor::{Tensor, TensorData};
 use vae_eval::parity::{compare, loss_and_gradients};
 use vae_eval::{KeyedNoise, Phase};
-use vae_model::config::Section;
 use vae_model::parameters::parameters;
-use vae_model::{DataSpec, VaeConfig};
+use vae_model::{DataSpec, VaeConfig, VaeSpec};
 use vae_tests::{config, losses, on_every_backend, reference, trainer};
 use vae_train::{Backend, Checkpoint};
 
@@ -22,8 +21,13 @@ fn first_step(backend: &Backend) -> f64 {
     if backend.name == "wgpu" { 1e-4 } else { 1e-5 }
 }
 
-fn model(text: &str) -> VaeConfig {
-    VaeConfig::read(Section::document(text).unwrap().section("model").unwrap()).unwrap()
+fn spec(config: VaeConfig, shape: &[usize]) -> VaeSpec {
+    VaeSpec::new(config, DataSpec::new(shape)).unwrap()
+}
+
+fn model(text: &str) -> VaeSpec {
+    let table: toml::Table = text.parse().unwrap();
+    spec(table["model"].clone().try_into().unwrap(), &[1, 28, 28])
 }
 
 fn computes_the_same_loss_and_gradients(backend: &Backend) {
@@ -73,8 +77,8 @@ fn trains_the_same_way(backend: &Backend) {
 fn decodes_the_same_from_the_same_z(backend: &Backend) {
     let noise = KeyedNoise::new(3, Phase::Init);
     let decode = |backend: &Backend| -> Vec<f32> {
-        let vae = VaeConfig::default().init(&DataSpec::new(&[1, 28, 28]), &noise, &backend.device);
-        let z = vae.prior(&backend.device).sample(&noise, 16, &backend.device);
+        let vae = spec(VaeConfig::default(), &[1, 28, 28]).init(&noise, &backend.device);
+        let z = vae.prior(None, &backend.device).sample(&noise, 16, &backend.device);
         vae.decode(z, None).mean().into_data().iter::<f32>().collect()
     };
     let (expected, found) = (decode(&reference()), decode(backend));
@@ -85,8 +89,8 @@ fn decodes_the_same_from_the_same_z(backend: &Backend) {
 fn draws_the_same_from_the_likelihood(backend: &Backend) {
     let noise = KeyedNoise::new(4, Phase::Init);
     let draw = |backend: &Backend| -> Vec<f32> {
-        let vae = VaeConfig::default().init(&DataSpec::new(&[1, 10, 10]), &noise, &backend.device);
-        let z = vae.prior(&backend.device).sample(&noise, 16, &backend.device);
+        let vae = spec(VaeConfig::default(), &[1, 10, 10]).init(&noise, &backend.device);
+        let z = vae.prior(None, &backend.device).sample(&noise, 16, &backend.device);
         vae.decode(z, None).sample(&noise).into_data().iter::<f32>().collect()
     };
     let (expected, found) = (draw(&reference()), draw(backend));

@@ -266,7 +266,7 @@ fn vectors_train_like_images() {
 }
 
 /// A table of 120 flowers of three species, and the settings that it is read by.
-fn flowers(program: &Program) -> &'static str {
+fn flowers(program: &vae_tests::Program) -> &'static str {
     let mut text = "id,length,width,depth,species\n".to_owned();
     for i in 0..120 {
         let (species, size) = [("setosa", 1.0), ("virginica", 3.0), ("versicolor", 2.0)][i % 3];
@@ -280,7 +280,7 @@ fn flowers(program: &Program) -> &'static str {
 }
 
 /// The header of a table, and its rows.
-fn table(program: &Program, name: &str) -> (String, Vec<Vec<String>>) {
+fn table(program: &vae_tests::Program, name: &str) -> (String, Vec<Vec<String>>) {
     let text = std::fs::read_to_string(program.path(name)).unwrap();
     let mut lines = text.lines();
     let header = lines.next().unwrap().to_owned();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vae_data::source::Options;
+use vae_data::Environment;
 use vae_model::init::Stored;
 use vae_model::parameters::parameters;
 use vae_tests::{Program, losses, reference};
@@ -57,9 +57,7 @@ fn check(path: &Path, expected: &Value) -> Result<(), String> {
     }
     let mut config = checkpoint.config.clone();
     config.train.max_steps = Some(MORE);
-    let (image_size, channels) = (config.data.size, config.data.channels);
-    let options = Options { image_size, channels, ..Options::default() };
-    let data = data::load(&config, &options).map_err(told)?;
+    let data = data::load(&config, &Environment::default()).map_err(told)?;
     let mut trainer = Trainer::resume(checkpoint, config, data, &backend).map_err(told)?;
     let found = losses(&mut trainer);
 
@@ -71,7 +69,7 @@ fn check(path: &Path, expected: &Value) -> Result<(), String> {
     }
     let networks = trainer.networks();
     let model = sums(parameters(&networks.vae).values());
-    let critic = sums(parameters(&networks.critic).values());
+    let critic = sums(parameters(&networks.auxiliaries).values());
     for ([sum, size], of) in [(model, ""), (critic, "critic_")] {
         let golden = ["sum", "size"].map(|key| expected[format!("{of}{key}")].as_f64());
         let [golden_sum, golden_size] = golden.map(Option::unwrap_or_default);

@@ -11,13 +11,13 @@ use burn::optim::GradientsParams;
 use vae_data::{Examples, Pixels, Shape, Transform, Values};
 use vae_eval::{Evaluator, KeyedNoise, Phase};
 use vae_model::bound::log_weights;
-use vae_model::divergence::kl_per_dimension;
-use vae_model::likelihood::{LikelihoodDistribution, LikelihoodConfig};
+use vae_model::compatibility::check_objective;
+use vae_model::likelihood::{LikelihoodConfig, LikelihoodDistribution};
 use vae_model::network::Activation;
 use vae_model::objective::ElboConfig;
 use vae_model::parameters::parameters;
-use vae_model::posterior::{PosteriorDistribution, Gaussian};
-use vae_model::prior::{PriorDistribution, Standard};
+use vae_model::posterior::{Gaussian, PosteriorDistribution};
+use vae_model::prior::{PriorDistribution, StandardNormal};
 use vae_model::{Batch, Networks, ObjectiveConfig, Role};
 use vae_train::optimizer::{OptimizerConfig, clip_global_norm};
 
@@ -53,9 +53,12 @@ fn the_gaussian_posterior_has_the_kl_draws_and_densities_of_its_definition() {
             let width = number(&case, &format!("width_{name}"));
             tensor(centred(name, BATCH * LATENT, width), [BATCH, LATENT], &device)
         };
-        let q = PosteriorDistribution::Gaussian(Gaussian { mean: part("mean"), log_var: part("log_var") });
-        let prior = PriorDistribution::Standard(Standard::new(LATENT));
-        let kl = kl_per_dimension(&q, &prior).unwrap();
+        let q = PosteriorDistribution::Gaussian(Gaussian {
+            mean: part("mean"),
+            log_var: part("log_var"),
+        });
+        let prior = PriorDistribution::Standard(StandardNormal::new(LATENT));
+        let kl = q.gaussian().and_then(|q| prior.kl_from(q)).unwrap();
         assert_eq!(kl.dims(), [BATCH, LATENT]);
         assert_close("kl", &host(kl), &numbers(&case["kl"]), SINGLE);
 
@@ -115,7 +118,8 @@ fn the_loss_its_terms_and_all_gradients_are_those_of_the_definition() {
         let name = text(&case, "name");
         let networks = Networks::from(model(&case, &device.clone().autodiff()).train());
         let objective: ObjectiveConfig = choice(text(&case, "objective"), "objective");
-        objective.validate("objective", networks.vae.config()).unwrap();
+        objective.validate("objective").unwrap();
+        check_objective(networks.vae.config(), &objective).unwrap();
         let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
         let epoch = number(&case, "epoch");
         let loss = objective.loss(Role::Model, &networks, &batch, &Formula::default(), epoch);

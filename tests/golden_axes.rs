@@ -11,21 +11,24 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, activation};
 use serde_json::Value;
 use vae_eval::GaussianMixture;
+use vae_model::compatibility::check_objective;
 use vae_model::critic::CriticConfig;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::init::{Stored, build_stored};
-use vae_model::likelihood::{LikelihoodDistribution, LikelihoodConfig};
+use vae_model::likelihood::{LikelihoodConfig, LikelihoodDistribution};
 use vae_model::network::{Activation, Features};
 use vae_model::objective::{AdversarialConfig, CriticLoss, Over, stratified};
 use vae_model::parameters::parameters;
-use vae_model::posterior::{PosteriorDistribution, Flow, Gaussian, IafStep, PosteriorConfig};
-use vae_model::prior::{CodePrior, PriorDistribution, HierarchicalConfig, Mixture, RealNvpConfig, Standard};
-use vae_model::{Batch, DataSpec, Networks, Loss, Noise, ObjectiveConfig, Role};
+use vae_model::posterior::{Flow, Gaussian, IafStep, PosteriorConfig, PosteriorDistribution};
+use vae_model::prior::{
+    CodePrior, HierarchicalConfig, Mixture, PriorDistribution, RealNvpConfig, StandardNormal,
+};
+use vae_model::{Batch, DataSpec, Loss, Networks, NetworksSpec, Noise, ObjectiveConfig, Role};
 
 use crate::common::{
     BATCH, Formula, INPUT, LATENT, NUMBERS, SINGLE, Tolerance, WHOLE, assert_close,
     assert_close_by_path, assert_loss, by_path, cases, centred, choice, count, counts, data,
-    device, host, model, number, numbers, tensor, text, uniform, vae_config,
+    device, host, model, number, numbers, tensor, text, uniform, vae_config, vae_spec,
 };
 
 // ------------------------------------------------------------ what goes into a case
@@ -130,7 +133,7 @@ fn a_mixture_has_the_density_and_the_slopes_of_its_definition() {
         mean: mean.clone(),
         log_var: log_var.clone(),
     };
-    let log_prob = mixture.log_prob(z.clone());
+    let log_prob = PriorDistribution::Mixture(mixture).log_prob(z.clone(), &Formula::default());
     assert_eq!(log_prob.dims(), [count(case, "k"), BATCH]);
     assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), SINGLE);
     let grads = log_prob.sum().backward();
@@ -149,16 +152,16 @@ fn a_ring_is_the_mixture_that_its_settings_tell() {
     let case = &cases(include_str!("golden/prior.json"), 3)[1];
     let name = text(case, "name");
     assert_eq!(name, "ring");
-    let config = vae_config(&format!(
+    let table = format!(
         "[model]\nlatent = {}\n[model.prior]\nkind = \"mixture\"\nk = {}\nradius = {:?}\nsigma = {:?}\n",
         count(case, "latent"),
         count(case, "components"),
         number(case, "radius"),
         number(case, "sigma"),
-    ));
-    let vae = config.init(&DataSpec::new(&INPUT), &Formula::default(), &autodiff);
+    );
+    let vae = vae_spec(&table, DataSpec::new(&INPUT)).init(&Formula::default(), &autodiff);
     let z = leaf::<3>(case, "z", &autodiff);
-    let log_prob = vae.prior(&autodiff).log_prob(z.clone(), &Formula::default());
+    let log_prob = vae.prior(None, &autodiff).log_prob(z.clone(), &Formula::default());
     assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), SINGLE);
     let found = named([("z", gradient(&z, &log_prob.sum().backward()))]);
     assert_close_by_path(name, &found, &case["gradients"], SINGLE);
@@ -174,7 +177,7 @@ fn a_realnvp_has_the_density_and_the_slopes_of_its_definition_and_can_be_undone(
     let config =
         RealNvpConfig { couplings: count(case, "couplings"), hidden: counts(&case["hidden"]) };
     let flow =
-        build_stored(weights(case, ""), &autodiff, |init| config.init(init, latent)).unwrap();
+        build_stored(weights(case, ""), &autodiff, |init| config.flow(init, latent)).unwrap();
     let z = leaf::<3>(case, "z", &autodiff);
 
     let (e, log_det) = flow.forward(z.clone().reshape([k * BATCH, latent]));
@@ -186,7 +189,8 @@ fn a_realnvp_has_the_density_and_the_slopes_of_its_definition_and_can_be_undone(
     let z_again = host(flow.inverse(e).inner());
     assert_close("z", &z_again, &host(z.clone().inner()), back);
 
-    let log_prob = PriorDistribution::RealNvp(flow.clone()).log_prob(z.clone(), &Formula::default());
+    let log_prob =
+        PriorDistribution::RealNvp(flow.clone()).log_prob(z.clone(), &Formula::default());
     assert_eq!(log_prob.dims(), [k, BATCH]);
     assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), SINGLE);
     let grads = log_prob.sum().backward();
@@ -237,7 +241,8 @@ fn a_second_level_has_the_weights_the_slopes_and_the_draws_of_its_definition() {
             activation: serde_json::from_value(case["activation"].clone()).unwrap(),
         };
         let prior =
-            build_stored(weights(&case, ""), &autodiff, |init| config.init(init, latent)).unwrap();
+            build_stored(weights(&case, ""), &autodiff, |init| config.second_level(init, latent))
+                .unwrap();
         let density = PriorDistribution::Hierarchical(prior.clone());
         let z = leaf::<3>(&case, "z", &autodiff);
 
@@ -348,7 +353,7 @@ fn draws_of_codes_what_they_add_and_all_slopes_are_those_of_the_definition() {
 
         let encoding = posterior.forward(features.clone());
         let PosteriorDistribution::Vq(q) = &encoding else { panic!("{name}: no codes") };
-        assert_eq!(on_host(q.codes()), counts(&case["codes"]), "{name}: codes");
+        assert_eq!(on_host(q.nearest()), counts(&case["codes"]), "{name}: codes");
         let golden = numbers(&case["z"]);
         let mean = host(encoding.mean().inner());
         assert_close(&format!("mean, {name}"), &mean, &golden, SINGLE);
@@ -442,7 +447,7 @@ fn further_likelihoods_and_their_slopes_are_those_of_the_definition() {
         let likelihood: LikelihoodConfig = choice(text(&case, "likelihood"), "likelihood");
         likelihood.validate("likelihood").unwrap();
         let (k, parameters) = (count(&case, "k"), count(&case, "parameters"));
-        assert_eq!(likelihood.parameters(), parameters, "{name}: outputs of a number");
+        assert_eq!(likelihood.properties().outputs, parameters, "{name}: outputs of a number");
         let (rows, width) = (k * BATCH, parameters * NUMBERS);
         let output = centred("output", rows * width, number(&case, "width"));
         let output = tensor(output, [rows, width], &autodiff).require_grad();
@@ -450,7 +455,8 @@ fn further_likelihoods_and_their_slopes_are_those_of_the_definition() {
             .as_f64()
             .map(|width| tensor(centred("log_spread", 1, width), [1], &autodiff).require_grad());
         let x = x_of(&case, &autodiff);
-        let decoding = LikelihoodDistribution::new(output.clone(), likelihood.clone(), log_spread.clone());
+        let decoding =
+            LikelihoodDistribution::new(output.clone(), likelihood.clone(), log_spread.clone());
 
         let values = Tolerance { floor: 1e-5, ..SINGLE };
         let slopes = SINGLE;
@@ -586,8 +592,8 @@ fn the_kl_taken_apart_and_its_slopes_are_those_of_the_definition() {
         let q = Gaussian { mean: mean.clone(), log_var: log_var.clone() };
         let z = PosteriorDistribution::Gaussian(q.clone()).draw(&Formula::default(), 1).z;
         assert_close("z", &host(z.clone().inner()), &numbers(&case["z"]), SINGLE);
-        let log_p =
-            PriorDistribution::Standard(Standard::new(LATENT)).log_prob(z.clone(), &Formula::default());
+        let log_p = PriorDistribution::Standard(StandardNormal::new(LATENT))
+            .log_prob(z.clone(), &Formula::default());
         let parts = stratified(&q, z.squeeze_dim::<2>(0), log_p, count(&case, "data_set"));
         let names = ["mutual_information", "total_correlation", "dimension_wise_kl"];
         let mut total: Tensor<1> = Tensor::zeros([1], &autodiff);
@@ -623,7 +629,8 @@ fn importance_weighted_bounds_and_every_estimate_of_their_gradients_are_those_of
             &format!("[objective]\nkind = \"iwae\"\nsamples = {k}\ngroups = {groups}\n{special}\n"),
             "objective",
         );
-        objective.validate("objective", networks.vae.config()).unwrap();
+        objective.validate("objective").unwrap();
+        check_objective(networks.vae.config(), &objective).unwrap();
         let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
         let loss = objective.loss(Role::Model, &networks, &batch, &Formula::default(), 0.0);
 
@@ -645,48 +652,47 @@ fn one_hot(classes: usize, device: &Device) -> Tensor<2> {
     tensor((0..BATCH * classes).map(at).collect(), [BATCH, classes], device)
 }
 
-/// The model of a case, and the critic of its objective, with the formula's weights.
+/// The networks of a case with the formula's weights.
 fn whole(case: &Value, device: &Device) -> Networks {
-    let domain = DataSpec { input: counts(&case["input"]), classes: count(case, "classes") };
-    let config = vae_config(text(case, "model"));
-    config.validate_domain(&domain).unwrap();
-    let objective: ObjectiveConfig = choice(text(case, "objective"), "objective");
-    let autodiff = device.clone().autodiff();
-    Networks::init(&config, &objective, &domain, &Formula::default(), &autodiff).train()
+    let data = DataSpec { shape: counts(&case["input"]), classes: count(case, "classes") };
+    let spec =
+        NetworksSpec::new(vae_config(text(case, "model")), objective_of(case), data).unwrap();
+    spec.init(&Formula::default(), &device.clone().autodiff()).unwrap().train()
 }
 
-/// The objective of a case, which must suit its model.
-fn objective_of(case: &Value, networks: &Networks) -> ObjectiveConfig {
-    let objective: ObjectiveConfig = choice(text(case, "objective"), "objective");
-    objective.validate("objective", networks.vae.config()).unwrap();
-    objective
+/// The objective of a case.
+fn objective_of(case: &Value) -> ObjectiveConfig {
+    choice(text(case, "objective"), "objective")
 }
 
 /// The examples of a case that the formula calls `name`, out of a data set of the size that it tells.
-fn examples(case: &Value, name: &str, domain: &DataSpec, device: &Device) -> Batch {
-    let x = data(text(case, "x"), name, domain.numbers(), device);
-    let condition = (domain.classes > 0).then(|| one_hot(domain.classes, device));
-    let data_set = case["data_set"].as_u64().map_or(BATCH, |n| n as usize);
-    Batch { condition, data_set, ..Batch::new(x) }
+fn examples(case: &Value, name: &str, spec: &DataSpec, device: &Device) -> Batch {
+    let x = data(text(case, "x"), name, spec.numbers(), device);
+    let labels = (spec.classes > 0).then(|| one_hot(spec.classes, device));
+    let data_set_size = case["data_set"].as_u64().map_or(BATCH, |n| n as usize);
+    Batch { labels, data_set_size, ..Batch::new(x) }
 }
 
 /// Compares the loss of the role (the model, where the case names none) on x, its terms and its gradient
 /// in every parameter of that role.
 fn assert_whole(case: &Value, networks: &Networks, noise: &dyn Noise, device: &Device) {
-    let (name, objective) = (text(case, "name"), objective_of(case, networks));
-    let role = match case["role"].as_str() {
+    let (name, objective) = (text(case, "name"), objective_of(case));
+    let role = match case["player"].as_str() {
         None | Some("model") => Role::Model,
         Some("critic") => Role::Auxiliary(0),
         Some(other) => panic!("no role {other}"),
     };
-    let (vae, critic) = (&networks.vae, &networks.critic);
-    let batch = examples(case, "x", vae.domain(), device);
+    let vae = &networks.vae;
+    let batch = examples(case, "x", vae.spec().data(), device);
     let loss = objective.loss(role, networks, &batch, noise, number(case, "epoch"));
     assert_loss(name, &loss, case);
     let grads = loss.total.backward();
     let found = match role {
         Role::Model => by_path(vae, GradientsParams::from_grads(grads, vae)),
-        Role::Auxiliary(0) => by_path(critic, GradientsParams::from_grads(grads, critic)),
+        Role::Auxiliary(i) => {
+            let network = &networks.auxiliaries[i];
+            by_path(network, GradientsParams::from_grads(grads, network))
+        }
     };
     assert_close_by_path(name, &found, &case["gradients"], WHOLE);
 }
@@ -721,10 +727,10 @@ fn codebooks_move_and_models_of_codes_have_the_loss_and_all_gradients_as_defined
     for case in of_part(include_str!("golden/vq.json"), "whole", 4) {
         let name = text(&case, "name");
         let mut networks = whole(&case, &device);
-        let objective = objective_of(&case, &networks);
-        let domain = networks.vae.domain().clone();
+        let objective = objective_of(&case);
+        let spec = networks.vae.spec().data().clone();
         for (step, golden) in case["steps"].as_array().unwrap().iter().enumerate() {
-            let batch = examples(&case, &format!("x/{step}"), &domain, &device);
+            let batch = examples(&case, &format!("x/{step}"), &spec, &device);
             let noise = Further { step: Some(step) };
             let loss = objective.loss(Role::Model, &networks, &batch, &noise, 0.0);
             networks.vae = networks.vae.apply_codebook_update(loss.update.unwrap());
@@ -737,8 +743,8 @@ fn codebooks_move_and_models_of_codes_have_the_loss_and_all_gradients_as_defined
         }
 
         let vae = &networks.vae;
-        let batch = examples(&case, "x", &domain, &device);
-        let codes = vae.codes(batch.x.clone(), batch.condition.as_ref()).unwrap();
+        let batch = examples(&case, "x", &spec, &device);
+        let codes = vae.codes(batch.x.clone(), batch.labels.as_ref()).unwrap();
         assert_eq!(on_host(codes.clone()), counts(&case["codes"]), "{name}: codes");
         let golden = numbers(&case["vectors"]);
         let vectors = vae.vectors(codes).unwrap();

@@ -14,7 +14,7 @@ use vae_model::network::NetworkConfig;
 use vae_model::{Condition, ObjectiveConfig, Vae};
 use vae_tests::{config, data_dir, reference};
 use vae_train::data::{TrainingData, load};
-use vae_train::{Backend, Event, Observer, TrainConfig, Trainer, presets};
+use vae_train::{Backend, Event, Observer, Trainer, ValidConfig, presets};
 
 // ------------------------------------------------------------ what a preset is trained on, and how long
 
@@ -32,27 +32,27 @@ const SLOW: [(&str, u64); 2] = [
     ("ali", 2000),
 ];
 
-fn preset(name: &str) -> TrainConfig {
+fn preset(name: &str) -> ValidConfig {
     config(name, &[])
 }
 
-fn is_conv(config: &TrainConfig) -> bool {
+fn is_conv(config: &ValidConfig) -> bool {
     matches!(config.model.encoder, NetworkConfig::Conv(_))
 }
 
 /// Whether it is for pictures of a folder, brought to a size of its own.
-fn wants_pictures(config: &TrainConfig) -> bool {
+fn wants_pictures(config: &ValidConfig) -> bool {
     config.data.size.is_some()
 }
 
 /// Whether it is trained on images of any source.
-fn wants_images(config: &TrainConfig) -> bool {
+fn wants_images(config: &ValidConfig) -> bool {
     let any = ["auto", "digits", "mnist"].contains(&config.data.source.as_str());
     any && !wants_pictures(config)
 }
 
 /// Draws of z an image and step.
-fn draws(config: &TrainConfig) -> usize {
+fn draws(config: &ValidConfig) -> usize {
     match &config.objective {
         ObjectiveConfig::Iwae(c) => c.samples * c.groups,
         ObjectiveConfig::Elbo(c) => c.samples.max(c.average_decodings),
@@ -61,7 +61,7 @@ fn draws(config: &TrainConfig) -> usize {
 }
 
 /// Steps of training, and images in each where it is not the preset's own number.
-fn schooling(name: &str, config: &TrainConfig) -> (u64, Option<usize>) {
+fn schooling(name: &str, config: &ValidConfig) -> (u64, Option<usize>) {
     if let Some((_, steps)) = SLOW.iter().find(|(slow, _)| *slow == name) {
         return (*steps, None);
     }
@@ -79,7 +79,7 @@ fn schooling(name: &str, config: &TrainConfig) -> (u64, Option<usize>) {
 }
 
 /// A preset with values for a test above it.
-fn test_config(name: &str, steps: u64, batch: Option<usize>, limit: usize) -> TrainConfig {
+fn test_config(name: &str, steps: u64, batch: Option<usize>, limit: usize) -> ValidConfig {
     let mut sets = vec![
         "train.log_every=1".to_owned(),
         format!("train.max_steps={steps}"),
@@ -96,12 +96,11 @@ fn images(source: &str, limit: usize, environment: &Environment<'_>) -> Training
 }
 
 /// What a preset is trained on: these images as it sees them, or, if it is for other data, those.
-fn data_for(config: &TrainConfig, images: &TrainingData) -> TrainingData {
+fn data_for(config: &ValidConfig, images: &TrainingData) -> TrainingData {
     if wants_pictures(config) {
         let folder = tempfile::tempdir().unwrap();
         draw_pictures(folder.path());
-        let mut config = config.clone();
-        config.data.source = folder.path().to_str().unwrap().to_owned();
+        let config = config.clone().with_source(folder.path().to_str().unwrap());
         return load(&config, &Environment::default()).unwrap();
     }
     if !wants_images(config) {
@@ -149,7 +148,7 @@ impl Steps {
 }
 
 fn new_trainer(
-    config: &TrainConfig,
+    config: &ValidConfig,
     images: &TrainingData,
     backend: &Backend,
 ) -> Result<Trainer, String> {
@@ -167,7 +166,7 @@ fn train(trainer: &mut Trainer) -> Result<Steps, String> {
 }
 
 /// Checks presets one after the other and tells of all that fail.
-fn check_each(of: impl Fn(&TrainConfig) -> bool, check: impl Fn(&str) -> Result<(), String>) {
+fn check_each(of: impl Fn(&ValidConfig) -> bool, check: impl Fn(&str) -> Result<(), String>) {
     let names: Vec<&str> =
         presets::ALL.iter().map(|(name, _)| *name).filter(|name| of(&preset(name))).collect();
     assert!(!names.is_empty(), "there is no preset of this sort");
@@ -189,7 +188,7 @@ fn mean(values: &[f64]) -> (f64, f64) {
 // ------------------------------------------------------------ the objective gets better
 
 /// The term that falls where learning goes well.
-fn watched(config: &TrainConfig) -> &'static str {
+fn watched(config: &ValidConfig) -> &'static str {
     match &config.objective {
         // The weight or the target of the KL rises, and the loss may rise with it.
         ObjectiveConfig::Elbo(c) if c.warmup_epochs > 0.0 || c.capacity > 0.0 => "reconstruction",
@@ -227,7 +226,9 @@ fn generator(trainer: &Trainer, data: &TrainingData) -> Generator {
 /// prior, from one that was fitted.
 fn can_be_sampled(trainer: &Trainer, data: &TrainingData) -> Result<(), String> {
     let config = trainer.config();
-    if !config.objective.trains_prior(&config.model) && trainer.fitted_prior().is_none() {
+    if !config.objective.requirements().matches_prior(&config.model)
+        && trainer.fitted_prior().is_none()
+    {
         return Err("no prior was fitted".to_owned());
     }
     let generator = generator(trainer, data);
@@ -273,7 +274,7 @@ fn discrepancy(trainer: &Trainer, data: &TrainingData, device: &Device) -> f64 {
 }
 
 /// Trains a preset that compares no images and checks that it gets better. Gives what it has become.
-fn learns(name: &str, images: &TrainingData) -> Result<(TrainConfig, Trainer), String> {
+fn learns(name: &str, images: &TrainingData) -> Result<(ValidConfig, Trainer), String> {
     let (steps, batch) = schooling(name, &preset(name));
     let config = test_config(name, steps, batch, IMAGES);
     let mut trainer = new_trainer(&config, images, &reference())?;
@@ -287,7 +288,7 @@ fn learns(name: &str, images: &TrainingData) -> Result<(TrainConfig, Trainer), S
 fn moves_towards_the_data(
     name: &str,
     images: &TrainingData,
-) -> Result<(TrainConfig, Trainer), String> {
+) -> Result<(ValidConfig, Trainer), String> {
     let (steps, batch) = schooling(name, &preset(name));
     let config = test_config(name, steps, batch, IMAGES);
     let (backend, data) = (reference(), data_for(&config, images));
@@ -302,8 +303,8 @@ fn moves_towards_the_data(
     Err(format!("from samples to images it was {before} and is {after}"))
 }
 
-fn compares_images(config: &TrainConfig) -> bool {
-    config.objective.compares_images()
+fn compares_images(config: &ValidConfig) -> bool {
+    config.objective.requirements().compares_x.is_some()
 }
 
 #[test]
@@ -325,7 +326,7 @@ fn samples_of_every_preset_whose_critic_sees_images_move_towards_the_data() {
     check_each(compares_images, |name| {
         let (config, trainer) = moves_towards_the_data(name, &images)?;
         can_be_sampled(&trainer, &data_for(&config, &images))?;
-        if !config.objective.trains_encoder() {
+        if !config.objective.requirements().trains_encoder {
             return Ok(());
         }
         uses_its_latent(&config, &trainer.vae(), &data_for(&config, &images))
@@ -338,7 +339,7 @@ fn every_preset_for_images_learns_real_mnist() {
     let environment = Environment { data_dir: Some(folder), ..Environment::default() };
     let images = images("mnist", IMAGES, &environment);
     let are =
-        |compared: bool| move |c: &TrainConfig| wants_images(c) && compares_images(c) == compared;
+        |compared: bool| move |c: &ValidConfig| wants_images(c) && compares_images(c) == compared;
     check_each(are(false), |name| learns(name, &images).map(|_| ()));
     check_each(are(true), |name| moves_towards_the_data(name, &images).map(|_| ()));
 }
@@ -346,7 +347,7 @@ fn every_preset_for_images_learns_real_mnist() {
 // ------------------------------------------------------------ the latent is used
 
 /// Checks that images are explained worse by the codes of others than by their own.
-fn uses_its_latent(config: &TrainConfig, vae: &Vae, data: &TrainingData) -> Result<(), String> {
+fn uses_its_latent(config: &ValidConfig, vae: &Vae, data: &TrainingData) -> Result<(), String> {
     let device = reference().device;
     let indices: Vec<u32> = (0..SOME.min(data.train.len()) as u32).collect();
     let n = indices.len();
@@ -377,7 +378,7 @@ fn uses_its_latent(config: &TrainConfig, vae: &Vae, data: &TrainingData) -> Resu
 fn the_exceptions_are_presets_that_train_an_encoder() {
     for (name, _) in SLOW {
         assert!(presets::text(name).is_some(), "there is no preset {name}");
-        assert!(preset(name).objective.trains_encoder(), "{name}");
+        assert!(preset(name).objective.requirements().trains_encoder, "{name}");
     }
 }
 

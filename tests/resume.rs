@@ -6,7 +6,7 @@ use vae_data::Environment;
 use vae_model::parameters::parameters;
 use vae_tests::{config, on, trainer};
 use vae_train::{
-    Backend, Checkpoint, Ending, Event, Observer, Run, TrainConfig, Trainer, CheckpointKind, data,
+    Backend, Checkpoint, CheckpointKind, Ending, Event, Observer, Run, Trainer, ValidConfig, data,
 };
 
 /// What is trained: a preset with an optimizer and further values.
@@ -44,7 +44,7 @@ const STOCHASTIC: &[&str] = &["data.pixels=stochastic", "objective.warmup_epochs
 
 /// Everything that has a state: moments, a schedule, clipping, pixels redrawn, validation, warm-up, an
 /// uneven last batch.
-fn all_state(case: &Case, steps: u64) -> TrainConfig {
+fn all_state(case: &Case, steps: u64) -> ValidConfig {
     let mut sets = vec![
         "data.source=digits".to_owned(),
         "data.limit=1100".to_owned(),
@@ -109,7 +109,7 @@ fn check(backend: &Backend) {
     }
 }
 
-fn resume(path: &std::path::Path, config: &TrainConfig, backend: &Backend) -> Trainer {
+fn resume(path: &std::path::Path, config: &ValidConfig, backend: &Backend) -> Trainer {
     let checkpoint = Checkpoint::read(path, &backend.device).unwrap();
     let data = data::load(config, &Environment::default()).unwrap();
     let mut resumed = Trainer::resume(checkpoint, config.clone(), data, backend).unwrap();
@@ -120,12 +120,15 @@ fn resume(path: &std::path::Path, config: &TrainConfig, backend: &Backend) -> Tr
 fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
     assert!(parameters(&found.vae) == parameters(&expected.vae), "parameters differ: {when}");
     assert!(found.optimizer == expected.optimizer, "the optimizer differs: {when}");
-    assert!(parameters(&found.critic) == parameters(&expected.critic), "critics differ: {when}");
-    let optimizers = [&found.critic_optimizer, &expected.critic_optimizer];
+    assert!(
+        parameters(&found.auxiliaries) == parameters(&expected.auxiliaries),
+        "critics differ: {when}"
+    );
+    let optimizers = [&found.auxiliary_optimizers, &expected.auxiliary_optimizers];
     assert!(optimizers[0] == optimizers[1], "the critic's optimizer differs: {when}");
     let samplers = [found, expected].map(|c| c.fitted_prior.as_ref().map(|s| s.to_tensors()));
     assert!(samplers[0] == samplers[1], "the fitted prior differs: {when}");
-    let trained = expected.config.objective.trains_prior(&expected.config.model);
+    let trained = expected.config.objective.requirements().matches_prior(&expected.config.model);
     assert_eq!(samplers[0].is_some(), !trained, "{when}");
     assert_eq!(found.progress.step, expected.progress.step, "{when}");
     assert_eq!(found.progress.best, expected.progress.best, "{when}");

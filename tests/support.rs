@@ -10,7 +10,7 @@ use serde_json::Value;
 use vae_data::{Environment, Split};
 use vae_eval::{Evaluation, Evaluator};
 use vae_train::{
-    Backend, Event, Observer, Override, TrainConfig, TrainError, Trainer, backend, data, presets,
+    Backend, Event, Observer, Override, TrainError, Trainer, ValidConfig, backend, data, presets,
 };
 
 /// Makes a test of `$check(backend)` on each backend of this build.
@@ -61,13 +61,13 @@ pub fn reference() -> Backend {
 }
 
 /// A preset with values above it.
-pub fn config(preset: &str, sets: &[&str]) -> TrainConfig {
+pub fn config(preset: &str, sets: &[&str]) -> ValidConfig {
     let overrides: Vec<Override> = sets.iter().map(|s| Override::set(s).unwrap()).collect();
     presets::resolve(preset, &overrides).unwrap()
 }
 
 /// A trainer of `config` on `backend`.
-pub fn trainer(config: &TrainConfig, backend: &Backend) -> Trainer {
+pub fn trainer(config: &ValidConfig, backend: &Backend) -> Trainer {
     let data = data::load(config, &Environment::default()).unwrap();
     Trainer::new(config.clone(), data, backend).unwrap()
 }
@@ -92,7 +92,7 @@ pub fn losses(trainer: &mut Trainer) -> Vec<f64> {
 /// Trains to the end on the reference, and judges on the first `images` test images of the same
 /// data with so many importance samples.
 pub fn judged(
-    config: &TrainConfig,
+    config: &ValidConfig,
     environment: &Environment<'_>,
     images: usize,
     samples: usize,

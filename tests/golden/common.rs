@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use vae_model::config::{Choice, Section};
+use vae_model::config::Choice;
 use vae_model::parameters::Path;
-use vae_model::{DataSpec, Loss, Noise, Vae, VaeConfig};
+use vae_model::{DataSpec, Loss, Noise, Vae, VaeConfig, VaeSpec};
 use vae_train::Backend;
 
 pub const INPUT: [usize; 3] = [1, 3, 4];
@@ -107,21 +108,29 @@ pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-pub fn choice<C: Choice>(text: &str, key: &str) -> C {
-    Section::document(text).unwrap().choice(key).unwrap()
+pub fn choice<C: Choice + DeserializeOwned>(text: &str, key: &str) -> C {
+    let table: toml::Table = text.parse().unwrap();
+    match table.get(key) {
+        Some(choice) => choice.clone().try_into().unwrap(),
+        None => C::default(),
+    }
 }
 
 /// The `[model]` of a text.
 pub fn vae_config(text: &str) -> VaeConfig {
-    let mut document = Section::document(text).unwrap();
-    let config = VaeConfig::read(document.section("model").unwrap()).unwrap();
-    config.validate().unwrap();
-    config
+    let table: toml::Table = text.parse().unwrap();
+    table["model"].clone().try_into().unwrap()
+}
+
+/// The model of a text for data like `data`.
+pub fn vae_spec(text: &str, data: DataSpec) -> VaeSpec {
+    VaeSpec::new(vae_config(text), data).unwrap()
 }
 
 /// The model of a case with the formula's weights.
 pub fn model(case: &Value, device: &Device) -> Vae {
-    vae_config(text(case, "model")).init(&DataSpec::new(&INPUT), &Formula::default(), device)
+    let spec = vae_spec(text(case, "model"), DataSpec::new(&INPUT));
+    spec.init(&Formula::default(), device)
 }
 
 /// Gradients by parameter path; zeros for a parameter that has none.

@@ -28,7 +28,7 @@ fn log_likelihood(vae: &Vae, x: &Tensor<2>) -> f64 {
     let latent = vae.config().latent;
     let grid = Grid::new(latent, 10.0, 0.02);
     let z = grid.z([grid.len(), 1, latent]);
-    let log_prior = vae.prior(&device()).log_prob(z.clone(), &noise(0));
+    let log_prior = vae.prior(None, &device()).log_prob(z.clone(), &noise(0));
     let log_joint = vae.decode_draws(z, None).log_prob(x.clone()) + log_prior;
     grid.integral(&host(log_joint), |_| 1.0).ln()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use vae_model::init::Init;
-use vae_model::posterior::PosteriorDistribution;
+use vae_model::posterior::{CodeSpace, PosteriorDistribution};
 use vae_model::prior::CodePrior;
 
 use super::models::{images, shaken, vae};
@@ -21,9 +21,11 @@ fn codes_are_the_nearest_and_their_gradient_goes_straight_through() {
         let table =
             format!("kind = \"vq\"\ncodes = {CODES}\nwidth = {width}\ncodebook = \"{way}\"");
         let vae = vae(LATENT, &table, "", 0.5).train();
-        let PosteriorDistribution::Vq(q) = vae.encode(images(ROWS), None) else { panic!("no codes") };
+        let PosteriorDistribution::Vq(q) = vae.encode(images(ROWS), None) else {
+            panic!("no codes")
+        };
         let positions = LATENT / width;
-        assert_eq!(vae.code_space(), Some((CODES, positions)));
+        assert_eq!(vae.code_space(), Some(CodeSpace { num_embeddings: CODES, positions }));
 
         // The vectors of all codes, and by hand which is the nearest to each point.
         let each = (0..CODES * positions).map(|i| (i / positions) as i64).collect::<Vec<_>>();
@@ -43,7 +45,7 @@ fn codes_are_the_nearest_and_their_gradient_goes_straight_through() {
             })
             .collect();
         let found: Vec<usize> =
-            q.codes().into_data().iter::<i64>().map(|code| code as usize).collect();
+            q.nearest().into_data().iter::<i64>().map(|code| code as usize).collect();
         assert_eq!(found, nearest, "{way}");
         let used: BTreeSet<usize> = nearest.iter().copied().collect();
         assert!(used.len() > 1, "one code is no choice");
@@ -55,7 +57,10 @@ fn codes_are_the_nearest_and_their_gradient_goes_straight_through() {
         let twice = [expected.clone(), expected.clone()].concat();
         assert!(largest_difference(&z, &twice) < 1e-6, "{way}");
         assert!(
-            largest_difference(&host(PosteriorDistribution::Vq(q.clone()).mean().inner()), &expected) < 1e-6
+            largest_difference(
+                &host(PosteriorDistribution::Vq(q.clone()).mean().inner()),
+                &expected
+            ) < 1e-6
         );
 
         // The slope of anything in z is its slope in the points.

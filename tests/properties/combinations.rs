@@ -9,7 +9,7 @@ use vae_model::likelihood::LikelihoodConfig;
 use vae_model::network::NetworkConfig;
 use vae_model::posterior::PosteriorConfig;
 use vae_model::prior::PriorConfig;
-use vae_model::{Batch, DataSpec, Networks, Noise, ObjectiveConfig, Role};
+use vae_model::{Batch, DataSpec, Networks, NetworksSpec, Noise, ObjectiveConfig, Role, VaeSpec};
 use vae_train::TrainConfig;
 
 use super::statistics::noise;
@@ -97,32 +97,33 @@ fn objectives() -> Vec<String> {
 /// Checks that the losses of both players and all their gradients are numbers.
 fn assert_trainable(what: &str, config: &TrainConfig) {
     const BATCH: usize = 6;
-    let domain = DataSpec { input: vec![1, 4, 4], classes: 3 };
-    config.model.validate_domain(&domain).unwrap();
+    let data = DataSpec { shape: vec![1, 4, 4], classes: 3 };
+    let numbers = data.numbers();
     let (objective, device) = (&config.objective, device());
-    let weights = noise(35);
-    let autodiff = device.clone().autodiff();
-    let networks = Networks::init(&config.model, objective, &domain, &weights, &autodiff).train();
-    let x = noise(36).uniform("x", [1, BATCH, domain.numbers()]);
+    let spec = NetworksSpec::new(config.model.clone(), objective.clone(), data).unwrap();
+    let networks = spec.init(&noise(35), &device.clone().autodiff()).unwrap().train();
+    let x = noise(36).uniform("x", [1, BATCH, numbers]);
     let one_hot = (0..BATCH * 3).map(|i| f32::from((i / 3) % 3 == i % 3)).collect();
     let batch = Batch {
-        x: tensor(x, [BATCH, domain.numbers()], &device),
-        seen: None,
-        condition: Some(tensor(one_hot, [BATCH, 3], &device)),
-        data_set: 10 * BATCH,
+        x: tensor(x, [BATCH, numbers], &device),
+        corrupted: None,
+        labels: Some(tensor(one_hot, [BATCH, 3], &device)),
+        data_set_size: 10 * BATCH,
     };
-    for role in [Role::Model, Role::Auxiliary(0)] {
-        if role == Role::Auxiliary(0) && networks.critic.is_none() {
-            continue;
-        }
+    for role in
+        [Role::Model].into_iter().chain((0..networks.auxiliaries.len()).map(Role::Auxiliary))
+    {
         let loss = objective.loss(role, &networks, &batch, &noise(37), 1.0);
         let (names, values) = (loss.names(), host(loss.values()));
         assert!(values.iter().all(|v| v.is_finite()), "{what}, {role:?}: {names:?} {values:?}");
         let grads = loss.total.backward();
-        let (vae, critic) = (&networks.vae, &networks.critic);
+        let vae = &networks.vae;
         let found = match role {
             Role::Model => by_path(vae, GradientsParams::from_grads(grads, vae)),
-            Role::Auxiliary(0) => by_path(critic, GradientsParams::from_grads(grads, critic)),
+            Role::Auxiliary(i) => {
+                let network = &networks.auxiliaries[i];
+                by_path(network, GradientsParams::from_grads(grads, network))
+            }
         };
         for (path, gradient) in &found {
             let finite = gradient.iter().all(|g| g.is_finite());
@@ -138,12 +139,11 @@ fn what_the_encoder_sees_is_not_what_the_loss_explains() {
     let text = "[model]\nlatent = 3\n[model.encoder]\nhidden = [8]\n[model.posterior]\nkind = \"point\"\n\
                 [objective]\nbeta = 0.0\n";
     let config = TrainConfig::from_toml("c.toml", text, &[]).unwrap();
-    let domain = DataSpec::new(&[NUMBERS]);
-    let networks =
-        Networks::init(&config.model, &config.objective, &domain, &noise(38), &device());
+    let spec = VaeSpec::new(config.model.clone(), DataSpec::new(&[NUMBERS])).unwrap();
+    let networks = Networks::from(spec.init(&noise(38), &device()));
     let rows = |seed| tensor(noise(seed).uniform("x", [1, 5, NUMBERS]), [5, NUMBERS], &device());
     let (clean, noisy) = (rows(39), rows(40));
-    let batch = Batch { seen: Some(noisy.clone()), ..Batch::new(clean.clone()) };
+    let batch = Batch { corrupted: Some(noisy.clone()), ..Batch::new(clean.clone()) };
     let loss = config.objective.loss(Role::Model, &networks, &batch, &noise(41), 0.0);
     let vae = &networks.vae;
     let z = vae.encode(noisy, None).mean();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use vae_model::{Batch, Networks, Role};
 use vae_eval::KeyedNoise;
+use vae_model::{Batch, Networks, Role};
 
 use super::models::{emptied, images, objective, vae};
 use super::statistics::{Mean, column, noise, norm};
@@ -39,8 +39,8 @@ fn both_estimates_of_the_encoders_gradient_have_one_expectation() {
     let (mut differences, mut estimates) = (Vec::new(), Vec::new());
     for step in 0..200 {
         let noise = noise(22).at_step(step);
-        let [plain, dreg] = [PLAIN, DREG]
-            .map(|table| of_side(&gradients(table, &networks, &batch, &noise), false));
+        let [plain, dreg] =
+            [PLAIN, DREG].map(|table| of_side(&gradients(table, &networks, &batch, &noise), false));
         // From the same draws; what is left has the mean 0.
         differences.push(plain.iter().zip(&dreg).map(|(a, b)| a - b).collect::<Vec<f64>>());
         estimates.push(dreg);

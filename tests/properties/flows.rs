@@ -32,7 +32,7 @@ fn a_realnvp_is_undone_by_its_inverse_and_has_the_determinant_of_its_differences
     let (noise, device) = (noise(14), device());
     let config = RealNvpConfig { couplings: 3, hidden: vec![8] };
     for latent in [2, 5] {
-        let flow = shaken(config.init(&Init::drawn(&noise, &device), latent), SHAKE, 15);
+        let flow = shaken(config.flow(&Init::drawn(&noise, &device), latent), SHAKE, 15);
         let z = normal(16, [ROWS, latent]);
         let (e, log_det) = flow.forward(z.clone());
         // Each of three couplings may enlarge what was rounded by e^2, 400 in all.

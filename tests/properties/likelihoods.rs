@@ -1,33 +1,33 @@
 //! Likelihoods: each adds up to one over x, and draws have the moments of the density.
 
+use vae_model::Support;
 use vae_model::config::Choice;
-use vae_model::likelihood::{LikelihoodDistribution, LikelihoodConfig};
+use vae_model::likelihood::{LikelihoodConfig, LikelihoodDistribution, Measure};
 
 use super::statistics::{DRAWS, GRID, Grid, Mean, Moment, noise};
 use crate::common::{choice, device, host, tensor};
 
 /// What a density of one number is summed over: numbers, and how much each counts.
 fn support(likelihood: &LikelihoodConfig) -> Vec<(f64, f64)> {
-    match likelihood {
-        LikelihoodConfig::Bernoulli(_) => vec![(0.0, 1.0), (1.0, 1.0)],
-        LikelihoodConfig::ContinuousBernoulli(_) => {
+    match likelihood.properties().support {
+        Support::Binary => vec![(0.0, 1.0), (1.0, 1.0)],
+        Support::UnitInterval => {
             let n = 2_000i32;
             let weight = |i: i32| if i == 0 || i == n { 0.5 } else { 1.0 };
             (0..=n).map(|i| (f64::from(i) / f64::from(n), weight(i) / f64::from(n))).collect()
         }
-        LikelihoodConfig::Gaussian(_) | LikelihoodConfig::Laplace(_) => {
-            Grid::new(1, 20.0, 0.01).points.into_iter().map(|x| (x, 0.01)).collect()
-        }
-        LikelihoodConfig::DiscretizedLogistic(_) => {
-            let (low, high) = likelihood.range();
+        Support::Reals => Grid::new(1, 20.0, 0.01).points.into_iter().map(|x| (x, 0.01)).collect(),
+        Support::Levels { low, high } => {
             let level = |i: i32| low + (high - low) * f64::from(i) / 255.0;
             (0..256).map(|i| (level(i), 1.0)).collect()
         }
+        // Means are at most 6 here: what lies beyond has no mass.
+        Support::Counts => (0..300).map(|i| (f64::from(i), 1.0)).collect(),
     }
 }
 
 /// Every likelihood with every way to know its spread and every output that it may have.
-const LIKELIHOODS: [&str; 13] = [
+const LIKELIHOODS: [&str; 16] = [
     "kind = \"bernoulli\"",
     "kind = \"continuous-bernoulli\"",
     "kind = \"gaussian\"\nsigma = 0.5",
@@ -41,6 +41,9 @@ const LIKELIHOODS: [&str; 13] = [
     "kind = \"discretized-logistic\"\nspread = \"pixel\"",
     "kind = \"discretized-logistic\"\nspread = \"pixel\"\noutput = \"tanh\"",
     "kind = \"discretized-logistic\"\nspread = \"fixed\"\nscale = 0.02",
+    "kind = \"poisson\"",
+    "kind = \"negative-binomial\"",
+    "kind = \"negative-binomial\"\ndispersion = \"feature\"",
 ];
 
 /// First parameter and log-spread of numbers: in the middle, on either side, far out, and where series stand in for
@@ -49,13 +52,17 @@ const OUTPUTS: [(f32, f32); 6] =
     [(0.0, 0.0), (-0.2, -0.3), (0.31, -1.0), (2.0, -0.5), (-3.0, -0.7), (6.0, 0.0)];
 
 /// p(x|z) of one number x for each of `outputs`, `rows` times over, output by output.
-fn decoding(likelihood: &LikelihoodConfig, outputs: &[(f32, f32)], rows: usize) -> LikelihoodDistribution {
-    let width = likelihood.parameters();
+fn decoding(
+    likelihood: &LikelihoodConfig,
+    outputs: &[(f32, f32)],
+    rows: usize,
+) -> LikelihoodDistribution {
+    let width = likelihood.properties().outputs;
     let row = |(first, log_spread): &(f32, f32)| [*first, *log_spread][..width].repeat(rows);
     let output: Vec<f32> = outputs.iter().flat_map(row).collect();
     let output = tensor(output, [outputs.len() * rows, width], &device());
-    let is_global = serde_json::to_value(likelihood).unwrap()["spread"] == "global";
-    let shared = is_global.then(|| tensor(vec![-0.5], [1], &device()));
+    // Of one number of x, so that a spread per number is one number too.
+    let shared = likelihood.properties().shared.map(|_| tensor(vec![-0.5], [1], &device()));
     LikelihoodDistribution::new(output, likelihood.clone(), shared)
 }
 
@@ -86,7 +93,7 @@ fn every_likelihood_adds_up_to_one_over_x() {
     }
     for table in LIKELIHOODS {
         let likelihood = likelihood(table);
-        assert!(likelihood.is_normalized(), "{table}");
+        assert_ne!(likelihood.properties().measure, Measure::Loss, "{table}");
         let support = support(&likelihood);
         let log_p = log_densities(&likelihood, &support);
         for (log_p, output) in log_p.chunks(support.len()).zip(OUTPUTS) {
@@ -99,7 +106,7 @@ fn every_likelihood_adds_up_to_one_over_x() {
 #[test]
 fn a_squared_error_is_a_density_but_for_its_constant_and_says_so() {
     let likelihood = likelihood("kind = \"gaussian\"\nsquared_error = true");
-    assert!(!likelihood.is_normalized());
+    assert_eq!(likelihood.properties().measure, Measure::Loss);
     let support = support(&likelihood);
     let log_p = log_densities(&likelihood, &support);
     for log_p in log_p.chunks(support.len()) {

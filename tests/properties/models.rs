@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use vae_model::{DataSpec, Noise, ObjectiveConfig, Vae};
 
 use super::statistics::noise;
-use crate::common::{INPUT, NUMBERS, choice, device, tensor, vae_config};
+use crate::common::{INPUT, NUMBERS, choice, device, tensor, vae_spec};
 
 /// Gives each parameter in its turn to `change`: how many came before it, and its numbers.
 struct Change<F>(usize, F);
@@ -42,11 +42,12 @@ pub fn emptied<M: Module>(module: M) -> M {
 
 /// A small model with tables for its posterior and its prior, shaken.
 pub fn vae(latent: usize, posterior: &str, prior: &str, size: f64) -> Vae {
-    let config = vae_config(&format!(
+    let table = format!(
         "[model]\nlatent = {latent}\n[model.encoder]\nhidden = [8]\nactivation = \"tanh\"\n\
          [model.posterior]\n{posterior}\n[model.prior]\n{prior}\n"
-    ));
-    shaken(config.init(&DataSpec::new(&INPUT), &noise(1), &device()), size, 2)
+    );
+    let spec = vae_spec(&table, DataSpec::new(&INPUT));
+    shaken(spec.init(&noise(1), &device()), size, 2)
 }
 
 /// `n` black and white images of the small models.

@@ -1,6 +1,6 @@
 //! Networks: pictures of every size that convolutions promise.
 
-use vae_model::{DataSpec, Noise};
+use vae_model::{DataSpec, Noise, VaeSpec};
 use vae_train::TrainConfig;
 
 use super::statistics::noise;
@@ -20,10 +20,9 @@ fn convolutions_take_and_give_pictures_of_every_size_that_can_be_halved_so_often
             "[model]\nlatent = 3\n[model.encoder]\nkind = \"conv\"\nchannels = {channels}\nhidden = [5]\n"
         );
         let config = TrainConfig::from_toml("c.toml", &text, &[]).unwrap();
-        let domain = DataSpec::new(&input);
-        config.model.validate_domain(&domain).unwrap();
-        let vae = config.model.init(&domain, &noise(42), &device());
-        let numbers = domain.numbers();
+        let spec = VaeSpec::new(config.model.clone(), DataSpec::new(&input)).unwrap();
+        let vae = spec.init(&noise(42), &device());
+        let numbers = spec.data().numbers();
         let x = tensor(noise(43).uniform("x", [1, 2, numbers]), [2, numbers], &device());
         let z = vae.encode(x, None).mean();
         assert_eq!(z.dims(), [2, 3]);

@@ -4,7 +4,7 @@ use vae_model::config::Choice;
 use vae_model::init::{Init, build_stored};
 use vae_model::network::Activation;
 use vae_model::parameters::parameters;
-use vae_model::prior::{PriorDistribution, HierarchicalConfig, PriorConfig};
+use vae_model::prior::{HierarchicalConfig, PriorConfig, PriorDistribution};
 
 use super::models::{SHAKE, shaken, vae};
 use super::statistics::{DRAWS, GRID, Grid, Mean, Moment, column, noise};
@@ -23,7 +23,7 @@ const PRIORS: [(usize, &str); 8] = [
 ];
 
 fn density(latent: usize, prior: &str) -> PriorDistribution {
-    vae(latent, "", prior, SHAKE).prior(&device())
+    vae(latent, "", prior, SHAKE).prior(None, &device())
 }
 
 #[test]
@@ -96,7 +96,7 @@ const LEVELS: usize = 1_000;
 fn second_level() -> PriorDistribution {
     let (noise, device) = (noise(6), device());
     let config = HierarchicalConfig { latent: 2, hidden: vec![8], activation: Activation::Tanh };
-    let level = shaken(config.init(&Init::drawn(&noise, &device), 1), SHAKE, 7);
+    let level = shaken(config.second_level(&Init::drawn(&noise, &device), 1), SHAKE, 7);
     let mut weights = parameters(&level);
     let mut change = |path: &str, f: fn(f32) -> f32| {
         let values = &mut weights.get_mut(path).unwrap().values;
@@ -106,7 +106,9 @@ fn second_level() -> PriorDistribution {
     change("inference.mean.output.bias", |x| 0.3 * x);
     change("inference.log_var.output.weight", |_| 0.0);
     change("inference.log_var.output.bias", |_| std::f32::consts::LN_2);
-    PriorDistribution::Hierarchical(build_stored(weights, &device, |init| config.init(init, 1)).unwrap())
+    PriorDistribution::Hierarchical(
+        build_stored(weights, &device, |init| config.second_level(init, 1)).unwrap(),
+    )
 }
 
 /// An integral of f times the density, estimated from one draw of u at each point, so many times.

@@ -1,6 +1,6 @@
 //! Refusals: what cannot work is refused with the key that is wrong and what would work.
 
-use vae_data::source::Options;
+use vae_data::Environment;
 use vae_tests::config;
 use vae_train::{TrainConfig, Trainer, data};
 
@@ -191,7 +191,7 @@ fn refusal(source: &str, sets: &[&str]) -> String {
     let source = format!("data.source={source}");
     let sets: Vec<&str> = [source.as_str(), "data.limit=200"].iter().chain(sets).copied().collect();
     let config = config("mnist-mlp", &sets);
-    let data = data::load(&config, &Options::default()).unwrap();
+    let data = data::load(&config, &Environment::default()).unwrap();
     match Trainer::new(config, data, &vae_tests::reference()) {
         Err(refused) => refused.to_string(),
         Ok(_) => panic!("accepted: {sets:?}"),

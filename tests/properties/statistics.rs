@@ -1,8 +1,8 @@
 //! Estimates with their standard errors, grids to integrate over, and small sums that the other modules share.
 
 use burn::tensor::Tensor;
-use vae_model::Noise;
 use vae_eval::{KeyedNoise, Phase};
+use vae_model::Noise;
 
 use crate::common::{device, tensor};
 

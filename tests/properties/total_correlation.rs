@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use vae_model::Noise;
 use vae_model::objective::stratified;
-use vae_model::posterior::{PosteriorDistribution, Gaussian};
+use vae_model::posterior::{Gaussian, PosteriorDistribution};
 
 use super::statistics::{Mean, noise};
 use crate::common::{device, host, tensor};
@@ -79,7 +79,8 @@ fn the_total_correlation_is_nothing_where_the_aggregate_factorizes_and_something
         let each: Vec<f64> = (0..50)
             .map(|step| {
                 let q = gaussians(means, &order(SET, step), sigma);
-                let z = PosteriorDistribution::Gaussian(q.clone()).draw(&noise(27).at_step(step), 1).z;
+                let z =
+                    PosteriorDistribution::Gaussian(q.clone()).draw(&noise(27).at_step(step), 1).z;
                 let log_p = Tensor::zeros([1, SET], &device());
                 let [_, correlation, _] = stratified(&q, z.squeeze_dim::<2>(0), log_p, SET);
                 host(correlation)[0]

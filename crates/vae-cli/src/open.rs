@@ -11,7 +11,7 @@ use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
 use vae_eval::Generator;
 use vae_model::compatibility;
 use vae_train::data::TrainingData;
-use vae_train::{Backend, Checkpoint, Override, Run, CheckpointKind};
+use vae_train::{Backend, Checkpoint, CheckpointKind, Override, Run};
 
 use crate::args::{BackendArgs, CheckpointArg, ModelArgs, ReadArgs};
 use crate::failure::request;

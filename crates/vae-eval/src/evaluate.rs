@@ -176,4 +176,3 @@ impl Evaluator {
         found.into_data().iter::<f64>().next()
     }
 }
-

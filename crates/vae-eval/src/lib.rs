@@ -74,7 +74,7 @@ mod support;
 
 pub use error::EvalError;
 pub use evaluate::{Evaluation, Evaluator, Metrics};
-pub use fitted::{GaussianMixture, FittedPrior};
+pub use fitted::{FittedPrior, GaussianMixture};
 pub use generate::{Generator, PriorSource};
 pub use labels::{labels_of, one_hot};
 pub use noise::{KeyedNoise, Phase};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use vae_data::Transform;
 use vae_model::{FileError, ModelFile};
 

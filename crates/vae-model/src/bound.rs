@@ -87,6 +87,10 @@ pub fn log_weights(
 
 /// Returns log q(z|x) - log p(z) of each draw in nats, `[k, batch]`: its mean estimates the KL. `None` if q has
 /// no density.
-pub fn monte_carlo_kl(draw: &Draw, prior: &PriorDistribution, noise: &dyn Noise) -> Option<Tensor<2>> {
+pub fn monte_carlo_kl(
+    draw: &Draw,
+    prior: &PriorDistribution,
+    noise: &dyn Noise,
+) -> Option<Tensor<2>> {
     Some(draw.log_q()? - prior.log_prob(draw.z.clone(), noise))
 }

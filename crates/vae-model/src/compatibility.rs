@@ -54,10 +54,7 @@ pub fn check_shape(model: &VaeConfig, data: &DataSpec) -> Result<(), ConfigError
 ///
 /// # Errors
 /// For the first requirement of the objective that the model does not meet.
-pub fn check_objective(
-    model: &VaeConfig,
-    objective: &ObjectiveConfig,
-) -> Result<(), ConfigError> {
+pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result<(), ConfigError> {
     let needs = objective.requirements();
     let (posterior, prior) = (model.posterior_properties(), model.prior.properties());
     let likelihood = model.likelihood.properties();

@@ -150,7 +150,11 @@ pub fn deserialize_choice<'de, C: Choice, D: Deserializer<'de>>(from: D) -> Resu
 
         fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<String, D::Error> {
             let kind = String::deserialize(from)?;
-            if C::KINDS.contains(&kind.as_str()) { Ok(kind) } else { Err(unknown_kind::<C, _>(&kind)) }
+            if C::KINDS.contains(&kind.as_str()) {
+                Ok(kind)
+            } else {
+                Err(unknown_kind::<C, _>(&kind))
+            }
         }
     }
 

@@ -12,9 +12,7 @@ use crate::init::{Init, count_weights};
 use crate::likelihood::{Likelihood, LikelihoodConfig, LikelihoodDistribution};
 use crate::network::{Decoder, Encoder, NetworkConfig, concat_condition};
 use crate::noise::Noise;
-use crate::posterior::{
-    self, CodebookUpdate, Posterior, PosteriorConfig, PosteriorDistribution,
-};
+use crate::posterior::{self, CodebookUpdate, Posterior, PosteriorConfig, PosteriorDistribution};
 use crate::prior::{Context, Prior, PriorConfig, PriorDistribution};
 
 /// One choice on each axis of a model: the `[model]` table.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 use vae_data::Environment;
 use vae_data::source::{AUTO, Location, named};
-use vae_eval::{Generator, Evaluator, PriorSource};
+use vae_eval::{Evaluator, Generator, PriorSource};
 use vae_train::{Event, Observer, Override, Trainer, data, presets};
 
 use crate::args::BenchArgs;

@@ -38,7 +38,8 @@ pub fn run(args: &PresetsArgs, printer: &Printer) -> Result<()> {
                 data += &format!(" {name}={value}");
             }
         }
-        let encoder = config.objective.requirements().trains_encoder.then(|| model.encoder.summary());
+        let encoder =
+            config.objective.requirements().trains_encoder.then(|| model.encoder.summary());
         let network =
             encoder.clone().unwrap_or_else(|| format!("none, decoder {}", model.decoder.summary()));
         rows.push(vec![

@@ -10,8 +10,8 @@ use vae_data::source::AUTO;
 use vae_data::{Examples, Split};
 use vae_eval::{Generator, PriorSource};
 use vae_train::{
-    Backend, Checkpoint, Ending, MetricsLog, Override, Run, TrainConfig, Trainer, ValidConfig, CheckpointKind, data,
-    presets,
+    Backend, Checkpoint, CheckpointKind, Ending, MetricsLog, Override, Run, TrainConfig, Trainer,
+    ValidConfig, data, presets,
 };
 
 use crate::args::TrainArgs;
@@ -88,7 +88,8 @@ pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
     console.finish();
     let ending = ending?;
     if ending != Ending::Stopped {
-        let fitted = trainer.fitted_prior().cloned().map_or(PriorSource::Model, PriorSource::Fitted);
+        let fitted =
+            trainer.fitted_prior().cloned().map_or(PriorSource::Model, PriorSource::Fitted);
         if let Err(why) = sheets.finish(trainer.progress().epoch, &trainer.vae(), fitted) {
             printer.warn(&why);
         }

@@ -83,7 +83,8 @@ fn log_gamma(z: f64) -> f64 {
     }
     let inverse = 1.0 / z;
     let square = inverse * inverse;
-    let tail = inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square / 1680.0)));
+    let tail =
+        inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square / 1680.0)));
     (z - 0.5) * z.ln() - z + 0.5 * log_2_pi() + tail - shift
 }
 
@@ -135,7 +136,9 @@ mod tests {
 
     #[test]
     fn log_gamma_has_its_known_values() {
-        for (z, value) in [(1.0, 0.0), (0.5, 0.5 * std::f64::consts::PI.ln()), (11.0, 3_628_800f64.ln())] {
+        for (z, value) in
+            [(1.0, 0.0), (0.5, 0.5 * std::f64::consts::PI.ln()), (11.0, 3_628_800f64.ln())]
+        {
             assert!((log_gamma(z) - value).abs() < 1e-12, "{z}: {}", log_gamma(z));
         }
     }
@@ -145,7 +148,8 @@ mod tests {
         // An even grid of u stands for uniform numbers: the moments are then nearly exact.
         let n = 200_000;
         let moments = |draw: &dyn Fn(f64) -> f64| {
-            let draws: Vec<f64> = (0..n).map(|i| draw((f64::from(i) + 0.5) / f64::from(n))).collect();
+            let draws: Vec<f64> =
+                (0..n).map(|i| draw((f64::from(i) + 0.5) / f64::from(n))).collect();
             let mean = draws.iter().sum::<f64>() / f64::from(n);
             (mean, draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n))
         };

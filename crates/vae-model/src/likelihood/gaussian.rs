@@ -46,7 +46,9 @@ impl GaussianConfig {
 
 impl LikelihoodFamily for GaussianConfig {
     fn validate(&self, key: &str) -> Result<(), ConfigError> {
-        let fixed = |name| format!("squared_error fixes sigma; leave {name} out or set squared_error = false");
+        let fixed = |name| {
+            format!("squared_error fixes sigma; leave {name} out or set squared_error = false")
+        };
         if self.squared_error && self.sigma != Self::default().sigma {
             return check::refuse(key, "sigma", fixed("sigma"));
         }

@@ -70,7 +70,9 @@ impl NegativeBinomialConfig {
     fn log_r(&self, p: &Parameters) -> Tensor<3> {
         match p.shared() {
             Some(log_r) => log_r.clamp(-LOG_SPREAD, LOG_SPREAD),
-            None => unreachable!("its properties ask for a shared parameter, which every model of it has"),
+            None => unreachable!(
+                "its properties ask for a shared parameter, which every model of it has"
+            ),
         }
     }
 
@@ -124,6 +126,8 @@ impl LikelihoodFamily for NegativeBinomialConfig {
 
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         let of = [self.mean(p), self.log_r(p).exp()];
-        counts::sample(p, p.uniform(noise), of, |[mean, r], u| counts::negative_binomial(mean, r, u))
+        counts::sample(p, p.uniform(noise), of, |[mean, r], u| {
+            counts::negative_binomial(mean, r, u)
+        })
     }
 }

@@ -7,9 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Auxiliary, AuxiliaryInput, Loss, ObjectiveFamily, PriorMatching, Requirements,
-};
+use super::{Auxiliary, AuxiliaryInput, Loss, ObjectiveFamily, PriorMatching, Requirements};
 use crate::batch::Batch;
 use crate::bound::Terms;
 use crate::check;

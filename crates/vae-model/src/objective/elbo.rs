@@ -79,7 +79,8 @@ impl ObjectiveFamily for ElboConfig {
         check::range(key, "samples", self.samples, 1..=10_000)?;
         check::range(key, "average_decodings", self.average_decodings, 1..=10_000)?;
         if self.samples > 1 && self.average_decodings > 1 {
-            let why = "averages decoded means where `samples` averages losses; set one of them to 1";
+            let why =
+                "averages decoded means where `samples` averages losses; set one of them to 1";
             return check::refuse(key, "average_decodings", why);
         }
         if self.free_bits > 0.0 && self.capacity > 0.0 {

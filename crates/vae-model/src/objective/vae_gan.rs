@@ -119,8 +119,7 @@ fn discriminate(vae: &Vae, discriminator: &Critic, batch: &Batch, noise: &dyn No
     let n = batch.size();
     let rows = Tensor::cat(vec![batch.x.clone(), reconstructed, sampled], 0);
     let scores = discriminator.score(rows);
-    let [real, reconstructed, sampled] =
-        [0, 1, 2].map(|i| scores.clone().narrow(0, i * n, n));
+    let [real, reconstructed, sampled] = [0, 1, 2].map(|i| scores.clone().narrow(0, i * n, n));
     let total = softplus(real.clone().neg()).mean()
         + softplus(reconstructed.clone()).mean()
         + softplus(sampled.clone()).mean();

@@ -246,8 +246,9 @@ impl Distribution for VqDistribution {
     /// what pulls the two together: equation 3 of van den Oord et al. 2017.
     fn draw(&self, noise: &dyn Noise, k: usize) -> Draw {
         let [batch, latent] = self.points.dims();
-        let VqConfig { num_embeddings: codes, embedding_dim: width, commitment, codebook: way, .. } =
-            self.config;
+        let VqConfig {
+            num_embeddings: codes, embedding_dim: width, commitment, codebook: way, ..
+        } = self.config;
         let rows = batch * latent / width;
         let chosen = self.nearest().reshape([rows]);
         let vectors = self.codebook.clone().select(0, chosen.clone()).reshape([batch, latent]);

@@ -133,7 +133,8 @@ impl Distribution for LabelGaussian {
     fn log_prob(&self, z: Tensor<3>, _noise: &dyn Noise) -> Tensor<2> {
         let [_, _, latent] = z.dims();
         let log_var = self.log_var.clone().unsqueeze::<3>();
-        let squares = (z - self.mean.clone().unsqueeze::<3>()).square() * log_var.clone().neg().exp();
+        let squares =
+            (z - self.mean.clone().unsqueeze::<3>()).square() * log_var.clone().neg().exp();
         let sum: Tensor<2> = (squares + log_var).sum_dim(2).squeeze_dim(2);
         sum.add_scalar(latent as f64 * log_2_pi()).mul_scalar(-0.5)
     }
@@ -141,7 +142,8 @@ impl Distribution for LabelGaussian {
     /// Returns 1/2 ((m_q - m_p)^2 / v_p + v_q / v_p - log(v_q / v_p) - 1).
     fn kl_from(&self, q: &Gaussian) -> Option<Tensor<2>> {
         let log_ratio = q.log_var.clone() - self.log_var.clone();
-        let squares = (q.mean.clone() - self.mean.clone()).square() * self.log_var.clone().neg().exp();
+        let squares =
+            (q.mean.clone() - self.mean.clone()).square() * self.log_var.clone().neg().exp();
         let sum = squares + log_ratio.clone().exp() - log_ratio;
         Some(sum.sub_scalar(1.0).mul_scalar(0.5))
     }

@@ -77,7 +77,8 @@ impl Trainer {
             .restore(checkpoint.optimizer, &checkpoint.vae, &backend.device)
             .map_err(damaged)?;
         let mut auxiliary_optimizers = Vec::new();
-        for (state, network) in checkpoint.auxiliary_optimizers.into_iter().zip(&checkpoint.auxiliaries)
+        for (state, network) in
+            checkpoint.auxiliary_optimizers.into_iter().zip(&checkpoint.auxiliaries)
         {
             let mut optimizer = config.train.critic_optimizer().init(backend.is_cpu());
             optimizer.restore(state, network, &backend.device).map_err(damaged)?;

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use vae_data::{DataRecord, Transform};
 use vae_eval::record::{fits, json, parsed};
-use vae_eval::{Metrics, PriorSource, FittedPrior};
+use vae_eval::{FittedPrior, Metrics, PriorSource};
 use vae_model::critic::Critic;
 use vae_model::init::build_stored;
 use vae_model::objective::Auxiliary;
@@ -176,7 +176,8 @@ impl Checkpoint {
             let network = build_stored(file.section(spec.name), device, |init| {
                 spec.network.init(init, inputs)
             });
-            auxiliaries.push(network.map_err(|why| malformed(format!("its {}: {why}", spec.name)))?);
+            auxiliaries
+                .push(network.map_err(|why| malformed(format!("its {}: {why}", spec.name)))?);
             let section = optimizer_section(&spec);
             auxiliary_optimizers.push(OptimizerState {
                 counters: parsed(&file, path, &section)?,
@@ -184,7 +185,8 @@ impl Checkpoint {
             });
         }
         let fitted_prior = FittedPrior::from_tensors(file.section("sampler"), &vae, device);
-        let fitted_prior = fitted_prior.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
+        let fitted_prior =
+            fitted_prior.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
         let mut progress: Progress = parsed(&file, path, "progress")?;
         // Former versions wrote one for a critic that was not there.
         progress.auxiliaries.retain(|_, average| average.images > 0);

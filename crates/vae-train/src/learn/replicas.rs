@@ -164,8 +164,8 @@ mod tests {
     use vae_model::{DataSpec, Vae, VaeConfig, VaeSpec};
 
     use super::*;
-    use crate::task::config::TrainConfig;
     use crate::learn::optimizer::{OptimizerConfig, OptimizerState};
+    use crate::task::config::TrainConfig;
 
     const NUMBERS: usize = 20;
 

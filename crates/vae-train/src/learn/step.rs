@@ -58,11 +58,10 @@ impl Trainer {
     /// is given if that is not x itself.
     fn batch(&self, batch: vae_data::Batch, noise: &KeyedNoise) -> Batch {
         let (data, x) = (&self.config.data, batch.x);
-        let labels = self
-            .config
-            .model
-            .uses_labels()
-            .then(|| one_hot(&self.data.train, &batch.indices, self.data.classes, &self.device));
+        let labels =
+            self.config.model.uses_labels().then(|| {
+                one_hot(&self.data.train, &batch.indices, self.data.classes, &self.device)
+            });
         let [images, numbers] = x.dims();
         let shape = [1, images, numbers];
         let tensor = |values: Vec<f32>| {

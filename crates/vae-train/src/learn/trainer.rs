@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use vae_eval::{Generator, Evaluator, PriorSource, FittedPrior, fitted};
+use vae_eval::{Evaluator, FittedPrior, Generator, PriorSource, fitted};
 use vae_model::objective::Requirements;
 use vae_model::{Networks, Vae};
 
@@ -14,7 +14,7 @@ use super::checkpoint::{Checkpoint, Progress, RunRecord};
 use super::events::{Event, Observer, Observers};
 use super::metrics::{Clock, of_auxiliary};
 use super::replicas::Replicas;
-use super::run::{Run, CheckpointKind};
+use super::run::{CheckpointKind, Run};
 use super::step::Learning;
 use crate::error::TrainError;
 use crate::task::config::ValidConfig;
@@ -158,7 +158,8 @@ impl Trainer {
         self.progress.epoch += 1;
         let networks = self.networks.valid();
         let evaluator = self.evaluator();
-        let validation = evaluator.map(|evaluator| evaluator.objective(&networks, &self.config.objective));
+        let validation =
+            evaluator.map(|evaluator| evaluator.objective(&networks, &self.config.objective));
         let score = validation.as_ref().and_then(|metrics| metrics.first()).map(|(_, loss)| *loss);
         if let Some((name, value)) = validation.iter().flatten().find(|(_, v)| !v.is_finite()) {
             return Err(TrainError::NotANumber {

@@ -121,8 +121,11 @@ fn put_kinds_first<'a>(table: &mut DeTable<'a>, template: &toml::Table) {
 /// Returns the dotted key whose name or value lies at `span`: the innermost one.
 fn key_at(table: &DeTable<'_>, span: &Range<usize>, path: &str) -> String {
     for (key, value) in table {
-        let join =
-            if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+        let join = if path.is_empty() {
+            key.get_ref().to_string()
+        } else {
+            format!("{path}.{}", key.get_ref())
+        };
         if let DeValue::Table(inner) = value.get_ref() {
             let found = key_at(inner, span, &join);
             if !found.is_empty() {
