@@ -55,8 +55,9 @@ fn check(path: &Path, expected: &Value) -> Result<(), String> {
     if checkpoint.progress.step != STEPS {
         return Err(format!("step {} is not {STEPS}", checkpoint.progress.step));
     }
-    let mut config = checkpoint.config.clone();
+    let mut config = checkpoint.config.clone().into_inner();
     config.train.max_steps = Some(MORE);
+    let config = config.validate().unwrap();
     let data = data::load(&config, &Environment::default()).map_err(told)?;
     let mut trainer = Trainer::resume(checkpoint, config, data, &backend).map_err(told)?;
     let found = losses(&mut trainer);
