@@ -1,5 +1,5 @@
-//! Batches: from examples on the host to tensors on a device, gathered ahead in a background
-//! thread.
+//! Batches: examples in host memory become tensors on a device. A background thread gathers them
+//! ahead.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -12,16 +12,16 @@ use crate::examples::Examples;
 use crate::rng::Stream;
 use crate::transform::Transform;
 
-/// Examples ready for a model.
+/// A batch of examples.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// The numbers, `[batch, numbers]`; an image is flattened `[c, h, w]`.
+    /// x of the examples, `[batch, numbers]`; an image is flattened `[c, h, w]`.
     pub x: Tensor<2>,
-    /// Which examples these are.
+    /// Indices of the examples.
     pub indices: Vec<u32>,
 }
 
-/// Makes batches of the examples at given indices.
+/// Makes batches from indices of examples.
 #[derive(Clone, Debug)]
 pub struct ImageBatcher {
     examples: Arc<Examples>,
@@ -30,7 +30,7 @@ pub struct ImageBatcher {
 }
 
 impl ImageBatcher {
-    /// `draws` decides stochastic pixels: give each epoch its own.
+    /// Makes a batcher. `draws` is the stream for stochastic pixels; each epoch needs its own.
     pub fn new(examples: Arc<Examples>, transform: Arc<Transform>, draws: Stream) -> Self {
         Self { examples, transform, draws }
     }
@@ -40,20 +40,20 @@ impl ImageBatcher {
         TensorData::new(x, [indices.len(), self.examples.shape.len()])
     }
 
-    /// The batches of `order` in turn, `size` examples each and the rest in the last. A thread
-    /// gathers two batches ahead; it ends with the iterator.
+    /// Returns the batches of the examples in `order`, with `size` examples each; the last may be
+    /// smaller. A thread gathers two batches ahead. It ends with the iterator.
     pub fn batches(self, order: Vec<u32>, size: usize, device: &Device) -> Batches {
         self.given(order.chunks(size.max(1)).map(<[u32]>::to_vec).collect(), device)
     }
 
-    /// Batches of given examples, in turn, as [`Self::batches`].
+    /// Returns batches of the given indices, like [`Self::batches`].
     pub fn given(self, batches: Vec<Vec<u32>>, device: &Device) -> Batches {
         let (sender, ready) = sync_channel(2);
         thread::spawn(move || {
             for indices in batches {
                 let gathered = (self.gather(&indices), indices);
                 if sender.send(gathered).is_err() {
-                    return; // Nobody wants the rest.
+                    return; // The iterator was dropped.
                 }
             }
         });
@@ -67,7 +67,7 @@ impl Batcher<u32, Batch> for ImageBatcher {
     }
 }
 
-/// The batches of one pass.
+/// An iterator over batches.
 #[derive(Debug)]
 pub struct Batches {
     ready: Receiver<(TensorData, Vec<u32>)>,

@@ -1,14 +1,14 @@
-//! What can go wrong between a data specification and its examples.
+//! Errors of data.
 
 use std::path::{Path, PathBuf};
 
-/// An error of this crate. Messages say what is wrong, where, and what to do.
+/// An error of this crate. A message says what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// The specification names nothing that can be read, or asks for what cannot be.
+    /// The request is not possible.
     #[error("{0}")]
     Request(String),
-    /// A setting is given that the source does not read.
+    /// The source does not use a setting that is given.
     #[error(
         "{name}: {setting} is only for the path of {readers}: leave it out, or choose such data"
     )]
@@ -17,49 +17,49 @@ pub enum DataError {
         name: String,
         /// The key of the setting.
         setting: &'static str,
-        /// The sorts of source that read it.
+        /// The kinds of source that use the setting.
         readers: String,
     },
-    /// A file or folder is there but its content is not what it must be.
+    /// A file or folder has invalid content.
     #[error("{}: {why}", path.display())]
     Malformed {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// What is wrong, and where.
         why: String,
     },
-    /// A set is not on this machine and cannot be downloaded.
+    /// A data set is not on this machine and cannot be downloaded.
     #[error("{0}")]
     Unavailable(String),
-    /// The operating system refused an operation.
+    /// The operating system returned an error.
     #[error("{}: {source}", path.display())]
     Io {
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// Its answer.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
 impl DataError {
-    /// A file whose content is wrong.
+    /// Makes the error of a file with invalid content.
     pub fn malformed(path: &Path, why: impl Into<String>) -> Self {
         Self::Malformed { path: path.to_owned(), why: why.into() }
     }
 
-    /// An operation on a file that the system refused.
+    /// Makes the error of a failed operation on a file.
     pub fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }
 
-    /// Whether the request or its input was wrong, rather than the machine it runs on.
+    /// Returns whether the request or its input is wrong, and not the machine.
     pub fn is_request(&self) -> bool {
         match self {
             Self::Request(_)
             | Self::UnreadSetting { .. }
             | Self::Malformed { .. }
             | Self::Unavailable(_) => true,
-            // A file that is not there or may not be read is wrong input; a full disk is not.
+            // A missing or unreadable file is wrong input. A full disk is not.
             Self::Io { source, .. } => matches!(
                 source.kind(),
                 std::io::ErrorKind::NotFound

@@ -1,4 +1,5 @@
-//! `Examples`: what every source ends in. One host buffer with what is known about each example.
+//! `Examples`: the examples of a split in one buffer in host memory, with labels, factors and
+//! identifiers.
 
 use crate::error::DataError;
 use rayon::prelude::*;
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub enum Shape {
     /// An image, stored `[channels, height, width]`.
     Image {
-        /// 1 (grey) or 3 (red, green, blue).
+        /// Number of channels: 1 (grey) or 3 (red, green, blue).
         channels: usize,
         /// Rows.
         height: usize,
@@ -18,13 +19,13 @@ pub enum Shape {
     },
     /// A plain vector of `len` numbers.
     Vector {
-        /// Its length.
+        /// The number of values.
         len: usize,
     },
 }
 
 impl Shape {
-    /// Numbers in one example.
+    /// Returns the number of values in one example.
     pub fn len(&self) -> usize {
         match *self {
             Shape::Image { channels, height, width } => channels * height * width,
@@ -32,12 +33,12 @@ impl Shape {
         }
     }
 
-    /// Whether an example holds no number at all.
+    /// Returns whether an example has no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The dimensions of one example, as an array file writes them: `[c, h, w]` or `[d]`.
+    /// Returns the dimensions of one example: `[c, h, w]` or `[d]`.
     pub fn dims(&self) -> Vec<usize> {
         match *self {
             Shape::Image { channels, height, width } => vec![channels, height, width],
@@ -55,47 +56,46 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// The numbers of all examples, one after the other.
+/// The values of all examples, one example after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Pixels, 0 to 255.
     Bytes(Vec<u8>),
-    /// Numbers of vectors, as the source gives them.
+    /// Numbers of vectors, in the units of the source.
     Floats(Vec<f32>),
 }
 
-/// The known generative factors of each example, `[n, names.len()]` row by row.
+/// The known generative factors of the examples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Factors {
-    /// What each column is, with its unit where it has one.
+    /// Names of the factors, with units if they have one.
     pub names: Vec<String>,
-    /// The values, row by row.
+    /// Values, `[n, names]`, row-major.
     pub values: Vec<f32>,
 }
 
-/// Examples of one split: u8 images `[n, c, h, w]` or f32 vectors `[n, d]` with what is known of
-/// them.
+/// Examples of one split: u8 images `[n, c, h, w]` or f32 vectors `[n, d]`, with optional labels,
+/// factors and identifiers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examples {
-    /// The shape of each.
+    /// The shape of one example.
     pub shape: Shape,
-    /// All their numbers.
+    /// The values of all examples.
     pub values: Values,
-    /// The class of each, where known.
+    /// The class of each example, if known.
     pub labels: Option<Vec<u32>>,
-    /// The names of the classes, where the source names them (the sub-folders of a folder); else
-    /// empty.
+    /// The names of the classes, if the source has them (for example sub-folders); otherwise empty.
     pub classes: Vec<String>,
-    /// The generative factors of each, where known.
+    /// The generative factors, if known.
     pub factors: Option<Factors>,
-    /// The identifier of each, where a table has a column of them.
+    /// The identifier of each example, if a table has a column of identifiers.
     pub ids: Option<Vec<String>>,
-    /// The names of the columns that the numbers of a vector come from, where a table names them.
+    /// The names of the table's columns that the values of a vector come from.
     pub columns: Option<Vec<String>>,
 }
 
 impl Examples {
-    /// Examples of which nothing but their numbers is known.
+    /// Makes examples without labels, factors and identifiers.
     pub fn new(shape: Shape, values: Values) -> Self {
         Self {
             shape,
@@ -108,7 +108,7 @@ impl Examples {
         }
     }
 
-    /// How many examples there are.
+    /// Returns the number of examples.
     pub fn len(&self) -> usize {
         let numbers = match &self.values {
             Values::Bytes(v) => v.len(),
@@ -117,23 +117,23 @@ impl Examples {
         numbers.checked_div(self.shape.len()).unwrap_or(0)
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no examples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many classes the labels tell apart: those that have a name, or one more than the largest
-    /// label; 0 without labels.
+    /// Returns the number of classes: the number of names or the largest label plus 1, whichever is
+    /// larger; 0 without labels.
     pub fn class_count(&self) -> usize {
         let largest = self.labels.as_ref().and_then(|labels| labels.iter().max());
         largest.map_or(0, |largest| (*largest as usize + 1).max(self.classes.len()))
     }
 
-    /// Numbers the classes as in `classes`, by name. Where one side names no classes, its labels are
-    /// integers, and they are compared with names that are integers.
+    /// Renumbers the labels so that they are positions in `classes`, by name. If one side has no
+    /// names, its labels are integers, and they are compared with names that are integers.
     ///
     /// # Errors
-    /// If there is a class that `classes` does not have.
+    /// If a class is not in `classes`.
     pub fn number_classes_as(&mut self, classes: &[String]) -> Result<(), DataError> {
         let integers = |names: &[String]| -> Option<Vec<u32>> {
             names.iter().map(|name| name.parse().ok()).collect()
@@ -141,7 +141,7 @@ impl Examples {
         let Some(labels) = &mut self.labels else { return Ok(()) };
         let names: Vec<String> = match (self.classes.is_empty(), classes.is_empty()) {
             (true, true) => return Ok(()),
-            // Labels are positions among names that are no numbers.
+            // The labels are already positions, because the names are not integers.
             (true, false) if integers(classes).is_none() => return Ok(()),
             (true, false) => {
                 let largest = labels.iter().max().copied().unwrap_or(0);
@@ -155,7 +155,7 @@ impl Examples {
         };
         let numbers: Vec<Option<u32>> = names.iter().map(number).collect();
         for label in labels.iter_mut() {
-            // A label is the position of its name.
+            // A label is a position in `names`.
             let position = *label as usize;
             *label = numbers[position].ok_or_else(|| {
                 let known = if classes.is_empty() {
@@ -171,7 +171,7 @@ impl Examples {
         Ok(())
     }
 
-    /// A short hash of shape and values, which tells other data from the same.
+    /// Returns a short hash of shape and values, to recognize the same data.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(self.shape.to_string());
@@ -182,9 +182,8 @@ impl Examples {
         hex::encode(&hash.finalize()[..8])
     }
 
-    /// The classes of the examples at `indices` as one-hot rows, `[indices.len(), classes]`. A row
-    /// is all zeros where the class is unknown or not below `classes`. Indices must be below
-    /// `len()`.
+    /// Returns the classes of the examples at `indices` as one-hot rows, `[indices, classes]`. A
+    /// row is zero if the class is unknown or not below `classes`. Indices must be below `len()`.
     pub fn one_hot(&self, indices: &[u32], classes: usize) -> Vec<f32> {
         let mut rows = vec![0.0; indices.len() * classes];
         if let Some(labels) = &self.labels {
@@ -197,7 +196,7 @@ impl Examples {
         rows
     }
 
-    /// Whether these are images of nothing but black and white.
+    /// Returns whether the examples are images with only black and white pixels.
     pub fn is_binary(&self) -> bool {
         match &self.values {
             Values::Bytes(v) => v.iter().all(|byte| matches!(byte, 0 | 255)),
@@ -205,7 +204,7 @@ impl Examples {
         }
     }
 
-    /// Whether these are vectors of nothing but non-negative whole numbers.
+    /// Returns whether the examples are vectors with only non-negative whole numbers.
     pub fn are_counts(&self) -> bool {
         match &self.values {
             Values::Bytes(_) => false,
@@ -213,8 +212,9 @@ impl Examples {
         }
     }
 
-    /// The index of the example that is nearest to `row` (values as stored: bytes, or the vector's
-    /// own numbers) by Euclidean distance; the first of equals. `None` if there is no example.
+    /// Returns the index of the example with the smallest Euclidean distance to `row`, which has
+    /// stored values: bytes, or the numbers of a vector. The first of equals; `None` if there are
+    /// no examples.
     pub fn nearest(&self, row: &[f32]) -> Option<usize> {
         let width = self.shape.len().max(1);
         let squares = |a: f32, b: f32| (a - b) * (a - b);
@@ -231,7 +231,7 @@ impl Examples {
         (0..distances.len()).min_by(|a, b| distances[*a].total_cmp(&distances[*b]))
     }
 
-    /// The examples at `indices`, in that order. Indices must be below `len()`.
+    /// Returns the examples at `indices`, in that order. Indices must be below `len()`.
     pub fn select(&self, indices: &[usize]) -> Examples {
         fn rows<T: Clone>(values: &[T], width: usize, indices: &[usize]) -> Vec<T> {
             indices.iter().flat_map(|&i| &values[i * width..(i + 1) * width]).cloned().collect()
@@ -254,12 +254,11 @@ impl Examples {
         }
     }
 
-    /// Puts `more` behind these. Labels, factors and identifiers that only one side has are
-    /// dropped.
+    /// Appends the examples `more`. Labels, factors and identifiers that only one side has are
+    /// removed.
     ///
     /// # Errors
-    /// If the two differ in shape, sort of values, columns, or in what their labels or factors
-    /// mean.
+    /// If the two differ in shape, type of values, columns, names of classes or names of factors.
     pub fn append(&mut self, more: Examples) -> Result<(), DataError> {
         fn join<T>(a: &mut Option<Vec<T>>, b: Option<Vec<T>>) {
             *a = a.take().zip(b).map(|(mut a, b)| {
@@ -268,7 +267,7 @@ impl Examples {
             });
         }
         let differ = |what: &str| {
-            Err(DataError::Request(format!("these examples cannot be put together: {what} differ")))
+            Err(DataError::Request(format!("these examples cannot be joined: {what} differ")))
         };
         if self.shape != more.shape {
             return differ("their shapes");
@@ -287,7 +286,7 @@ impl Examples {
         match (&mut self.values, more.values) {
             (Values::Bytes(a), Values::Bytes(b)) => a.extend(b),
             (Values::Floats(a), Values::Floats(b)) => a.extend(b),
-            _ => return differ("their sorts of values"),
+            _ => return differ("their types of values"),
         }
         join(&mut self.labels, more.labels);
         join(&mut self.ids, more.ids);
@@ -333,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn selecting_keeps_every_column_in_step() {
+    fn selecting_keeps_labels_factors_and_identifiers_aligned() {
         let picked = three().select(&[2, 0]);
         assert_eq!(picked.values, Values::Floats(vec![4.0, 5.0, 0.0, 1.0]));
         assert_eq!(picked.labels, Some(vec![9, 7]));
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn appending_puts_every_column_behind() {
+    fn appending_extends_every_column() {
         let mut both = three().select(&[0, 1]);
         both.append(three().select(&[2])).unwrap();
         assert_eq!(both, three());
@@ -381,7 +380,7 @@ mod tests {
                     columns: three().columns,
                     ..Examples::new(shape, Values::Bytes(vec![0; 2]))
                 },
-                "sorts of values",
+                "types of values",
             ),
         ] {
             let mut both = three();
@@ -392,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_numbered_as_elsewhere_by_name() {
+    fn labels_are_renumbered_by_the_names_of_the_classes() {
         let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         let numbered = |labels: &[u32], own: &[&str], others: &[&str]| {
             let mut some = three();
@@ -407,7 +406,7 @@ mod tests {
         assert_eq!(numbered(&[1, 2, 1], &[], &["1", "2"]), Ok((vec![0, 1, 0], 2)));
         assert_eq!(numbered(&[1, 0, 1], &[], &["a", "b"]), Ok((vec![1, 0, 1], 0)));
         assert_eq!(numbered(&[1, 0, 5], &[], &[]), Ok((vec![1, 0, 5], 0)));
-        // A name that no example has is no obstacle.
+        // A class without examples need not be known.
         assert_eq!(numbered(&[0, 0, 0], &["b", "z"], &["a", "b"]), Ok((vec![1, 1, 1], 2)));
         for (own, others) in [(&["a", "d"][..], &["a", "b"][..]), (&["1", "d"], &[])] {
             let message = numbered(&[1, 0, 1], own, others).unwrap_err();

@@ -1,14 +1,16 @@
-//! Cutting a set in two: a validation split, or the test split of a set that comes in one piece.
+//! Splits a data set in two: a validation split, or the test split of a data set without splits.
 
 use crate::error::DataError;
 use crate::examples::Examples;
 use crate::rng::Stream;
 use crate::split::Split;
 
-/// Holds `n` examples out of `examples`: `(the rest, the held out)`, each in the order they came
-/// in.
+/// Returns `(the rest, n held-out examples)`, each in their original order.
 ///
-/// Which ones is a permutation keyed by `stream` alone. It is an error if one side would be empty.
+/// A permutation by `stream` chooses the held-out examples.
+///
+/// # Errors
+/// If one side would be empty.
 pub fn hold_out(
     examples: Examples,
     n: usize,
@@ -18,9 +20,11 @@ pub fn hold_out(
     Ok((examples.select(&rest), examples.select(&held)))
 }
 
-/// The indices of `split` in a set of `n` examples that comes in one piece, in rising order.
+/// Returns the indices of `split` in a data set of `n` examples without splits, in increasing
+/// order.
 ///
-/// The test split is a sixth (rounded up), always the same one; the training split is the rest.
+/// The test split is a sixth of the examples, rounded up, and always the same. The training split
+/// is the rest.
 pub(crate) fn of_one_piece(n: usize, split: Split) -> Result<Vec<usize>, DataError> {
     let (train, test) = cut(n, n.div_ceil(6), Stream::new(0, "held-out test part"))?;
     match split {
@@ -30,16 +34,15 @@ pub(crate) fn of_one_piece(n: usize, split: Split) -> Result<Vec<usize>, DataErr
     }
 }
 
-/// The error for a validation split that a source does not have.
+/// Returns the error for a validation split that a source does not have.
 pub(crate) fn no_validation() -> DataError {
     DataError::Request(
-        "this data comes without a validation split: hold some of its training examples out \
-         instead, with data.validation"
+        "these data have no validation split: hold out some training examples with data.validation"
             .into(),
     )
 }
 
-/// `(the rest, n held out)` of the indices `0..total`, both in rising order.
+/// Returns `(the rest, n held-out indices)` of the indices `0..total`, both in increasing order.
 fn cut(total: usize, n: usize, stream: Stream) -> Result<(Vec<usize>, Vec<usize>), DataError> {
     if n == 0 || n >= total {
         return Err(DataError::Request(format!(
@@ -68,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn every_example_lands_on_exactly_one_side_and_in_order() {
+    fn every_example_is_on_exactly_one_side_and_in_order() {
         let (rest, held) = hold_out(numbers(100), 30, Stream::new(5, "split")).unwrap();
         let (rest, held) = (rest.labels.unwrap(), held.labels.unwrap());
         assert_eq!((rest.len(), held.len()), (70, 30));
@@ -76,19 +79,19 @@ mod tests {
         let mut all = [rest, held.clone()].concat();
         all.sort_unstable();
         assert!(all.into_iter().eq(0..100));
-        // Chosen at random, not cut off one end.
+        // The examples are chosen at random, not from one end.
         assert!(held[0] < 30 && held[29] >= 70);
     }
 
     #[test]
-    fn the_cut_depends_on_the_stream_alone() {
+    fn the_split_depends_only_on_the_stream() {
         let held = |seed| hold_out(numbers(100), 30, Stream::new(seed, "split")).unwrap().1;
         assert_eq!(held(1), held(1));
         assert_ne!(held(1), held(2));
     }
 
     #[test]
-    fn a_cut_that_leaves_nothing_on_one_side_is_refused() {
+    fn a_split_with_an_empty_side_is_refused() {
         for n in [0, 10, 11] {
             let error = hold_out(numbers(10), n, Stream::new(0, "split")).unwrap_err();
             assert!(error.to_string().contains(&format!("cannot hold {n} of 10")), "{error}");
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn one_piece_gives_a_sixth_to_test_and_the_rest_to_training() {
+    fn a_sixth_of_data_without_splits_is_the_test_split() {
         let train = of_one_piece(600, Split::Train).unwrap();
         let test = of_one_piece(600, Split::Test).unwrap();
         assert_eq!((train.len(), test.len()), (500, 100));

@@ -1,4 +1,4 @@
-//! Where a VAE's examples come from: one road from bytes to a batch.
+//! Data for VAEs: from files and built-in data sets to batches.
 //!
 //! ```text
 //!   Source ---------> Examples ----------> Transform ----------> Batch
@@ -8,9 +8,9 @@
 //!                     labels, factors      to mean 0 ...         by ImageBatcher
 //! ```
 //!
-//! A [`source::Source`] says where examples come from. [`OpenedSource::open`] finds the one that a
-//! specification names and reads it by the settings of a configuration. Everything random is keyed
-//! ([`rng`]): the same seed gives the same numbers on every machine.
+//! A [`source::Source`] reads examples. [`OpenedSource::open`] finds the source that a
+//! specification names, with the settings of a configuration. Random numbers are keyed ([`rng`]):
+//! the same seed gives the same numbers on every machine.
 //!
 //! ```
 //! use vae_data::rng::Stream;

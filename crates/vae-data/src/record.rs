@@ -1,34 +1,34 @@
-//! `DataRecord`: which data a model was trained on, as a model file keeps it.
+//! `DataRecord`: the identity of the training data, stored in a model file.
 
 use crate::examples::Examples;
 use crate::source::{OpenedSource, SourceSettings};
 use serde::{Deserialize, Serialize};
 
-/// Describes training data: enough to load it again and to notice that it has changed.
+/// The identity of training data, to load them again and to detect changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
-    /// The specification that names the source; never `auto`.
+    /// The specification of the source; never `auto`.
     pub source: String,
     /// Number of training examples, after limit and hold-out.
     pub examples: usize,
     /// The first bytes of a hash of the training values, in hexadecimal.
     pub fingerprint: String,
-    /// How the source was read. The columns of a table are named, in the order of x.
+    /// The settings of the source. For a table they include all columns, in the order of x.
     #[serde(default, skip_serializing_if = "SourceSettings::is_default")]
     pub settings: SourceSettings,
-    /// The names of the classes, where the source names them.
+    /// The names of the classes, if the source has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
 }
 
 impl DataRecord {
-    /// Whether both describe the same examples of the same source.
+    /// Returns whether both describe the same examples of the same source.
     pub fn is_same_data(&self, other: &Self) -> bool {
         (&self.source, self.examples, &self.fingerprint)
             == (&other.source, other.examples, &other.fingerprint)
     }
 
-    /// Describes `train`, the training examples that were read from `source`.
+    /// Makes the record of the training examples `train`, which were read from `source`.
     pub fn of(source: &OpenedSource, train: &Examples) -> Self {
         let mut settings = source.settings().clone();
         if let Some(columns) = &train.columns {

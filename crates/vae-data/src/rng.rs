@@ -1,18 +1,17 @@
 //! Counter-based random numbers: a number is a pure function of (seed, purpose, position).
 //!
 //! The generator is Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
-//! 3"). It has no state to save or restore: whoever asks for the same position of the same stream
-//! gets the same number, on any machine, in any order, from any thread. Everything random in the
-//! workspace (initial weights, noise of the posterior, the order of an epoch, the built-in data)
-//! comes from here.
+//! 3"). It has no state to save or restore. The same position of the same stream gives the same
+//! number on any machine, in any order and on any thread. All random numbers of the workspace
+//! (initial weights, noise of the posterior, order of an epoch, built-in data) are made here.
 
-/// One stream of random numbers: a Philox key made from a seed and a purpose.
+/// A stream of random numbers: a Philox key computed from a seed and a purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
     key: [u32; 2],
 }
 
-/// Mixes 64 bits so that close inputs give unrelated keys (the finalizer of SplitMix64).
+/// Mixes 64 bits so that similar inputs give unrelated keys (the finalizer of SplitMix64).
 fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +20,7 @@ fn mix(mut x: u64) -> u64 {
 }
 
 impl Stream {
-    /// The stream of `seed` for one purpose, such as `"posterior"` or a parameter's path.
+    /// Makes the stream of `seed` for one purpose, such as `"posterior"` or a parameter's path.
     pub fn new(seed: u64, purpose: &str) -> Self {
         // FNV-1a over the purpose: short, stable, and mixed again below.
         let name = purpose.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
@@ -34,13 +33,13 @@ impl Stream {
         Self { key: [bits as u32, (bits >> 32) as u32] }
     }
 
-    /// A stream of its own for item `index` of this one (an epoch, a step, an image).
+    /// Returns a separate stream for the item `index`, such as an epoch, a step or an image.
     pub fn derive(&self, index: u64) -> Self {
         let bits = u64::from(self.key[0]) | (u64::from(self.key[1]) << 32);
         Self::from_bits(mix(bits ^ mix(index)))
     }
 
-    /// The four words at one position: the Philox4x32-10 bijection of `counter`.
+    /// Returns the four words at one position: the Philox4x32-10 bijection of `counter`.
     pub fn block(&self, counter: [u32; 4]) -> [u32; 4] {
         let [mut c0, mut c1, mut c2, mut c3] = counter;
         let [mut k0, mut k1] = self.key;
@@ -55,12 +54,12 @@ impl Stream {
         [c0, c1, c2, c3]
     }
 
-    /// Four uniform numbers in [0, 1), multiples of 2^-24.
+    /// Returns four uniform numbers in [0, 1), multiples of 2^-24.
     pub fn uniform4(&self, counter: [u32; 4]) -> [f32; 4] {
         self.block(counter).map(unit)
     }
 
-    /// Four independent standard normal numbers (Box-Muller on the words of one block).
+    /// Returns four independent standard normal numbers (Box-Muller on the words of one block).
     pub fn normal4(&self, counter: [u32; 4]) -> [f32; 4] {
         let [a, b, c, d] = self.block(counter);
         let (x, y) = box_muller(a, b);
@@ -68,7 +67,7 @@ impl Stream {
         [x, y, z, w]
     }
 
-    /// A uniformly random order of `0..n` (Fisher-Yates).
+    /// Returns a uniformly random permutation of `0..n` (Fisher-Yates).
     pub fn permutation(&self, n: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n as u32).collect();
         let mut numbers = self.sequence();
@@ -78,18 +77,19 @@ impl Stream {
         order
     }
 
-    /// The stream read in order, for code that draws as it goes.
+    /// Returns the numbers of the stream in sequence, for code without positions.
     pub fn sequence(&self) -> Sequence {
         Sequence { stream: *self, counter: 0, words: [0; 4], used: 4 }
     }
 }
 
-/// Uniform in [0, 1) from the 24 high bits of a word.
+/// Returns a uniform number in [0, 1) from the 24 high bits of a word.
 fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
-/// Two independent standard normal numbers from two words. The radius uses all 32 bits, in (0, 1].
+/// Returns two independent standard normal numbers from two words. The radius uses all 32 bits, in
+/// (0, 1].
 fn box_muller(a: u32, b: u32) -> (f32, f32) {
     let u = (a as f32 + 1.0) * (1.0 / 4_294_967_296.0);
     let radius = libm::sqrtf(-2.0 * libm::logf(u.min(1.0)));
@@ -97,7 +97,7 @@ fn box_muller(a: u32, b: u32) -> (f32, f32) {
     (radius * cos, radius * sin)
 }
 
-/// A stream read one number at a time.
+/// A stream that is read one number at a time.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     stream: Stream,
@@ -107,11 +107,11 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// The next 32 random bits.
+    /// Returns the next 32 random bits.
     pub fn word(&mut self) -> u32 {
         if self.used == 4 {
             let c = self.counter;
-            // The last word keeps sequences apart from positions that callers address themselves.
+            // The last word separates sequences from positions that callers choose.
             self.words = self.stream.block([c as u32, (c >> 32) as u32, 0, u32::MAX]);
             self.counter += 1;
             self.used = 0;
@@ -120,23 +120,24 @@ impl Sequence {
         self.words[self.used - 1]
     }
 
-    /// Uniform in [0, 1).
+    /// Returns a uniform number in [0, 1).
     pub fn uniform(&mut self) -> f32 {
         unit(self.word())
     }
 
-    /// Uniform in [low, high).
+    /// Returns a uniform number in [low, high).
     pub fn range(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.uniform()
     }
 
-    /// Standard normal.
+    /// Returns a standard normal number.
     pub fn normal(&mut self) -> f32 {
         let (a, b) = (self.word(), self.word());
         box_muller(a, b).0
     }
 
-    /// Uniform in `0..n`, without bias (Lemire's multiplication with rejection). `n` must not be 0.
+    /// Returns a uniform integer in `0..n`, without bias (Lemire's multiplication with rejection).
+    /// `n` must not be 0.
     pub fn below(&mut self, n: u32) -> u32 {
         let threshold = n.wrapping_neg() % n;
         loop {
@@ -180,8 +181,8 @@ mod tests {
         let draws: Vec<f64> =
             (0..n / 4).flat_map(|i| stream.normal4([i, 0, 0, 0])).map(f64::from).collect();
         let moment = |p: i32| draws.iter().map(|x| x.powi(p)).sum::<f64>() / f64::from(n);
-        // Standard errors of the mean of x, x^2, x^3 and x^4 are sqrt(1, 2, 15, 96) / sqrt(n); four
-        // of each.
+        // The standard errors of the means of x, x^2, x^3 and x^4 are the square roots of 1, 2, 15
+        // and 96 over sqrt(n). The tolerance is four standard errors.
         let error = |variance: f64| 4.0 * (variance / f64::from(n)).sqrt();
         assert!(moment(1).abs() < error(1.0));
         assert!((moment(2) - 1.0).abs() < error(2.0));

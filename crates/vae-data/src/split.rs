@@ -1,18 +1,17 @@
-//! `Split`: which of the sets of examples that a source publishes.
+//! `Split`: training, validation and test examples.
 
 use crate::error::DataError;
 use std::fmt;
 use std::str::FromStr;
 
-/// One split of a source. Most sources publish `Train` and `Test` only; `binarized-mnist` has all
-/// three.
+/// A split of a source. Most sources have only `Train` and `Test`. `binarized-mnist` has all three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// The examples to learn from.
+    /// The examples for training.
     Train,
-    /// The examples to choose between models with.
+    /// The examples for choosing between models.
     Validation,
-    /// The examples to judge a model on.
+    /// The examples for evaluating a model.
     Test,
 }
 

@@ -1,11 +1,11 @@
-//! `Support`: what numbers x can be. The data says so; likelihoods ask.
+//! `Support`: the set of numbers that x can have. Likelihoods are checked against it.
 
-/// The set of numbers that each element of x is from.
+/// The set that contains every number of x.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Support {
     /// 0 or 1.
     Binary,
-    /// 256 evenly spaced levels, ends included.
+    /// 256 evenly spaced levels, both ends included.
     Levels {
         /// The lowest level.
         low: f64,

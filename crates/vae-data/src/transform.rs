@@ -1,4 +1,4 @@
-//! From stored values to x and back: how bytes become the numbers that a model is trained on.
+//! `Transform`: the transform from stored values to x, and back.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::examples::{Examples, Values};
 use crate::rng::Stream;
 use crate::support::Support;
 
-/// How the bytes of an image become x.
+/// The transform from the bytes of an image to x.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pixels {
@@ -16,60 +16,61 @@ pub enum Pixels {
     Grey,
     /// 2 byte / 255 - 1, in [-1, 1].
     Signed,
-    /// 1 from byte 128 on, else 0.
+    /// 1 for bytes of 128 and above, otherwise 0.
     Binary,
-    /// 1 with probability byte / 255, drawn anew every epoch (Salakhutdinov and Murray 2008).
+    /// 1 with probability byte / 255, redrawn every epoch (Salakhutdinov and Murray 2008).
     Stochastic,
 }
 
-/// How the numbers of vectors become x.
+/// The transform from the numbers of a vector to x.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scale {
-    /// As they are.
+    /// No change.
     #[default]
     None,
-    /// To mean 0 and standard deviation 1, number by number.
+    /// Each column to mean 0 and standard deviation 1.
     Standardize,
-    /// To [0, 1], number by number.
+    /// Each column to [0, 1].
     Minmax,
 }
 
-/// The road from stored values to x. It travels with a model, so that new data takes the same.
+/// The transform from stored values to x. A model file has it, so that new data are transformed
+/// equally.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transform {
-    /// For images.
+    /// The transform of images.
     Pixels(Pixels),
-    /// For vectors: x = (value - offset) / unit, number by number; empty for values as they are.
+    /// The transform of vectors: x = (value - offset) / unit for each column. Empty for no change.
     Affine {
-        /// What becomes 0.
+        /// The values that become 0.
         offset: Vec<f32>,
-        /// What becomes 1 more than that.
+        /// The differences that become 1.
         unit: Vec<f32>,
     },
 }
 
 impl Transform {
-    /// The transform for examples like `train`: images by `pixels`, vectors by `scale` as fitted on
-    /// `train`.
+    /// Makes the transform of the examples `train`: by `pixels` for images, by `scale` for vectors,
+    /// fitted on `train`.
     ///
     /// # Errors
-    /// If `pixels` is not grey for vectors, or `scale` not none for images.
+    /// If `pixels` is not grey for vectors, or if `scale` is not none for images.
     pub fn fit(train: &Examples, pixels: Pixels, scale: Scale) -> Result<Self, DataError> {
         match &train.values {
             Values::Bytes(_) if scale != Scale::None => Err(DataError::Request(
-                "data.scale is for vectors; images take data.pixels".to_owned(),
+                "data.scale is for vectors: use data.pixels for images".to_owned(),
             )),
             Values::Bytes(_) => Ok(Self::Pixels(pixels)),
             Values::Floats(_) if pixels != Pixels::Grey => Err(DataError::Request(
-                "data.pixels is for images; vectors take data.scale".to_owned(),
+                "data.pixels is for images: use data.scale for vectors".to_owned(),
             )),
             Values::Floats(values) => Ok(fit_vectors(values, train.shape.len(), scale)),
         }
     }
 
-    /// The lowest and highest number that x can hold.
+    /// Returns the lowest and the highest number that x can have.
     pub fn range(&self) -> (f64, f64) {
         match self {
             Self::Pixels(Pixels::Signed) => (-1.0, 1.0),
@@ -78,12 +79,13 @@ impl Transform {
         }
     }
 
-    /// Whether every number of x is 0 or 1.
+    /// Returns whether every number of x is 0 or 1.
     pub fn is_binary(&self) -> bool {
         matches!(self, Self::Pixels(Pixels::Binary | Pixels::Stochastic))
     }
 
-    /// Says what numbers x of `examples` can be. Reads them all where they decide.
+    /// Returns the support of x of `examples`. Reads all values if the transform does not determine
+    /// it.
     pub fn support(&self, examples: &Examples) -> Support {
         match self {
             Self::Pixels(Pixels::Binary | Pixels::Stochastic) => Support::Binary,
@@ -97,10 +99,10 @@ impl Transform {
         }
     }
 
-    /// Checks that this is a transform of examples like these.
+    /// Checks that the transform can be applied to the examples.
     ///
     /// # Errors
-    /// If it is for images and these are vectors, the reverse, or for vectors of another length.
+    /// If one is for images and the other for vectors, or if the lengths of vectors differ.
     pub fn check(&self, examples: &Examples) -> Result<(), DataError> {
         let sort = |bytes| if bytes { "images" } else { "vectors" };
         let bytes = matches!(examples.values, Values::Bytes(_));
@@ -108,7 +110,7 @@ impl Transform {
         if bytes != for_bytes {
             let (these, those) = (sort(bytes), sort(for_bytes));
             return Err(DataError::Request(format!(
-                "these examples are {these}, and {those} are expected"
+                "these examples are {these}, but {those} are expected"
             )));
         }
         match self {
@@ -116,7 +118,7 @@ impl Transform {
                 if !offset.is_empty() && offset.len() != examples.shape.len() =>
             {
                 Err(DataError::Request(format!(
-                    "these examples have {} numbers, and {} are expected",
+                    "these examples have {} numbers, but {} are expected",
                     examples.shape.len(),
                     offset.len()
                 )))
@@ -125,11 +127,11 @@ impl Transform {
         }
     }
 
-    /// Returns x of the examples at `indices`, `[indices.len(), numbers]`. `draws` decides
-    /// stochastic pixels by the index of the example and the position of the pixel.
+    /// Returns x of the examples at `indices`, `[indices, numbers]`. Stochastic pixels are drawn
+    /// from `draws` by the index of the example and the position of the pixel.
     ///
     /// # Panics
-    /// If the examples are not those that the transform is for; [`Self::check`] tells.
+    /// If the transform cannot be applied to the examples. [`Self::check`] checks that.
     pub fn gather(&self, examples: &Examples, indices: &[u32], draws: &Stream) -> Vec<f32> {
         let width = examples.shape.len();
         let mut x = Vec::with_capacity(indices.len() * width);
@@ -162,7 +164,8 @@ impl Transform {
         x
     }
 
-    /// From x back to the data's own range: images to [0, 1], vectors to their own units. In place.
+    /// Transforms x back to the range of the data, in place: images to [0, 1], vectors to their own
+    /// units.
     pub fn to_data_range(&self, x: &mut [f32]) {
         match self {
             Self::Pixels(Pixels::Signed) => {
@@ -197,7 +200,7 @@ fn byte_to_x(byte: u8, pixels: Pixels) -> f32 {
 fn fit_vectors(values: &[f32], width: usize, scale: Scale) -> Transform {
     let n = (values.len() / width.max(1)).max(1) as f64;
     let column = |j: usize| values.iter().skip(j).step_by(width).map(|v| f64::from(*v));
-    // A number that never changes has no spread to divide by: it is only shifted.
+    // A constant column has no spread, so it is only shifted.
     let or_one = |unit: f64| if unit > 0.0 { unit as f32 } else { 1.0 };
     let (offset, unit) = match scale {
         Scale::None => (Vec::new(), Vec::new()),
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_become_the_numbers_they_are_documented_to_become() {
+    fn pixels_are_transformed_as_documented() {
         let examples = pixels(vec![0, 127, 128, 255]);
         let x = |p| Transform::Pixels(p).gather(&examples, &[0], &Stream::new(0, "t"));
         assert_eq!(x(Pixels::Grey), [0.0, 127.0 / 255.0, 128.0 / 255.0, 1.0]);
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_are_scaled_by_what_was_fitted_and_scaled_back() {
+    fn vectors_are_scaled_by_the_fitted_values_and_back() {
         let examples = vectors(vec![1.0, 10.0, 3.0, 10.0], 2);
         for (scale, expected) in [
             (Scale::None, [1.0, 10.0, 3.0, 10.0]),
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn support_is_what_x_can_be() {
+    fn the_support_contains_the_values_of_x() {
         let unit = Support::Levels { low: 0.0, high: 1.0 };
         let signed = Support::Levels { low: -1.0, high: 1.0 };
         for (p, of_grey, of_binary) in [
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_of_another_sort_or_length_do_not_pass() {
+    fn examples_of_another_kind_or_length_are_refused() {
         let scaled =
             Transform::fit(&vectors(vec![0.0, 1.0], 2), Pixels::Grey, Scale::Minmax).unwrap();
         assert!(scaled.check(&vectors(vec![5.0, 5.0], 2)).is_ok());
@@ -311,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_for_the_other_sort_of_data_are_refused() {
+    fn settings_for_the_other_kind_of_data_are_refused() {
         assert!(Transform::fit(&pixels(vec![0]), Pixels::Grey, Scale::Minmax).is_err());
         assert!(Transform::fit(&vectors(vec![0.0], 1), Pixels::Signed, Scale::None).is_err());
     }

@@ -1,12 +1,12 @@
-//! From the points of a stroke to a chain of short lines: smooth curves between corners.
+//! Converts the points of a stroke to a chain of short lines: smooth curves between corners.
 
 use super::Point;
 
-/// How long the lines of a chain are at most, but for the curve's bulge: about a pixel, in heights
-/// of a digit.
+/// Largest distance between points of a chain along a chord, in heights of a digit: about a pixel.
 const STEP: f32 = 0.06;
 
-/// The chain along a stroke: through all its points, smooth but where one is given twice.
+/// Returns the chain along a stroke. It passes through all points of the stroke. It is smooth
+/// except at points that are given twice.
 pub fn chain(stroke: &[Point]) -> Vec<Point> {
     let mut chain = Vec::with_capacity(4 * stroke.len());
     chain.extend(stroke.first());
@@ -24,13 +24,13 @@ fn length(v: Point) -> f32 {
     (v[0] * v[0] + v[1] * v[1]).sqrt()
 }
 
-/// Adds the curve through `points` but for its first point: a centripetal Catmull-Rom spline
-/// (Yuksel et al. 2011), whose parameter grows by the square root of each distance, so that it has
-/// no loops of its own.
+/// Adds the curve through `points`, without its first point: a centripetal Catmull-Rom spline
+/// (Yuksel et al. 2011). Its parameter grows by the square root of each distance, which prevents
+/// loops.
 fn smooth(points: &[Point], chain: &mut Vec<Point>) {
     let chords: Vec<Point> = points.windows(2).map(|p| difference(p[0], p[1])).collect();
     let spans: Vec<f32> = chords.iter().map(|&chord| length(chord).sqrt()).collect();
-    // The velocity at each point: at the ends, as if no force acted there.
+    // The velocity at each point. At the ends the second derivative is 0.
     let inner = |i: usize| {
         let (a, b) = (spans[i - 1], spans[i]);
         [0, 1].map(|k| {

@@ -1,4 +1,4 @@
-//! The hand: what varies from one image to the next, and the path that the pen then takes.
+//! The factors of variation of an image, and the strokes that result from them.
 
 use super::Point;
 use super::strokes::FORMS;
@@ -7,7 +7,7 @@ use crate::rng::Sequence;
 /// Number of factors of an image.
 pub const FACTORS: usize = 13;
 
-/// What each factor is called, in the order of `Hand::factors`.
+/// Names of the factors, in the order of `Hand::factors`.
 pub const NAMES: [&str; FACTORS] = [
     "class",
     "form",
@@ -24,24 +24,24 @@ pub const NAMES: [&str; FACTORS] = [
     "shift_y (pixels)",
 ];
 
-/// How one image is written: its factors, which the module's documentation describes.
+/// The factors of one image. The documentation of [`super`] describes them.
 #[derive(Clone, Copy, Debug)]
 pub struct Hand {
     /// The digit, 0 to 9.
     pub class: usize,
-    /// Which of the digit's forms, an index into `FORMS[class]`.
+    /// The form of the digit, an index into `FORMS[class]`.
     pub form: usize,
     /// In degrees.
     pub slant: f32,
     /// In degrees.
     pub rotation: f32,
-    /// Relative to the form's.
+    /// Relative to the width of the form.
     pub width: f32,
     /// In heights of the digit.
     pub curvature: f32,
     /// In heights of the digit.
     pub waist: f32,
-    /// Relative to the width at the middle.
+    /// Relative to the width in the middle.
     pub taper: f32,
     /// In heights of the digit.
     pub wobble: f32,
@@ -55,20 +55,20 @@ pub struct Hand {
     pub shift_y: f32,
 }
 
-/// How much of the error at one point of the skeleton is left at the next, and how much is added
-/// there: KEPT^2 + RENEWED^2 = 1 leaves its size what it was.
+/// Weights of the previous error and of new noise in the error at the next point of the skeleton.
+/// With KEPT^2 + RENEWED^2 = 1 the standard deviation stays the same.
 const KEPT: f32 = 0.6;
 const RENEWED: f32 = 0.8;
 
-/// A bell-shaped number in [low, high): the mean of three uniform ones, standard deviation (high -
-/// low) / 6.
+/// Returns a random number in [low, high) with a bell-shaped density: the mean of three uniform
+/// numbers, with standard deviation (high - low) / 6.
 fn bell(numbers: &mut Sequence, low: f32, high: f32) -> f32 {
     let sum = numbers.uniform() + numbers.uniform() + numbers.uniform();
     low + (high - low) * (sum * (1.0 / 3.0))
 }
 
 impl Hand {
-    /// A hand that writes `class`, drawn from `numbers`.
+    /// Draws the factors of an image of `class`.
     pub fn draw(class: usize, numbers: &mut Sequence) -> Self {
         let forms = FORMS[class];
         let mut left = numbers.below(forms.iter().map(|form| form.weight).sum());
@@ -77,7 +77,7 @@ impl Hand {
             left -= forms[form].weight;
             form += 1;
         }
-        // Thin lines are commoner than thick ones.
+        // Thin lines are more frequent than thick lines.
         let pen = bell(numbers, 0.0, 1.0);
         Self {
             class,
@@ -96,7 +96,7 @@ impl Hand {
         }
     }
 
-    /// The row of factors, as `NAMES` lists them.
+    /// Returns the factors, in the order of `NAMES`.
     pub fn factors(&self) -> [f32; FACTORS] {
         [
             self.class as f32,
@@ -115,8 +115,8 @@ impl Hand {
         ]
     }
 
-    /// The strokes of the form as this hand places them, still with a point given twice at a
-    /// corner, about the digit's middle. The unit is the height of an undeformed digit.
+    /// Returns the deformed strokes of the form, relative to the centre of the digit. Corners are
+    /// points that are given twice. The unit is the height of the undeformed digit.
     pub fn strokes(&self, numbers: &mut Sequence) -> Vec<Vec<Point>> {
         let radians = core::f32::consts::PI / 180.0;
         let lean = libm::tanf(self.slant * radians);
@@ -133,7 +133,7 @@ impl Hand {
             let mut last = None;
             let mut placed = Vec::with_capacity(points.len());
             for point in points {
-                // Both points of a corner are one.
+                // The two points of a corner have the same error.
                 if last.replace(point) != Some(point) {
                     error = error.map(|e| KEPT * e + RENEWED * self.wobble * numbers.normal());
                 }

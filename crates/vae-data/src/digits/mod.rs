@@ -1,27 +1,31 @@
-//! `digits`: the built-in set. Handwriting-like digits, drawn from stroke skeletons.
+//! `digits`: the built-in data set of handwriting-like digits, generated from stroke skeletons.
 //!
-//! Each image is written by a hand of its own (`hand`): one of several forms of the digit
-//! (`strokes`), deformed, made smooth (`curve`), drawn with a pen (`render`), and centred by its
-//! mass where MNIST centres its digits. Only arithmetic that gives the same bits on every machine
-//! is used: `+ - * /`, square roots and `libm`.
+//! Each image has its own factors (`hand`). One of several forms of the digit (`strokes`) is
+//! deformed, smoothed (`curve`) and drawn (`render`). Its centre of mass is near that of MNIST
+//! digits. The arithmetic gives the same bits on every machine: only `+ - * /`, square roots and
+//! `libm` are used.
 //!
-//! The factors of an image, drawn independently of each other and (but for `form`) of the class;
-//! "bell" is the mean of three uniform numbers, scaled to the range:
+//! The factors of an image are independent of each other and, except for `form`, of the class.
+//! "bell" means the mean of three uniform numbers, scaled to the range:
 //!
-//! | factor | range | what it is |
+//! | factor | range | description |
 //! |---|---|---|
 //! | `class` | 0 to 9 | the digit |
-//! | `form` | 0 to 11 at most | how it is written: which of the digit's skeletons |
-//! | `slant (degrees)` | -25 to 43, bell | by what angle uprights lean to the right before the whole is turned |
-//! | `rotation (degrees)` | -15 to 15, bell | by what angle the whole is turned clockwise |
-//! | `width (relative)` | 0.7 to 1.8, bell | what the form's widths are multiplied by |
-//! | `curvature (heights)` | -0.12 to 0.12, bell | how far the middle bows to the right of top and bottom |
-//! | `waist (heights)` | -0.15 to 0.2, bell | how far down the middle is moved between top and bottom |
-//! | `taper (relative)` | -0.5 to 0.5, bell | how much wider the bottom, and narrower the top, is made than the middle |
-//! | `wobble (heights)` | 0.01 to 0.06, uniform | the standard deviation of the hand's error at each point |
-//! | `thickness (pixels)` | 1.3 to 5.5, mostly thin | the width of the line, on average along it |
-//! | `size (pixels)` | 18 to 20, uniform | the longer side of the box around the ink, but for trembling and pressure |
-//! | `shift_x (pixels)`, `shift_y (pixels)` | -0.75 to 0.75, uniform | how far right of and below pixel (14, 14) the centre of mass lies; up to 0.5 further off in the rare image that ink would otherwise leave |
+//! | `form` | 0 to 11 at most | the skeleton of the digit |
+//! | `slant (degrees)` | -25 to 43, bell | angle of vertical lines to the right, before rotation |
+//! | `rotation (degrees)` | -15 to 15, bell | clockwise rotation of the digit |
+//! | `width (relative)` | 0.7 to 1.8, bell | factor of the form's width |
+//! | `curvature (heights)` | -0.12 to 0.12, bell | shift of the middle to the right |
+//! | `waist (heights)` | -0.15 to 0.2, bell | shift of the middle downwards |
+//! | `taper (relative)` | -0.5 to 0.5, bell | widening of the bottom and narrowing of the top |
+//! | `wobble (heights)` | 0.01 to 0.06, uniform | standard deviation of the error of each point |
+//! | `thickness (pixels)` | 1.3 to 5.5, mostly thin | average width of the line |
+//! | `size (pixels)` | 18 to 20, uniform | longer side of the digit, without tremor and pressure |
+//! | `shift_x (pixels)` | -0.75 to 0.75, uniform | centre of mass to the right of pixel 14 |
+//! | `shift_y (pixels)` | -0.75 to 0.75, uniform | centre of mass below pixel 14 |
+//!
+//! A shift may exceed its range by 0.5 in the rare images whose ink would otherwise leave the
+//! image.
 
 mod curve;
 mod hand;
@@ -42,22 +46,22 @@ use render::{Ink, Piece, SIDE};
 /// `[x, y]`.
 type Point = [f32; 2];
 
-/// Training images.
+/// Number of training images.
 pub const TRAIN: usize = 60_000;
-/// Test images.
+/// Number of test images.
 pub const TEST: usize = 10_000;
 
-/// The seed of the set: another would be another set.
+/// The seed of the data set. Another seed gives another data set.
 const SEED: u64 = 28;
 
-/// The pixel at the centre, along both axes: where MNIST has its centres of mass.
+/// The pixel of the centre of mass along both axes, as in MNIST.
 const CENTRE: f32 = 14.0;
 
-/// The first `n` images of `split` (or all, if it has fewer), `[n, 1, 28, 28]`, white on black,
-/// with labels and factors.
+/// Returns the first `n` images of `split` (or all, if it has fewer), `[n, 1, 28, 28]`, white on
+/// black, with labels and factors.
 ///
 /// # Errors
-/// If asked for a validation split: this set has none.
+/// If `split` is the validation split, which this data set does not have.
 pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
     let (stream, size) = match split {
         Split::Train => (Stream::new(SEED, "digits/train"), TRAIN),
@@ -65,7 +69,7 @@ pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
         Split::Validation => return Err(no_validation()),
     };
     let n = n.min(size);
-    // As many of each class, in random order.
+    // All classes are equally frequent, in random order.
     let mut labels = stream.permutation(size);
     labels.truncate(n);
     labels.iter_mut().for_each(|label| *label %= 10);
@@ -93,18 +97,18 @@ pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
     })
 }
 
-/// The lines that the hand draws, about the centre of the box around them.
+/// Returns the lines of an image, relative to the centre of their bounding box.
 fn pieces(hand: &Hand, numbers: &mut Sequence) -> Vec<Piece> {
     let mut chains: Vec<Vec<Point>> =
         hand.strokes(numbers).iter().map(|stroke| curve::chain(stroke)).collect();
     scale(&mut chains, hand.size - hand.thickness);
     let mut pieces = Vec::with_capacity(128);
     for chain in &chains {
-        // The pressure rises and falls along the stroke.
+        // Pressure varies along the stroke.
         let depth = numbers.range(0.0, 0.2);
         let phase = numbers.uniform();
         let step = numbers.range(0.3, 1.5) / chain.len() as f32;
-        // The pen trembles.
+        // Tremor of the pen.
         let tremor = 3.0 * hand.wobble;
         let nibs: Vec<(Point, f32)> = chain
             .iter()
@@ -120,14 +124,15 @@ fn pieces(hand: &Hand, numbers: &mut Sequence) -> Vec<Piece> {
     pieces
 }
 
-/// Writes one image. Corrects the hand's shift where ink would leave the image.
+/// Writes one image. Corrects the shift if ink would leave the image.
 fn write(hand: &mut Hand, numbers: &mut Sequence, image: &mut [u8]) {
     let pieces = pieces(hand, numbers);
     let centre = Ink::draw(&pieces, [CENTRE; 2]).centre();
     let shift = [&mut hand.shift_x, &mut hand.shift_y];
     let mut offset = [0.0; 2];
     for (axis, shift) in shift.into_iter().enumerate() {
-        // Where the centre of mass is to be, unless that would put ink outside of the image.
+        // The offset that gives the intended centre of mass, limited so that no ink leaves the
+        // image.
         let (low, high) = extent(&pieces, axis);
         let wanted = 2.0 * CENTRE - centre[axis] + *shift;
         offset[axis] = wanted.min((SIDE - 1) as f32 - high).max(-low);
@@ -136,7 +141,7 @@ fn write(hand: &mut Hand, numbers: &mut Sequence, image: &mut [u8]) {
     Ink::draw(&pieces, offset).write(image);
 }
 
-/// The lowest and highest coordinate of the ink along one axis.
+/// Returns the lowest and the highest coordinate of the ink along one axis.
 fn extent(pieces: &[Piece], axis: usize) -> (f32, f32) {
     let ends = pieces.iter().flatten();
     ends.fold((f32::MAX, f32::MIN), |(low, high), (point, radius)| {
@@ -144,7 +149,7 @@ fn extent(pieces: &[Piece], axis: usize) -> (f32, f32) {
     })
 }
 
-/// Scales the chains so that the longer side of the box around them is `side`, and centres that box
+/// Scales the chains so that the longer side of their bounding box is `side`, and centres the box
 /// at 0.
 fn scale(chains: &mut [Vec<Point>], side: f32) {
     let (mut low, mut high) = ([f32::MAX; 2], [f32::MIN; 2]);

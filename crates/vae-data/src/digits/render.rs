@@ -1,24 +1,24 @@
-//! The pen: chains of short lines become ink on a grey image.
+//! Draws lines as ink on a grey image.
 
 use super::Point;
 
 /// Rows and columns of an image.
 pub const SIDE: usize = 28;
 
-/// How far from the edge of a line, in pixels, its fading begins and ends.
+/// Distance in pixels from the edge of a line within which it fades.
 const SOFT: f32 = 0.625;
 
-/// A piece of a line: from one point to another, each with half the width of the line there, in
-/// pixels.
+/// A line segment: two points, each with half the width of the line, in pixels.
 pub type Piece = [(Point, f32); 2];
 
-/// The ink of one image: for each pixel how white it is, 0 to 1, row by row.
+/// The ink of one image: the whiteness of each pixel, 0 to 1, row-major.
 pub struct Ink([f32; SIDE * SIDE]);
 
 impl Ink {
-    /// Draws `pieces` moved by `offset`. Pixel (row, column) has its centre at y = row, x = column.
+    /// Draws `pieces` shifted by `offset`. Pixel (row, column) has its centre at y = row, x =
+    /// column.
     pub fn draw(pieces: &[Piece], offset: Point) -> Self {
-        // For each pixel, how far it lies outside of the nearest line.
+        // For each pixel, the signed distance to the edge of the nearest line, positive outside.
         let mut outside = [f32::MAX; SIDE * SIDE];
         for &[(a, ra), (b, rb)] in pieces {
             let [ax, ay] = [a[0] + offset[0], a[1] + offset[1]];
@@ -42,7 +42,7 @@ impl Ink {
         Self(outside.map(white))
     }
 
-    /// The centre of mass, x and y.
+    /// Returns the centre of mass, `[x, y]`.
     pub fn centre(&self) -> Point {
         let (mut mass, mut x, mut y) = (0.0f32, 0.0f32, 0.0f32);
         for (row, line) in self.0.chunks_exact(SIDE).enumerate() {
@@ -63,9 +63,9 @@ impl Ink {
     }
 }
 
-/// How white a pixel is at `distance` outside of the edge: what a step edge becomes when averaged
-/// over one pixel and then over a quarter of one. A line so blurred has the same ink wherever it
-/// lies between the pixels.
+/// Returns the whiteness of a pixel at `distance` outside of an edge: a step edge averaged over one
+/// pixel and then over a quarter of a pixel. The total ink of a line then does not depend on its
+/// position relative to the pixels.
 fn white(distance: f32) -> f32 {
     let tail = (SOFT - distance.abs()).max(0.0);
     if distance.abs() < 0.375 {
@@ -77,7 +77,7 @@ fn white(distance: f32) -> f32 {
     }
 }
 
-/// The pixels whose centres lie in [low, high] along one axis, within the image.
+/// Returns the range of pixels of the image whose centres are in [low, high] along one axis.
 fn pixels(low: f32, high: f32) -> (usize, usize) {
     let end = (high.floor() + 1.0).clamp(0.0, SIDE as f32) as usize;
     ((low.ceil().max(0.0) as usize).min(end), end)

@@ -1,19 +1,19 @@
-//! The skeletons: how each digit is written, form by form, as the pen's path.
+//! The skeletons of the digits: for each form of a digit, the path of the pen.
 //!
-//! Points are `[x, y]` in hundredths of the digit's height: y runs from 0 (top) to 100 (bottom), x
-//! from about -35 (left) to 35. A stroke is a smooth curve through its points, in the order of
-//! writing; a point given twice is a corner.
+//! Points are `[x, y]` in hundredths of the digit's height: y from 0 (top) to 100 (bottom), x from
+//! about -35 (left) to 35 (right). A stroke is a smooth curve through its points, in the order of
+//! writing. A point that is given twice is a corner.
 
-/// One way of writing one digit.
+/// One form of a digit.
 #[derive(Debug)]
 pub struct Form {
-    /// How often it is written, relative to the other forms of its digit.
+    /// Relative frequency among the forms of the digit.
     pub weight: u32,
-    /// What the pen draws between touching the paper and leaving it, stroke by stroke.
+    /// The strokes. The pen leaves the paper between them.
     pub strokes: &'static [&'static [[i8; 2]]],
 }
 
-/// A form and its weight.
+/// Makes a form.
 const fn form(weight: u32, strokes: &'static [&'static [[i8; 2]]]) -> Form {
     Form { weight, strokes }
 }

@@ -1,16 +1,16 @@
-//! What the images promise: the same bytes everywhere, every form, and factors that describe the
+//! Tests: the images are the same bytes on every machine, all forms occur, and factors describe the
 //! image.
 
 use super::*;
 use sha2::{Digest, Sha256};
 use strokes::FORMS;
 
-/// The first `n` images of a split that there is.
+/// Returns the first `n` images of a split that exists.
 fn examples(split: Split, n: usize) -> Examples {
     super::examples(split, n).unwrap()
 }
 
-/// The images of `examples` as numbers, each with its factors.
+/// Returns the images of `examples` as numbers, each with its factors.
 fn images(examples: &Examples) -> Vec<(Vec<f32>, [f32; FACTORS])> {
     let Values::Bytes(bytes) = &examples.values else { panic!("digits are bytes") };
     let factors = &examples.factors.as_ref().unwrap().values;
@@ -21,12 +21,13 @@ fn images(examples: &Examples) -> Vec<(Vec<f32>, [f32; FACTORS])> {
         .collect()
 }
 
-/// The position of a factor by the first word of its name.
+/// Returns the index of a factor by the first word of its name.
 fn factor(name: &str) -> usize {
     NAMES.iter().position(|full| full.split(' ').next() == Some(name)).unwrap()
 }
 
-/// The total of an image, its centre of mass (x, y), and its second moments xy and yy about it.
+/// Returns the mass of an image, its centre of mass (x, y), and its central second moments xy and
+/// yy.
 fn moments(image: &[f32]) -> (f32, [f32; 2], [f32; 2]) {
     let sum = |value: &dyn Fn(f32, f32) -> f32| -> f32 {
         let pixel = |(i, ink): (usize, &f32)| ink * value((i % SIDE) as f32, (i / SIDE) as f32);
@@ -101,9 +102,9 @@ fn every_class_is_as_frequent_as_the_others_and_the_order_is_random() {
     };
     let labels = examples(Split::Test, TEST).labels.unwrap();
     assert_eq!(count(&labels), [TEST / 10; 10]);
-    // In the first 1000: 100 each, give or take four standard deviations (9.5).
+    // In the first 1000 images: 100 per class, within four standard deviations of 9.5.
     assert!(count(&labels[..1000]).iter().all(|count| (62..=138).contains(count)));
-    // A neighbour is of the same class one time in ten.
+    // One neighbour in ten has the same class.
     let same = labels.windows(2).filter(|pair| pair[0] == pair[1]).count();
     assert!((880..=1120).contains(&same), "{same}");
 }
@@ -145,7 +146,7 @@ fn every_factor_fills_its_documented_range() {
         let values = || all.iter().map(|(_, factors)| factors[factor(name)]);
         let (least, most) = (values().fold(f32::MAX, f32::min), values().fold(f32::MIN, f32::max));
         assert!(low <= least && most <= high, "{name}: {least} to {most}");
-        // Bells seldom come near their ends, and shifts seldom leave their 1.5 pixels.
+        // Bell-shaped factors are rarely near the ends of their range. Shifts are rarely corrected.
         let reach = if name.starts_with("shift") { 1.45 } else { 0.8 * (high - low) };
         assert!(most - least >= reach, "{name}: {least} to {most}");
     }
@@ -169,7 +170,7 @@ fn shift_is_where_the_centre_of_mass_lies() {
 fn no_ink_is_cut_off_at_the_border() {
     for (image, factors) in images(&examples(Split::Train, 5000)) {
         let border = |&i: &usize| [i % SIDE, i / SIDE].iter().any(|&k| k == 0 || k == SIDE - 1);
-        // The soft edge may reach into the last row or column, the line itself may not.
+        // The soft edge of a line may reach the last row or column, but not the line itself.
         assert!((0..SIDE * SIDE).filter(border).all(|i| image[i] <= 160.0), "{factors:?}");
     }
 }
@@ -242,7 +243,7 @@ fn a_curve_passes_through_its_points_and_turns_sharply_only_at_corners() {
         let near = |p: &Point| (p[0] - point[0]).abs().max((p[1] - point[1]).abs()) < 1e-5;
         assert!(chain.iter().any(near), "{point:?}");
     }
-    // The cosines of the turns, in order: one right angle, at the corner.
+    // There is one sharp turn: the right angle at the corner.
     let steps: Vec<Point> =
         chain.windows(2).map(|p| [p[1][0] - p[0][0], p[1][1] - p[0][1]]).collect();
     let dot = |a: Point, b: Point| a[0] * b[0] + a[1] * b[1];

@@ -1,4 +1,4 @@
-//! `auto`: which source is taken when nobody names one. A policy over sources, not a source.
+//! `auto`: the automatic choice of a source. It is a policy, not a source.
 
 use super::built_in::digits::Digits;
 use super::environment::Environment;
@@ -6,14 +6,14 @@ use super::published::PublishedSet;
 use super::{Location, Source};
 use std::time::Duration;
 
-/// The specification that asks for this policy.
+/// The specification of this policy.
 pub const AUTO: &str = "auto";
 
-/// How long a mirror may take to answer before `digits` is taken.
+/// Time limit for the answer of a mirror, after which `digits` is chosen.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Chooses `mnist` if it is on this machine or can be downloaded soon, else `digits`. Returns the
-/// source and a line for the user that says why.
+/// Chooses `mnist` if it is on this machine or can be downloaded, otherwise `digits`. Returns the
+/// source and a line for the user with the reason.
 pub fn choose(
     mnist: &'static PublishedSet,
     environment: &Environment,
@@ -27,7 +27,8 @@ pub fn choose(
         Err(why) => {
             let name = mnist.name;
             let note = format!(
-                "digits, built in, because {name} is not on this machine and cannot be had: {why}"
+                "digits, built in, because {name} is not on this machine and cannot be downloaded: \
+                 {why}"
             );
             (&Digits, note)
         }

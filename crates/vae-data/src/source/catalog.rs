@@ -1,4 +1,4 @@
-//! The catalog: every named source, what a specification stands for, and opening it.
+//! The catalog: all named sources, and opening the source of a specification.
 
 use super::auto::{self, AUTO};
 use super::built_in::curves::Curves;
@@ -17,23 +17,23 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Every source that has a name, in the order in which they are listed. A test compares this table
-/// with the files of `built_in` and `published`.
+/// All named sources, in the order of listings. A test compares this table with the files of
+/// `built_in` and `published`.
 pub static NAMED: [&dyn Source; 5] = [&Digits, &Curves, &MNIST, &FASHION_MNIST, &BINARIZED_MNIST];
 
-/// Returns the source of this name.
+/// Returns the source with this name.
 pub fn named(name: &str) -> Option<&'static dyn Source> {
     NAMED.into_iter().find(|source| source.name() == name)
 }
 
-/// What is known of a named source without reading it.
+/// Information about a named source that needs no reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceInfo {
-    /// What to write to get it.
+    /// The name, which is also the specification.
     pub name: String,
-    /// What it is.
+    /// A description in one line.
     pub about: String,
-    /// Where it is.
+    /// The location.
     pub location: Location,
 }
 
@@ -47,10 +47,10 @@ pub fn list(environment: &Environment) -> Vec<SourceInfo> {
     NAMED.iter().map(info).collect()
 }
 
-/// Makes sure that a published set is on this machine, and returns where it is.
+/// Downloads a published data set if it is not on this machine. Returns its folder.
 ///
 /// # Errors
-/// If there is no published set of this name, or it cannot be had.
+/// If there is no published data set with this name, or if it cannot be downloaded.
 pub fn fetch(name: &str, environment: &Environment) -> Result<PathBuf, DataError> {
     let source = named(name);
     if let Some(source) = source.filter(|s| s.location(environment) != Location::BuiltIn) {
@@ -58,32 +58,32 @@ pub fn fetch(name: &str, environment: &Environment) -> Result<PathBuf, DataError
         if let Location::Path(folder) = source.location(environment) {
             return Ok(folder);
         }
-        return Err(DataError::Unavailable(format!("the files of {name} vanished")));
+        return Err(DataError::Unavailable(format!("the files of {name} were removed")));
     }
     let published = NAMED.iter().filter(|s| s.location(environment) != Location::BuiltIn);
     let names: Vec<String> = published.map(|source| source.name()).collect();
     Err(DataError::Request(format!(
-        "`{name}` is not a set to download: use one of {}",
+        "`{name}` is not a data set to download: use one of {}",
         names.join(", ")
     )))
 }
 
-/// A source that is on this machine, with the settings to read it by.
+/// A source on this machine, with its settings.
 #[derive(Clone, Debug)]
 pub struct OpenedSource {
-    /// What to call it: a set's name, or that of a file or folder.
+    /// The name of the data set, file or folder.
     pub name: String,
-    /// The specification that names it again; never `auto`.
+    /// The specification of the source; never `auto`.
     pub spec: String,
-    /// Which source was chosen and why, if there was a choice: a line for the user.
+    /// A line for the user with the chosen source and the reason, if the choice was automatic.
     pub note: Option<String>,
-    /// Where it is: a path, or `built in`.
+    /// The location: a path, or built in.
     pub location: Location,
     source: Handle,
     settings: SourceSettings,
 }
 
-/// A source from the catalog, or one that was made for a path.
+/// A source from the catalog, or a source for a path.
 #[derive(Clone, Debug)]
 enum Handle {
     Named(&'static dyn Source),
@@ -102,11 +102,12 @@ impl Deref for Handle {
 }
 
 impl OpenedSource {
-    /// Opens the source that `spec` names: a set's name, `auto`, a path, or two IDX files with a
-    /// comma between. A published set that is not on this machine is downloaded.
+    /// Opens the source `spec`: the name of a data set, `auto`, a path, or two IDX files separated
+    /// by a comma. A published data set that is not on this machine is downloaded.
     ///
     /// # Errors
-    /// If there is no such source, it cannot be had, or it does not read one of the `settings`.
+    /// If there is no such source, if it cannot be downloaded, or if it does not use one of the
+    /// `settings`.
     pub fn open(
         spec: &str,
         settings: &SourceSettings,
@@ -121,11 +122,11 @@ impl OpenedSource {
         Self::fetched(source, note, settings.clone(), environment)
     }
 
-    /// Opens other data for a model that was trained with `settings`. Those that the source does
-    /// not read are left out, and a table may lack its id and label columns.
+    /// Opens other data for a model that was trained with `settings`. Settings that the source does
+    /// not use are ignored. A table need not have the id and label columns.
     ///
     /// # Errors
-    /// If there is no such source, or it cannot be had.
+    /// If there is no such source, or if it cannot be downloaded.
     pub fn open_other(
         spec: &str,
         settings: &SourceSettings,
@@ -149,30 +150,29 @@ impl OpenedSource {
         Ok(Self { name, spec, note, location, source, settings })
     }
 
-    /// The settings that it is read by.
+    /// Returns the settings.
     pub fn settings(&self) -> &SourceSettings {
         &self.settings
     }
 
-    /// Whether it has a validation split of its own.
+    /// Returns whether the source has a validation split.
     pub fn publishes_validation(&self) -> bool {
         self.source.publishes_validation()
     }
 
     /// Reads one split.
     ///
-    /// Files and folders that come in one piece give a sixth of their examples to the test split,
-    /// always the same ones, and the rest to the training split.
+    /// For files and folders without splits, the test split is a sixth of the examples, always the
+    /// same ones. The training split is the rest.
     ///
     /// # Errors
-    /// If the source cannot be read, or has no such split.
+    /// If the source cannot be read, or if it has no such split.
     pub fn read(&self, split: Split, environment: &Environment) -> Result<Examples, DataError> {
         self.source.require(split)?;
         self.source.read(split, &self.settings, environment)
     }
 
-    /// Reads all splits: a file that comes in one piece in its own order, others one split after
-    /// the other.
+    /// Reads all splits, one after the other. A file without splits is read in its own order.
     ///
     /// # Errors
     /// If the source cannot be read.
@@ -181,7 +181,7 @@ impl OpenedSource {
     }
 }
 
-/// Finds the source that `spec` names, with the reason if there was a choice.
+/// Finds the source `spec`. Also returns the reason if the choice was automatic.
 fn find(spec: &str, environment: &Environment) -> Result<(Handle, Option<String>), DataError> {
     if spec == AUTO {
         let (source, note) = auto::choose(&MNIST, environment);
@@ -205,14 +205,14 @@ fn find(spec: &str, environment: &Environment) -> Result<(Handle, Option<String>
     }
     let names: Vec<String> = NAMED.iter().map(|source| source.name()).collect();
     Err(DataError::Request(format!(
-        "`{spec}` is neither a data set nor an existing path: use one of {AUTO}, {}, or the path of {}, \
-         or images.idx,labels.idx",
+        "`{spec}` is neither a data set nor an existing path: use one of {AUTO}, {}, or the path \
+         of {}, or images.idx,labels.idx",
         names.join(", "),
         files::formats().join(", of ")
     )))
 }
 
-/// The error for a setting that `source` does not read.
+/// Returns the error for a setting that `source` does not use.
 fn unread(source: &dyn Source, setting: Setting) -> DataError {
     DataError::UnreadSetting {
         name: source.name(),

@@ -1,29 +1,29 @@
-//! What sources need to know of this machine, apart from what a configuration says.
+//! `Environment`: settings of the machine for sources, which are not part of a configuration.
 
 use std::path::PathBuf;
 
 /// Progress of the download of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Which file.
+    /// The name of the file.
     pub file: &'static str,
-    /// Bytes so far.
+    /// Number of bytes so far.
     pub done: u64,
-    /// Bytes in all.
+    /// Total number of bytes.
     pub total: u64,
 }
 
-/// Where sources look on this machine, and what they may do.
+/// Folders for data sets on this machine, and settings of downloads.
 #[derive(Clone)]
 pub struct Environment<'a> {
-    /// The user's data folder, which holds a folder for each published set.
+    /// The user's data folder, with one folder per published data set.
     pub data_dir: Option<PathBuf>,
-    /// The folder of caches. Downloads go to `vae/` in it; burn-dataset's are found there. The
-    /// default is the user's.
+    /// The folder of caches, by default that of the user. Downloads are stored in `vae/` in it.
+    /// Files of burn-dataset in it are used too.
     pub cache_dir: Option<PathBuf>,
-    /// Whether downloads are off.
+    /// Whether downloads are disabled.
     pub offline: bool,
-    /// Called with the progress of downloads, on the thread of the caller.
+    /// Function that is called with the progress of downloads, on the caller's thread.
     pub progress: &'a dyn Fn(Progress),
 }
 

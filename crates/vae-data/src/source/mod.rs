@@ -1,14 +1,14 @@
-//! Where examples come from: the trait of every source, and the parts that implement it.
+//! Sources of examples: the trait of all sources, and their implementations.
 //!
 //! ```text
-//! catalog     reads a specification, lists the named sources, opens one
-//!   auto        the policy: mnist if it can be had soon, else digits
-//!   built_in    sources that the program makes: one file each
-//!   published   sources to download: one file each
-//!     download    a published file: its checksum and its way here
-//!   files       the user's own files and folders: one file for each format
-//! environment where to look on this machine
-//! settings    how to read, from the configuration
+//! catalog     lists the named sources, opens the source of a specification
+//!   auto        the automatic choice: mnist if it can be downloaded, otherwise digits
+//!   built_in    generated data sets: one file each
+//!   published   data sets to download: one file each
+//!     download    checksum and download of a published file
+//!   files       files and folders of the user: one file per format
+//! environment folders of this machine
+//! settings    settings of the configuration
 //! ```
 
 mod auto;
@@ -35,38 +35,38 @@ use crate::split::Split;
 use std::fmt;
 use std::path::PathBuf;
 
-/// A place that examples come from: a named data set, or a user's file or folder.
+/// A source of examples: a named data set, or a file or folder of the user.
 ///
 /// A new named source is a file under `built_in` or `published` and a line in the catalog.
 pub trait Source: fmt::Debug + Send + Sync {
-    /// What to call it: a set's name, or that of a file or folder.
+    /// Returns the name of the data set, file or folder.
     fn name(&self) -> String;
 
-    /// The specification that names it again.
+    /// Returns the specification of the source.
     fn spec(&self) -> String {
         self.name()
     }
 
-    /// What it is, in one line.
+    /// Returns a description in one line.
     fn about(&self) -> String;
 
-    /// Where it is now. Reads no example and downloads nothing.
+    /// Returns the current location. It reads no examples and downloads nothing.
     fn location(&self, environment: &Environment) -> Location;
 
-    /// Makes sure that it is on this machine, downloading what is missing.
+    /// Downloads missing files.
     ///
     /// # Errors
-    /// If it cannot be had; the message says where its files may be put.
+    /// If files cannot be downloaded. The message says in which folders they can be placed.
     fn fetch(&self, _environment: &Environment) -> Result<(), DataError> {
         Ok(())
     }
 
-    /// The settings that it reads. Others are refused.
+    /// Returns the settings that the source uses. Other settings are refused.
     fn settings(&self) -> &'static [Setting] {
         &[]
     }
 
-    /// Whether it has a validation split of its own.
+    /// Returns whether the source has a validation split.
     fn publishes_validation(&self) -> bool {
         false
     }
@@ -74,7 +74,7 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Reads one split.
     ///
     /// # Errors
-    /// If the source cannot be read, or has no such split.
+    /// If the source cannot be read, or if it has no such split.
     fn read(
         &self,
         split: Split,
@@ -82,10 +82,10 @@ pub trait Source: fmt::Debug + Send + Sync {
         environment: &Environment,
     ) -> Result<Examples, DataError>;
 
-    /// Reads all splits, one after the other. What comes in one piece is read in its own order.
+    /// Reads all splits, one after the other. A source without splits is read in its own order.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// The errors of [`Self::read`].
     fn read_all(
         &self,
         settings: &SourceSettings,
@@ -94,10 +94,10 @@ pub trait Source: fmt::Debug + Send + Sync {
         read_splits(self, settings, environment)
     }
 
-    /// Refuses a split that the source does not have.
+    /// Checks that the source has a split.
     ///
     /// # Errors
-    /// If that is so.
+    /// If it does not have the split.
     fn require(&self, split: Split) -> Result<(), DataError> {
         match split {
             Split::Validation if !self.publishes_validation() => Err(no_validation()),
@@ -106,7 +106,7 @@ pub trait Source: fmt::Debug + Send + Sync {
     }
 }
 
-/// Reads every split of `source`, one after the other.
+/// Reads all splits of `source`, one after the other.
 fn read_splits(
     source: &(impl Source + ?Sized),
     settings: &SourceSettings,
@@ -120,7 +120,7 @@ fn read_splits(
     Ok(all)
 }
 
-/// Where a source is.
+/// The location of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// In the program.

@@ -1,35 +1,36 @@
-//! `SourceSettings`: how a source is read, as the `[data]` table of a configuration says.
+//! `SourceSettings`: the settings of a source, from the `[data]` table of a configuration.
 
 use serde::{Deserialize, Serialize};
 
-/// How a source is read. Each source names the settings that it reads; others are refused.
+/// The settings of a source. Each source has a list of settings that it uses. Others are refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceSettings {
-    /// Height and width that pictures of a folder are scaled and cropped to, in pixels.
+    /// Height and width that images of a folder are scaled and cropped to, in pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
-    /// Channels that pictures of a folder are converted to: 1 (grey) or 3 (colour).
+    /// Number of channels that images of a folder are converted to: 1 (grey) or 3 (colour).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Whether the first line of a table names the columns. Without it, a line with a cell that is
-    /// not a number does.
+    /// Whether the first line of a table has the names of the columns. Without this setting, it has
+    /// if one of its cells is not a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
-    /// The columns of a table that x is made of, in this order; without it, all.
+    /// The columns of a table that form x, in this order. Without this setting, all columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
-    /// Columns of a table that x leaves out.
+    /// Columns of a table that are not part of x.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drop_columns: Vec<String>,
-    /// The column of a table that identifies each row. It is carried to outputs and is not in x.
+    /// The column of a table that identifies each row. It is copied to outputs and is not part of
+    /// x.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_column: Option<String>,
-    /// The column of a table that holds the classes. It is not in x.
+    /// The column of a table that has the classes. It is not part of x.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
-    /// Whether the table may lack its id and label columns: new data of a trained model often does.
-    /// Never part of a configuration.
+    /// Whether the table may have no id and label columns, like new data for a trained model. Not
+    /// part of a configuration.
     #[serde(skip)]
     pub may_lack_id_and_label: bool,
 }
@@ -54,7 +55,7 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// Its key in a configuration.
+    /// Returns the key in a configuration.
     pub fn key(self) -> &'static str {
         match self {
             Setting::Size => "data.size",
@@ -69,14 +70,14 @@ impl Setting {
 }
 
 impl SourceSettings {
-    /// Whether nothing is set.
+    /// Returns whether all settings have their default values.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The settings that are given.
+    /// Returns the settings that are given.
     pub fn given(&self) -> Vec<Setting> {
-        // Taken apart, so that a new field cannot be forgotten here.
+        // All fields are named, so that the compiler reports a new field.
         let Self {
             size,
             channels,
@@ -101,7 +102,7 @@ impl SourceSettings {
         .collect()
     }
 
-    /// These settings without those that a source does not read.
+    /// Returns the settings without those that are not in `read`.
     pub fn only(&self, read: &[Setting]) -> Self {
         let mut kept = self.clone();
         for setting in self.given().into_iter().filter(|setting| !read.contains(setting)) {

@@ -1,5 +1,4 @@
-//! Sources as a whole: what a specification stands for, where sets are found, and what is done when
-//! they are not.
+//! Tests of sources: specifications, the search for data sets, and downloads.
 
 use super::download::fetch as downloads;
 use super::files::{idx, npy};
@@ -12,7 +11,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// A small published set: 3 training and 2 test images with labels, and the content of its files.
+/// Returns a small published data set of 3 training and 2 test images with labels, and the content
+/// of its files.
 fn small_set(mirrors: &[&'static str]) -> (&'static PublishedSet, Vec<(&'static str, Vec<u8>)>) {
     let images = |n: u8, value: u8| {
         idx::tests::idx(&[u32::from(n), 28, 28], &vec![value; usize::from(n) * 784])
@@ -54,7 +54,7 @@ fn open(spec: &str) -> Result<OpenedSource, DataError> {
     OpenedSource::open(spec, &SourceSettings::default(), &Environment::default())
 }
 
-/// The names that the files of a folder of sources stand for.
+/// Returns the names of the sources whose files are in a folder.
 fn file_names(folder: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/source").join(folder);
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -63,7 +63,7 @@ fn file_names(folder: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_file_of_a_named_source_is_in_the_catalog_and_the_reverse() {
+fn every_file_of_a_named_source_is_in_the_catalog_and_vice_versa() {
     let files = [file_names("built_in"), file_names("published")].concat();
     let files: BTreeSet<String> = files.into_iter().collect();
     let names: BTreeSet<String> = NAMED.iter().map(|source| source.name()).collect();
@@ -98,7 +98,7 @@ fn a_specification_is_a_name_a_path_or_a_pair_and_reads_back_as_written() {
 }
 
 #[test]
-fn a_specification_of_nothing_is_refused_with_what_there_is() {
+fn an_unknown_specification_is_refused_with_the_valid_names() {
     let message = open("mnits").unwrap_err().to_string();
     for part in [
         "`mnits` is neither a data set nor an existing path",
@@ -154,7 +154,7 @@ fn a_setting_that_the_source_does_not_read_is_refused_by_name() {
             let name = Path::new(spec).file_name().unwrap().to_str().unwrap();
             let message = error.to_string();
             assert!(message.starts_with(&format!("{name}: {key} is only for")), "{message}");
-            // As other data of a trained model, it is read without that setting.
+            // As other data for a trained model, it is opened without that setting.
             let other = OpenedSource::open_other(spec, &settings, &environment).unwrap();
             assert!(other.settings().given().is_empty());
         }
@@ -219,7 +219,7 @@ fn a_set_is_found_in_the_data_folder_the_cache_or_the_cache_of_burn_dataset() {
 fn auto_falls_back_to_digits_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let (set, _) = small_set(&[UNREACHABLE]);
-    for (offline, why) in [(false, UNREACHABLE), (true, "downloads are off")] {
+    for (offline, why) in [(false, UNREACHABLE), (true, "downloads are disabled")] {
         let environment = Environment { offline, ..in_cache(&dir) };
         let (source, note) = auto::choose(set, &environment);
         assert_eq!(source.name(), "digits");
@@ -240,7 +240,7 @@ fn auto_downloads_what_is_missing_and_finds_it_the_next_time() {
     });
     let (set, _) = small_set(&[address]);
     let dir = tempfile::tempdir().unwrap();
-    // One file is there already, in the data folder.
+    // The data folder already has one file.
     write(dir.path().join("data/mnist"), contents[1].0, &contents[1].1);
     let asked = std::cell::RefCell::new(Vec::new());
     let progress = |progress: Progress| asked.borrow_mut().push(progress.file);
@@ -258,7 +258,7 @@ fn auto_downloads_what_is_missing_and_finds_it_the_next_time() {
 }
 
 #[test]
-fn a_set_asked_for_by_name_that_cannot_be_had_says_where_its_files_may_be_put() {
+fn an_unavailable_data_set_names_the_folders_for_its_files() {
     let dir = tempfile::tempdir().unwrap();
     let environment =
         Environment { data_dir: Some(dir.path().join("data")), offline: true, ..in_cache(&dir) };
@@ -274,7 +274,7 @@ fn a_set_asked_for_by_name_that_cannot_be_had_says_where_its_files_may_be_put() 
         for part in [
             name,
             file,
-            "downloads are off",
+            "downloads are disabled",
             folders[0].to_str().unwrap(),
             folders[1].to_str().unwrap(),
         ] {
@@ -309,7 +309,7 @@ fn the_files_of_a_published_set_must_be_what_was_published() {
     flipped[100] ^= 1;
     let message = load("train-images-idx3-ubyte.gz", &flipped);
     assert!(message.contains("train-images-idx3-ubyte.gz: wrong checksum"), "{message}");
-    // Unpacked files have no published checksum, but sizes and classes.
+    // Decompressed files have no published checksum. Their sizes and classes are checked.
     let pair =
         |n: u32, side: u32| idx::tests::idx(&[n, side, side], &vec![0; (n * side * side) as usize]);
     let message = load("train-images-idx3-ubyte", &pair(3, 8));
@@ -317,11 +317,11 @@ fn the_files_of_a_published_set_must_be_what_was_published() {
     let message = load("train-images-idx3-ubyte", &pair(4, 28));
     assert!(message.contains("3 labels") && message.contains("4 images"), "{message}");
     let message = load("train-labels-idx1-ubyte", &idx::tests::idx(&[3], &[1, 10, 2]));
-    assert!(message.contains("the label of image 1 is beyond 9"), "{message}");
+    assert!(message.contains("the label of image 1 is above 9"), "{message}");
 }
 
 #[test]
-fn files_in_one_piece_keep_a_sixth_for_the_test_split() {
+fn a_sixth_of_files_without_splits_is_the_test_split() {
     let dir = tempfile::tempdir().unwrap();
     let images = dir.path().join("images.idx");
     let labels = dir.path().join("labels.idx");
@@ -343,7 +343,7 @@ fn files_in_one_piece_keep_a_sixth_for_the_test_split() {
         assert_eq!(train.shape, Shape::Image { channels: 1, height: 1, width: 1 });
         assert_eq!(train.labels.is_some(), spec == pair);
         assert!(opened.read(Split::Validation, &environment).is_err_and(|e| e.is_request()));
-        // And the whole is read in its own order.
+        // All examples are read in their own order.
         assert_eq!(opened.read_all(&environment).unwrap().values, Values::Bytes(data.clone()));
     }
 }
@@ -356,7 +356,7 @@ fn a_file_of_no_known_format_is_refused() {
         fs::write(&path, content).unwrap();
         let error = open(path.to_str().unwrap()).unwrap_err();
         assert!(error.is_request());
-        for format in ["x: is none of", "a .npy array", "an IDX file", "a .csv or .tsv table"] {
+        for format in ["x: is not one of", "a .npy array", "an IDX file", "a .csv or .tsv table"] {
             assert!(error.to_string().contains(format), "{error}");
         }
     }
@@ -393,7 +393,7 @@ fn the_classes_of_a_table_are_the_same_for_every_split() {
 }
 
 #[test]
-fn the_list_tells_where_each_set_is() {
+fn the_list_has_the_location_of_each_data_set() {
     let dir = tempfile::tempdir().unwrap();
     for file in BINARIZED_MNIST.files() {
         write(dir.path().join("binarized-mnist"), &format!("{}.gz", file.name), b"");
@@ -412,13 +412,11 @@ fn the_list_tells_where_each_set_is() {
     assert_eq!(places, expected.map(|(name, place)| (name.to_owned(), place)));
 }
 
-/// Sums of pixels and labels as Python's `sum` over the bytes that its `gzip` module unpacks gives
-/// them.
+/// The expected sums of pixels and labels were computed with Python's `gzip` and `sum`.
 #[test]
-fn the_published_files_hold_what_another_reader_finds_in_them() {
+fn the_published_files_have_the_sums_computed_by_another_reader() {
     let Some(data_dir) = std::env::var_os("VAE_DATA_DIR") else { return };
-    // Tests run in the folder of their package; a relative path is meant from that of the
-    // workspace.
+    // Tests run in the folder of their package. A relative path is relative to the workspace.
     let data_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(data_dir);
     let environment = Environment {
         data_dir: Some(data_dir),

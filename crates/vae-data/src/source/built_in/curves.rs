@@ -1,7 +1,7 @@
-//! `curves`: a small made set of vectors. Smooth curves of four families, 256 numbers in [-1, 1]
-//! each.
+//! `curves`: a small synthetic data set of vectors. Smooth curves of four families with 256 numbers
+//! in [-1, 1].
 //!
-//! Like `digits` it uses only arithmetic that gives the same bits on every machine.
+//! As for `digits`, the arithmetic gives the same bits on every machine.
 
 use crate::error::DataError;
 use crate::examples::{Examples, Factors, Shape, Values};
@@ -12,21 +12,21 @@ use crate::split::Split;
 use core::f32::consts::TAU;
 use libm::{expf, sinf};
 
-/// Training curves.
+/// Number of training curves.
 const TRAIN: usize = 6_000;
-/// Test curves.
+/// Number of test curves.
 const TEST: usize = 1_000;
-/// Numbers in each curve.
+/// Length of each curve.
 const LEN: usize = 256;
-/// The seed of the set: another would be another set.
+/// The seed of the data set. Another seed gives another data set.
 const SEED: u64 = 256;
 
 /// The classes.
 const FAMILIES: [&str; 4] = ["damped sine", "two sines", "wave packet", "chirp"];
-/// The columns of the factors. `shape` is what else a family has, from 0 to 1.
+/// Names of the factors. `shape` is a parameter of the family, from 0 to 1.
 const FACTORS: [&str; 5] = ["family", "amplitude", "frequency (cycles)", "phase (turns)", "shape"];
 
-/// The set as a source.
+/// The data set as a source.
 #[derive(Debug)]
 pub struct Curves;
 
@@ -36,7 +36,7 @@ impl Source for Curves {
     }
 
     fn about(&self) -> String {
-        "6,000 + 1,000 made smooth curves with their factors, 256 numbers in [-1, 1]".into()
+        "6,000 + 1,000 synthetic smooth curves with their factors, 256 numbers in [-1, 1]".into()
     }
 
     fn location(&self, _: &Environment) -> Location {
@@ -53,11 +53,11 @@ impl Source for Curves {
     }
 }
 
-/// The curves of `split`, `[n, 256]`. Labels are their families, factors the numbers that made
-/// them.
+/// Returns the curves of `split`, `[n, 256]`. Labels are the families. Factors are the parameters
+/// of the curves.
 ///
 /// # Errors
-/// If asked for a validation split: this set has none.
+/// If `split` is the validation split, which this data set does not have.
 fn examples(split: Split) -> Result<Examples, DataError> {
     let range = match split {
         Split::Train => 0..TRAIN,
@@ -88,7 +88,7 @@ fn examples(split: Split) -> Result<Examples, DataError> {
     })
 }
 
-/// What makes one curve.
+/// The parameters of one curve.
 struct Curve {
     family: u32,
     amplitude: f32,
@@ -108,7 +108,7 @@ impl Curve {
         }
     }
 
-    /// Its value at `t` in [0, 1].
+    /// Returns the value at `t` in [0, 1].
     fn at(&self, t: f32) -> f32 {
         let Self { frequency, phase, shape, .. } = *self;
         let sine = |cycles: f32| sinf(TAU * (cycles + phase));
@@ -116,7 +116,7 @@ impl Curve {
             0 => expf(-4.0 * shape * t) * sine(frequency * t),
             1 => 0.5 * (sine(frequency * t) + sine((1.5 + 2.0 * shape) * frequency * t)),
             2 => {
-                // A bump of some width at some place, with a wave inside it.
+                // A wave with a Gaussian envelope.
                 let from_centre = t - (0.25 + 0.5 * phase);
                 let widths = from_centre / (0.05 + 0.2 * shape);
                 expf(-0.5 * widths * widths) * sinf(TAU * (frequency * from_centre + 0.25))
@@ -149,7 +149,7 @@ mod tests {
         }
         for curve in floats(Split::Train).chunks(256) {
             assert!(curve.iter().all(|x| x.abs() <= 1.0));
-            // Its steepest is a wave of 14 cycles, TAU * 14 / 255 a step.
+            // The steepest wave has 14 cycles, so a step is at most TAU * 14 / 255.
             assert!(curve.windows(2).all(|w| (w[1] - w[0]).abs() < 0.36));
             let (low, high) =
                 curve.iter().fold((1.0f32, -1.0f32), |(l, h), &x| (l.min(x), h.max(x)));
@@ -163,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn factors_make_the_curve_they_belong_to() {
+    fn factors_determine_their_curve() {
         let test = examples(Split::Test).unwrap();
         let factors = test.factors.unwrap();
         for (row, curve) in factors.values.chunks(5).zip(floats(Split::Test).chunks(256)) {
             let [family, amplitude, frequency, phase, _] = row else { panic!("five factors") };
             if *family == 0.0 {
-                // A damped sine starts undamped.
+                // At the start a damped sine is not damped yet.
                 let start =
                     f64::from(*amplitude) * (std::f64::consts::TAU * f64::from(*phase)).sin();
                 assert!((f64::from(curve[0]) - start).abs() < 1e-6);

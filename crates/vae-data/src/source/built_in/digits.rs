@@ -6,7 +6,7 @@ use crate::examples::Examples;
 use crate::source::{Environment, Location, Source, SourceSettings};
 use crate::split::Split;
 
-/// The set as a source.
+/// The data set as a source.
 #[derive(Debug)]
 pub struct Digits;
 
@@ -16,7 +16,7 @@ impl Source for Digits {
     }
 
     fn about(&self) -> String {
-        "60,000 + 10,000 made handwritten digits with their factors, 28x28 grey".into()
+        "60,000 + 10,000 synthetic handwritten digits with their factors, 28x28 grey".into()
     }
 
     fn location(&self, _: &Environment) -> Location {

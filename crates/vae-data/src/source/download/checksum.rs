@@ -6,20 +6,20 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Checks that the file holds what was published.
+/// Checks the SHA-256 of a file.
 pub fn verify(path: &Path, expected: &str) -> Result<(), DataError> {
     let found = hash(path).map_err(|e| DataError::io(path, e))?;
     matches(path, expected, &found)
 }
 
-/// Compares the checksum found for a file with the published one.
+/// Checks that the SHA-256 `found` of a file equals the published one.
 pub fn matches(path: &Path, expected: &str, found: &str) -> Result<(), DataError> {
     if expected == found {
         return Ok(());
     }
     let why = format!(
-        "wrong checksum: the published SHA-256 is {expected}, the one of this file {found}; \
-         delete it to have it downloaded again"
+        "wrong checksum: the published SHA-256 is {expected}, and this file has {found}; delete it \
+         to download it again"
     );
     Err(DataError::malformed(path, why))
 }

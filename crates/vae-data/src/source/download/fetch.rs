@@ -1,5 +1,5 @@
-//! Downloads of published files: from the first mirror that works, size and checksum enforced, all
-//! or nothing.
+//! Downloads of published files from the first mirror that works. Size and checksum are checked. A
+//! file is stored completely or not at all.
 
 use super::PublishedFile;
 use crate::error::DataError;
@@ -16,23 +16,27 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::config::AutoHeaderValue;
 
-/// How long a mirror may take for each step (name, connection, answer) if nobody is impatient.
+/// Time limit for each step of a connection (name, connection, answer) without `patience`.
 const STEP: Duration = Duration::from_secs(15);
-/// How long a download may stand still.
+/// Time limit for a download without new bytes.
 const STALL: Duration = Duration::from_secs(30);
 
 /// Why a file could not be downloaded.
 enum Failure {
-    /// No mirror gave it.
+    /// No mirror provided the file.
     Mirrors(String),
-    /// It could not be stored here.
+    /// The file could not be stored.
     Local(DataError),
 }
 
-/// Downloads `files` into `folder`, trying each of the `mirrors` in order.
+/// Downloads `files` into `folder` from the first of the `mirrors` that works.
 ///
-/// With `patience`, it is a failure if no mirror answers within it. Once bytes flow, there is no
-/// limit in all. An `Unavailable` error says in a few words why the files cannot be had.
+/// `patience` limits the time until the first bytes arrive. There is no limit for the whole
+/// download.
+///
+/// # Errors
+/// `Unavailable` with a short reason if no mirror provides the files, or an error of the file
+/// system.
 pub fn download(
     mirrors: &'static [&'static str],
     files: Vec<&'static PublishedFile>,
@@ -40,7 +44,7 @@ pub fn download(
     patience: Option<Duration>,
     report: &dyn Fn(Progress),
 ) -> Result<(), DataError> {
-    // The work is done in a thread that can be left behind: looking up a name may block for long.
+    // The download runs in a thread that can be abandoned, because a DNS lookup may block for long.
     let (sender, events) = mpsc::channel();
     let abandoned = Arc::new(AtomicBool::new(false));
     let worker = Worker {
@@ -80,7 +84,7 @@ pub fn download(
                 )));
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(DataError::Unavailable("the download broke off".into()));
+                return Err(DataError::Unavailable("the download ended unexpectedly".into()));
             }
         }
     }
@@ -92,13 +96,13 @@ fn agent(step: Duration) -> Agent {
         .timeout_connect(Some(step))
         .timeout_recv_response(Some(step))
         .timeout_per_read(Some(STALL))
-        // Bytes as they are published: the files are packed already.
+        // No compression for transfer: the files are compressed already.
         .accept_encoding(AutoHeaderValue::None)
         .build()
         .into()
 }
 
-/// What the worker says.
+/// An event of the worker.
 enum Event {
     Progress(Progress),
     End(Result<(), Failure>),
@@ -107,7 +111,7 @@ enum Event {
 struct Worker {
     agent: Agent,
     events: Sender<Event>,
-    /// Set when nobody waits for the files any more.
+    /// Set when the files are no longer needed.
     abandoned: Arc<AtomicBool>,
 }
 
@@ -121,7 +125,7 @@ impl Worker {
         files.iter().try_for_each(|file| self.fetch_from_any(mirrors, file, folder))
     }
 
-    /// Downloads one file from the first mirror that gives it.
+    /// Downloads one file from the first mirror that provides it.
     fn fetch_from_any(
         &self,
         mirrors: &[&str],
@@ -136,7 +140,7 @@ impl Worker {
             }
         }
         let name = file.name;
-        // A machine without network says the same of every mirror.
+        // Without network, the reason is the same for every mirror.
         let why = if reasons.len() > 1 && reasons.iter().all(|why| *why == reasons[0]) {
             format!("{name} from each of {} mirrors: {}", reasons.len(), reasons[0])
         } else {
@@ -147,8 +151,8 @@ impl Worker {
         Err(Failure::Mirrors(why))
     }
 
-    /// Downloads one file from one mirror: into a temporary file, which gets its name when all is
-    /// well.
+    /// Downloads one file from one mirror into a temporary file, which is renamed if it is
+    /// complete.
     fn fetch(
         &self,
         mirror: &str,
@@ -162,12 +166,11 @@ impl Worker {
             .get(format!("{mirror}{}", file.name))
             .call()
             .map_err(|e| Failure::Mirrors(describe(e)))?;
-        let wrong_size =
-            |bytes| format!("offers {bytes} bytes where {} were published", file.bytes);
+        let wrong_size = |bytes| format!("offers {bytes} bytes, but {} were published", file.bytes);
         if let Some(bytes) = answer.body().content_length().filter(|&bytes| bytes != file.bytes) {
             return mirror_failed(wrong_size(bytes.to_string()));
         }
-        // One byte too many is enough to know.
+        // One byte too many is enough to detect a wrong size.
         let mut body = answer.into_body().into_reader().take(file.bytes + 1);
         fs::create_dir_all(folder).map_err(local)?;
         let mut temporary =
@@ -181,7 +184,7 @@ impl Worker {
                 break;
             }
             if self.abandoned.load(Ordering::Relaxed) {
-                return mirror_failed("nobody waits for it any more".into());
+                return mirror_failed("the download was abandoned".into());
             }
             done += n as u64;
             if done > file.bytes {
@@ -208,7 +211,7 @@ impl Worker {
     }
 }
 
-/// What went wrong between a mirror and us, in the words of the system where it is the system's.
+/// Returns a message for an error of a mirror. Errors of the system have the system's message.
 fn describe(error: ureq::Error) -> String {
     match error {
         ureq::Error::Io(e) => e.to_string(),
@@ -223,8 +226,7 @@ pub mod tests {
     use std::io::{BufRead, BufReader};
     use std::net::{TcpListener, TcpStream};
 
-    /// Serves every request with `answer` (the whole of it, header and body), and returns the
-    /// address.
+    /// Serves every request with the complete response `answer`, and returns the address.
     pub fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> &'static str {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());
@@ -247,7 +249,7 @@ pub mod tests {
         Box::leak(address.into_boxed_str())
     }
 
-    /// A complete answer.
+    /// Returns a response with its length.
     pub fn ok(body: &[u8]) -> Vec<u8> {
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -256,12 +258,12 @@ pub mod tests {
         [head.as_bytes(), body].concat()
     }
 
-    /// An answer of unknown length.
+    /// Returns a response without its length.
     fn open_ended(body: &[u8]) -> Vec<u8> {
         [b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", body].concat()
     }
 
-    /// The entry of the table for a file with this content.
+    /// Returns the description of a file with this content.
     pub fn known(name: &'static str, content: &[u8]) -> PublishedFile {
         let mut hash = Sha256::new();
         hash.update(content);
@@ -273,7 +275,7 @@ pub mod tests {
         Box::leak(list.to_vec().into_boxed_slice())
     }
 
-    /// Downloads one file, and returns the outcome and what the folder holds then.
+    /// Downloads one file. Returns the result and the names of the files in the folder.
     fn outcome(list: &[&'static str], content: &[u8]) -> (Result<(), DataError>, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("new");
@@ -295,7 +297,7 @@ pub mod tests {
     const UNREACHABLE: &str = "http://127.0.0.1:1/";
 
     #[test]
-    fn a_good_file_is_stored_whole_and_nothing_else_is() {
+    fn a_good_file_is_stored_completely_and_no_other_file_is() {
         let content = content();
         for answer in [ok(&content), open_ended(&content)] {
             let (result, names) = outcome(&[serve(move |_| answer.clone())], &content);
@@ -314,9 +316,9 @@ pub mod tests {
         cut.truncate(cut.len() / 2);
         for (answer, why) in [
             (ok(&flipped), "wrong checksum"),
-            (ok(&long), "offers 300001 bytes where 300000"),
-            (open_ended(&long), "offers more bytes where 300000"),
-            (open_ended(&content[..1000]), "offers 1000 bytes where 300000"),
+            (ok(&long), "offers 300001 bytes, but 300000"),
+            (open_ended(&long), "offers more bytes, but 300000"),
+            (open_ended(&content[..1000]), "offers 1000 bytes, but 300000"),
             (cut, ""),
             (
                 b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -346,7 +348,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_all_mirrors_say_is_said_once() {
+    fn a_reason_common_to_all_mirrors_is_given_once() {
         let (result, _) = outcome(&[UNREACHABLE, UNREACHABLE], b"x");
         let message = result.unwrap_err().to_string();
         assert!(message.starts_with("file.gz from each of 2 mirrors: "), "{message}");
@@ -370,7 +372,7 @@ pub mod tests {
 
     #[test]
     fn a_mirror_that_never_answers_is_given_up_when_patience_ends() {
-        // It takes connections, as far as the system queues them, and says nothing.
+        // The listener queues connections and never answers.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());
         let dir = tempfile::tempdir().unwrap();

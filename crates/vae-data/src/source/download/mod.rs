@@ -1,5 +1,4 @@
-//! Published files: what is known of each, checking one that is here, and downloading one that is
-//! not.
+//! Published files: their description, checksum and download.
 
 pub mod checksum;
 pub mod fetch;
@@ -7,15 +6,15 @@ pub mod fetch;
 /// A published file.
 #[derive(Debug)]
 pub struct PublishedFile {
-    /// Its name, at the mirrors and on disk.
+    /// The name, on mirrors and on disk.
     pub name: &'static str,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub bytes: u64,
-    /// Its SHA-256, in hexadecimal.
+    /// The SHA-256, in hexadecimal.
     pub sha256: &'static str,
 }
 
-/// Describes a published file.
+/// Makes the description of a published file.
 pub const fn file(name: &'static str, bytes: u64, sha256: &'static str) -> PublishedFile {
     PublishedFile { name, bytes, sha256 }
 }

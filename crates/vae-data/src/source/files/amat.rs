@@ -1,22 +1,22 @@
-//! `.amat` text: one image a line, its pixels as zeros and ones with spaces between, plain or gzip.
+//! `.amat` text: one image per line, with pixels 0 or 1 separated by spaces, plain or gzip.
 
 use super::bounded::{Input, reserve};
 use crate::error::DataError;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// The content of such a file.
+/// The content of an `.amat` file.
 pub struct Pixels {
     /// The pixels as 0 and 255, `[lines, width]`.
     pub bytes: Vec<u8>,
-    /// The SHA-256 of the unpacked text, in hexadecimal.
+    /// The SHA-256 of the decompressed text, in hexadecimal.
     pub sha256: String,
 }
 
 /// Reads `lines` lines of `width` pixels.
 ///
-/// A pixel, line or byte too many is refused as soon as it is met: a file can make us read no more
-/// than what was published.
+/// # Errors
+/// For wrong content, at the first unexpected byte. No more is read than what was published.
 pub fn read(path: &Path, lines: usize, width: usize) -> Result<Pixels, DataError> {
     let mut input = Input::open(path)?;
     let mut hash = Sha256::new();
@@ -38,19 +38,18 @@ struct Parser<'a> {
     path: &'a Path,
     lines: usize,
     width: usize,
-    /// The line being read, from 1.
+    /// The current line, counted from 1.
     line: usize,
-    /// Pixels of it so far.
+    /// Number of pixels of the current line so far.
     column: usize,
-    /// Whether the last pixel is closed by a space or line end.
+    /// Whether a space or line end follows the last pixel.
     spaced: bool,
     pixels: Vec<u8>,
 }
 
 impl Parser<'_> {
     fn feed(&mut self, text: &[u8]) -> Result<(), DataError> {
-        // A pixel is two bytes of text: the buffer grows with what has been read, up to what there
-        // can be.
+        // The buffer grows with the number of pixels read, up to the largest possible number.
         let most = (self.lines * self.width).saturating_sub(self.pixels.len());
         if self.pixels.capacity() - self.pixels.len() < text.len().min(most) {
             let more = most.min(self.pixels.len().max(text.len()));
@@ -77,7 +76,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Why `byte` cannot stand where it stands.
+    /// Returns the error for the unexpected `byte` at the current position.
     fn unexpected(&self, byte: u8) -> DataError {
         let shown = byte.escape_ascii();
         let why = if self.line > self.lines {
@@ -91,13 +90,13 @@ impl Parser<'_> {
         } else {
             format!("`{shown}` where a space must follow a pixel")
         };
-        // The pixel in question: the one begun, or the next.
+        // The column of the current pixel, or of the next one after a space.
         let column = if self.spaced { self.column + 1 } else { self.column };
         DataError::malformed(self.path, format!("line {}, column {column}: {why}", self.line))
     }
 
     fn finish(self) -> Result<Vec<u8>, DataError> {
-        // The last line may lack its line end.
+        // The last line need not have a line end.
         let read = if self.column == self.width { self.line } else { self.line - 1 };
         if read == self.lines {
             return Ok(self.pixels);

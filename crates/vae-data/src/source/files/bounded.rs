@@ -1,5 +1,5 @@
-//! Reading of files that nobody vouches for: never more than was promised, nothing allocated on a
-//! promise alone.
+//! Reads untrusted files: never more bytes than the header announces, and without allocating memory
+//! only because the header announces it.
 
 use crate::error::DataError;
 use flate2::read::MultiGzDecoder;
@@ -9,13 +9,13 @@ use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// No single file may unpack to more bytes than this (4 GiB less one).
+/// Largest decompressed size of a file, in bytes: 4 GiB - 1.
 const MOST_BYTES: u64 = u32::MAX as u64;
 
-/// What is allocated before anything was read, in bytes.
+/// Size of the first allocation, in bytes.
 const FIRST: usize = 1 << 20;
 
-/// A file read from its start, unpacked on the way if it is gzip.
+/// A file that is read from its start, and decompressed if it is gzip.
 pub struct Input {
     path: PathBuf,
     reader: Box<dyn Read>,
@@ -23,7 +23,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Opens a regular file. Whether it is gzip is told by its first two bytes, not by its name.
+    /// Opens a regular file. The first two bytes determine whether it is gzip, not the name.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let io = |e| DataError::io(path, e);
         if !fs::metadata(path).map_err(io)?.is_file() {
@@ -39,7 +39,7 @@ impl Input {
         Ok(Self { path: path.to_owned(), reader, packed })
     }
 
-    /// The next bytes, at most `buffer.len()` of them; 0 at the end.
+    /// Reads the next bytes, at most `buffer.len()`. Returns their number, 0 at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DataError> {
         loop {
             match self.reader.read(buffer) {
@@ -49,7 +49,7 @@ impl Input {
         }
     }
 
-    /// The next `n` bytes of a header. `n` is small, or checked by the caller.
+    /// Reads the next `n` bytes of a header. `n` must be small, or checked by the caller.
     pub fn header(&mut self, n: usize) -> Result<Vec<u8>, DataError> {
         let bytes = self.at_most(n)?;
         if bytes.len() < n {
@@ -58,15 +58,16 @@ impl Input {
         Ok(bytes)
     }
 
-    /// All that follows, which must be the `promised` number of bytes: no fewer and no more.
+    /// Reads the rest of the file, which must have exactly `promised` bytes.
     ///
-    /// The buffer grows with what has been read, and in the end it has no spare room.
+    /// The buffer grows with the number of bytes read. At the end it has no spare capacity.
     pub fn body(mut self, promised: u64) -> Result<Vec<u8>, DataError> {
         let path = self.path.clone();
         let wrong = |why: String| Err(DataError::malformed(&path, why));
         let Some(len) = usize::try_from(promised).ok().filter(|_| promised <= MOST_BYTES) else {
             return wrong(format!(
-                "its header promises {promised} bytes, more than the {MOST_BYTES} that are read from one file"
+                "its header promises {promised} bytes, more than the {MOST_BYTES} that are read \
+                 from one file"
             ));
         };
         let bytes = self.at_most(len)?;
@@ -98,20 +99,20 @@ impl Input {
         Ok(bytes)
     }
 
-    /// All that follows, unpacked, for a reader of its own: at most as many bytes as are read from
-    /// one file, and no more than `budget` allows.
+    /// Returns a reader of the rest of the file, decompressed. It reads at most `MOST_BYTES` bytes,
+    /// and at most as many as `budget` allows.
     pub fn stream(self, budget: Budget) -> Stream {
         Stream { input: self, left: MOST_BYTES, budget, ended: false }
     }
 
-    /// A packed stream that cannot be unpacked is wrong input, not a failing disk.
+    /// Returns the error of a failed read. Invalid gzip is wrong input, not a failure of the disk.
     fn failed(&self, e: io::Error) -> DataError {
         let broken = [ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::InvalidInput]
             .contains(&e.kind());
         if self.packed && broken {
             DataError::malformed(
                 &self.path,
-                format!("cannot be unpacked: truncated or broken gzip ({e})"),
+                format!("cannot be decompressed: truncated or broken gzip ({e})"),
             )
         } else {
             DataError::io(&self.path, e)
@@ -119,7 +120,7 @@ impl Input {
     }
 }
 
-/// How many bytes may be read before their reader asks for more. Clones share one number.
+/// The number of bytes that may be read before the budget is renewed. Clones share the number.
 #[derive(Clone)]
 pub struct Budget {
     left: Rc<Cell<u64>>,
@@ -127,18 +128,18 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of `most` bytes.
+    /// Makes a budget of `most` bytes.
     pub fn new(most: u64) -> Self {
         Self { left: Rc::new(Cell::new(most)), most }
     }
 
-    /// Allows as many bytes again as at first.
+    /// Resets the budget to its initial number of bytes.
     pub fn renew(&self) {
         self.left.set(self.most);
     }
 }
 
-/// The bytes of a file, unpacked, within two limits: one for the file and one for its budget.
+/// A reader of a decompressed file with two limits: one for the file, and a budget.
 pub struct Stream {
     input: Input,
     left: u64,
@@ -147,12 +148,12 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Whether a reader has been told that there are no more bytes.
+    /// Returns whether a read has returned the end of the file.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Why reading failed, or which limit it met.
+    /// Returns the error of a failed read, or of an exceeded limit.
     pub fn failed(&self, e: io::Error) -> DataError {
         let path = &self.input.path;
         if self.left == 0 {
@@ -171,7 +172,7 @@ impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = self.left.min(self.budget.left.get()).min(buffer.len() as u64) as usize;
         if most == 0 && !buffer.is_empty() {
-            // The file may end just here.
+            // The file may end exactly at the limit.
             self.ended = self.input.reader.read(&mut [0])? == 0;
             return if self.ended { Ok(0) } else { Err(io::Error::other("too many bytes")) };
         }
@@ -183,7 +184,10 @@ impl Read for Stream {
     }
 }
 
-/// Makes room for exactly `more` further elements, or says that there is no memory for them.
+/// Reserves memory for exactly `more` further elements.
+///
+/// # Errors
+/// If there is not enough memory.
 pub fn reserve<T>(values: &mut Vec<T>, more: usize) -> Result<(), DataError> {
     values.try_reserve_exact(more).map_err(|_| {
         let bytes = (values.len() + more).saturating_mul(size_of::<T>());
@@ -248,8 +252,8 @@ mod tests {
     #[test]
     fn a_gzip_bomb_is_read_no_further_than_promised() {
         let dir = tempfile::tempdir().unwrap();
-        // 256 MiB of zeros in about a megabyte, and the stream is cut: reading on would meet the
-        // cut.
+        // 256 MiB of zeros in about a megabyte. The stream is truncated, so that reading too far
+        // fails in another way.
         let mut bomb = gzip(&vec![0; 256 << 20]);
         bomb.truncate(bomb.len() - 100);
         let error = Input::open(&file(&dir, &bomb)).unwrap().body(1000).unwrap_err();
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_gzip_stream_is_not_ignored() {
+    fn bytes_after_a_gzip_stream_are_not_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let packed = [gzip(&[7; 100]), b"more".to_vec()].concat();
         assert!(Input::open(&file(&dir, &packed)).unwrap().body(100).is_err());
@@ -287,7 +291,7 @@ mod tests {
             let mut stream = Input::open(&path).unwrap().stream(Budget::new(99));
             let e = stream.read_to_end(&mut Vec::new()).unwrap_err();
             assert!(stream.failed(e).to_string().contains("more than 99 bytes"));
-            // Just enough is enough.
+            // A budget of exactly the size of the file is enough.
             let mut stream = Input::open(&path).unwrap().stream(Budget::new(100));
             assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 100);
         }

@@ -1,7 +1,7 @@
-//! `.csv` and `.tsv` tables, plain or gzip: a row for each example, a column for each number of x.
+//! `.csv` and `.tsv` tables, plain or gzip: one row per example, one column per number of x.
 //!
-//! One more column may identify the rows, and one may hold their classes. Cells are UTF-8; white
-//! space around them is not part of them. Empty lines are skipped.
+//! One more column may identify the rows, and one may have their classes. Cells are UTF-8. White
+//! space around cells is removed. Empty lines are skipped.
 
 use super::bounded::{Budget, Input, Stream, reserve};
 use super::format::{Format, Reading};
@@ -33,7 +33,7 @@ pub static FORMAT: Format = Format {
     reading: Reading::Whole(read),
 };
 
-/// The byte between two cells, by the name of the file.
+/// Returns the delimiter of cells, by the name of the file.
 fn delimiter(path: &Path) -> Option<u8> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -42,12 +42,12 @@ fn delimiter(path: &Path) -> Option<u8> {
         .find_map(|(ending, delimiter)| name.ends_with(ending).then_some(delimiter))
 }
 
-/// Reads a table as vectors `[rows, columns]` of f32, with labels and identifiers where the
-/// settings name their columns.
+/// Reads a table as vectors `[rows, columns]` of f32, with labels and identifiers if the settings
+/// name their columns.
 ///
-/// Classes are found over the whole file. Integers 0, 1, 2 ... of which none is left out are labels
-/// as they stand; other classes are numbered in the order of their names, integers in that of their
-/// values.
+/// The classes of the whole file are collected. If they are the integers 0, 1, 2 ... without gaps,
+/// they are the labels. Other integers are numbered in the order of their values, other classes in
+/// the order of their names.
 fn read(path: &Path, settings: &SourceSettings) -> Result<Examples, DataError> {
     let mut table = Table::open(path)?;
     let Some(first) = table.next()? else {
@@ -107,7 +107,7 @@ fn is_number(cell: &str) -> bool {
     cell.parse::<f64>().is_ok()
 }
 
-/// The rows of a file, one after the other.
+/// An iterator over the rows of a file.
 struct Table<'a> {
     path: &'a Path,
     reader: Reader<Stream>,
@@ -121,9 +121,9 @@ impl<'a> Table<'a> {
         let reader = ReaderBuilder::new()
             .delimiter(delimiter(path).unwrap_or(b','))
             .has_headers(false)
-            // What stands before a line feed, such as a carriage return, is trimmed with the cell.
+            // A carriage return before a line feed is removed with the white space of the cell.
             .terminator(Terminator::Any(b'\n'))
-            // The lengths of rows are compared here, so that the message names the line.
+            // This module checks the lengths of rows, so that the message names the line.
             .flexible(true)
             .from_reader(stream);
         Ok(Self { path, reader, budget })
@@ -142,13 +142,14 @@ impl<'a> Table<'a> {
             if !more {
                 return Ok(None);
             }
-            // The reader skips empty lines, but not those that end as on Windows.
+            // The reader skips empty lines, but not those with Windows line ends.
             let is_empty = record.as_slice() == b"\r" && self.reader.position().byte() - start <= 2;
             if !is_empty {
                 break;
             }
         }
-        // The reader's line is the one after the row, unless the file ends without a line feed.
+        // The reader's line is the line after the row, except at the end of a file without line
+        // feed.
         let feeds = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
         let line =
             self.reader.position().line() - feeds - u64::from(!self.reader.get_ref().has_ended());
@@ -167,13 +168,13 @@ impl<'a> Table<'a> {
 
 /// One row of a table.
 struct Row {
-    /// The line that it starts in, from 1.
+    /// The first line of the row, counted from 1.
     line: u64,
     cells: StringRecord,
 }
 
 impl Row {
-    /// Its cells in turn.
+    /// Returns the cells in order.
     fn cells(&self) -> impl Iterator<Item = &str> {
         self.cells.iter().map(str::trim)
     }
@@ -188,13 +189,13 @@ impl Row {
         Err(DataError::malformed(path, why))
     }
 
-    /// What is wrong with the cell of a column.
+    /// Returns the error of a cell.
     fn wrong(&self, path: &Path, names: &[String], column: usize, why: &str) -> DataError {
         let (line, number, name) = (self.line, column + 1, &names[column]);
         DataError::malformed(path, format!("line {line}, column {number} (`{name}`): {why}"))
     }
 
-    /// The cell of a column, which must not be empty.
+    /// Returns the cell of a column, which must not be empty.
     fn text(&self, path: &Path, names: &[String], column: usize) -> Result<&str, DataError> {
         let cell = self.cells[column].trim();
         if cell.is_empty() {
@@ -204,7 +205,7 @@ impl Row {
         Ok(cell)
     }
 
-    /// The cell of a column, which must be a finite number.
+    /// Returns the cell of a column as a number, which must be finite.
     fn number(&self, path: &Path, names: &[String], column: usize) -> Result<f32, DataError> {
         let cell = self.text(path, names, column)?;
         let Ok(number) = cell.parse::<f32>() else {
@@ -224,8 +225,8 @@ impl Row {
     }
 }
 
-/// The names of the columns: those of the header; a column without a name is called by its number,
-/// from 1.
+/// Returns the names of the columns from the header. A column without a name gets its number,
+/// counted from 1.
 fn names(path: &Path, first: &Row, header: bool) -> Result<Vec<String>, DataError> {
     let named = |(i, cell): (usize, &str)| match cell {
         cell if header && !cell.is_empty() => cell.to_owned(),
@@ -236,7 +237,7 @@ fn names(path: &Path, first: &Row, header: bool) -> Result<Vec<String>, DataErro
     for (i, name) in names.iter().enumerate() {
         if let Some(before) = seen.insert(name, i) {
             let why = format!(
-                "line {}: columns {} and {} are both called `{name}`: give each a name of its own",
+                "line {}: columns {} and {} are both called `{name}`: give them different names",
                 first.line,
                 before + 1,
                 i + 1
@@ -247,9 +248,9 @@ fn names(path: &Path, first: &Row, header: bool) -> Result<Vec<String>, DataErro
     Ok(names)
 }
 
-/// What each column is for.
+/// The roles of the columns.
 struct Chosen {
-    /// The columns of x, in its order.
+    /// The columns of x, in the order of x.
     numbers: Vec<usize>,
     id: Option<usize>,
     label: Option<usize>,
@@ -319,7 +320,7 @@ impl Chosen {
     }
 }
 
-/// The first names, and how many more there are.
+/// Returns the first names and the number of further names, for messages.
 fn listed(names: &[String]) -> String {
     const MOST: usize = 20;
     let mut text = names[..names.len().min(MOST)].join(", ");
@@ -329,12 +330,12 @@ fn listed(names: &[String]) -> String {
     text
 }
 
-/// The classes of the rows, as they come.
+/// The classes of the rows, numbered in the order of their first rows.
 #[derive(Default)]
 struct Labels {
-    /// The position of each row's class in `classes`.
+    /// The number of each row's class.
     rows: Vec<u32>,
-    /// The position of each class, by its text.
+    /// The number of each class, by its text.
     classes: HashMap<String, u32>,
 }
 
@@ -351,8 +352,8 @@ impl Labels {
         self.rows.push(class);
     }
 
-    /// The label of each row and the names of the classes, which are empty where labels are the
-    /// integers of the file.
+    /// Returns the label of each row and the names of the classes. There are no names if the labels
+    /// are the integers of the file.
     fn numbered(self) -> (Vec<u32>, Vec<String>) {
         let integer = |text: &str| {
             let value = text.parse::<i64>().ok();
@@ -424,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_line_with_text_is_a_header_unless_told_otherwise() {
+    fn a_first_line_with_text_is_a_header_unless_the_setting_differs() {
         let numbers = "1,2\n3,4\n";
         let examples = load(numbers, &plain()).unwrap();
         assert_eq!((examples.len(), examples.columns), (2, Some(texts(&["1", "2"]))));
@@ -440,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_kept_in_the_order_that_is_asked_for_or_dropped() {
+    fn columns_are_kept_in_the_order_of_the_setting_or_dropped() {
         let text = "a,b,c\n1,2,3\n4,5,6\n";
         let kept = SourceSettings { columns: Some(texts(&["c", "a"])), ..plain() };
         let examples = load(text, &kept).unwrap();
@@ -448,7 +449,7 @@ mod tests {
         assert_eq!(examples.columns, Some(texts(&["c", "a"])));
         let dropped = SourceSettings { drop_columns: texts(&["b"]), ..plain() };
         assert_eq!(load(text, &dropped).unwrap().columns, Some(texts(&["a", "c"])));
-        // What is dropped need not be numbers.
+        // A dropped column need not have numbers.
         assert!(load("a,b\n1,x\n", &dropped).is_ok());
     }
 
@@ -460,7 +461,7 @@ mod tests {
             (examples.labels.unwrap(), examples.classes)
         };
         assert_eq!(labels(&["2", "0", "1", "2"]), (vec![2, 0, 1, 2], vec![]));
-        // One is left out, so these are names; in the order of their values.
+        // There are gaps, so these integers are names, in the order of their values.
         assert_eq!(labels(&["10", "9", "10"]), (vec![1, 0, 1], texts(&["9", "10"])));
         assert_eq!(labels(&["-1", "0"]), (vec![0, 1], texts(&["-1", "0"])));
         assert_eq!(labels(&["b", "10", "9"]), (vec![2, 0, 1], texts(&["10", "9", "b"])));
@@ -500,12 +501,12 @@ mod tests {
     }
 
     #[test]
-    fn what_another_writer_wrote_reads_back_to_the_bit() {
+    fn tables_of_another_writer_are_read_bit_for_bit() {
         let dir = tempfile::tempdir().unwrap();
         for seed in 0..50 {
             let mut random = rng::Stream::new(seed, "tables").sequence();
             let (rows, width) = (1 + random.below(20) as usize, 1 + random.below(9) as usize);
-            // Every finite f32, by its bits.
+            // Random bits, so that every finite f32 is possible.
             let mut floats = Vec::new();
             while floats.len() < rows * width {
                 let number = f32::from_bits(random.word());

@@ -1,5 +1,5 @@
-//! A folder of pictures: sub-folders are classes, or splits (`train`, `test`, perhaps `validation`)
-//! with classes in them.
+//! A folder of images: sub-folders are classes, or splits (`train`, `test` and optionally
+//! `validation`) with classes in them.
 
 use super::bounded::reserve;
 use super::format::{Format, Reading};
@@ -14,9 +14,9 @@ use rayon::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// No picture may be wider or higher than this.
+/// Largest width and height of an image.
 const MOST_PIXELS_A_SIDE: u32 = 16_384;
-/// No picture may need more memory than this while it is read, in bytes.
+/// Largest memory for reading an image, in bytes.
 const MOST_MEMORY: u64 = 256 << 20;
 
 /// The format.
@@ -29,17 +29,18 @@ pub static FORMAT: Format = Format {
 
 /// Reads `split` of the folder `root` as bytes, in the order of the file names.
 ///
-/// Pictures are scaled so that they cover the size of the settings (height, width), and cropped to
-/// it around their centre; without a size all must have the same. Without a number of channels it
-/// is 1 if every picture is grey, else 3. Transparency is dropped. Without sub-folders `train` and
-/// `test`, the test split is a sixth of the pictures, always the same one.
+/// Images are scaled to cover the size of the settings (height, width), and cropped to it around
+/// their centre. Without that setting, all images must have the same size. Without the setting of
+/// channels, there is 1 channel if every image is grey, otherwise 3. Transparency is ignored.
+/// Without sub-folders `train` and `test`, the test split is a sixth of the images, always the same
+/// ones.
 fn read(root: &Path, split: Split, settings: &SourceSettings) -> Result<Examples, DataError> {
     let SourceSettings { size, channels, .. } = *settings;
     if let Some(n) = channels.filter(|n| ![1, 3].contains(n)) {
         return Err(DataError::Request(format!("{n} channels: pictures can be read with 1 or 3")));
     }
     let has_splits = is_split(root);
-    // The training pictures decide on classes, size and channels for the other splits too.
+    // The training images determine classes, size and channels of all splits.
     let mut listing = Listing::of(&if has_splits { root.join("train") } else { root.to_owned() })?;
     let shape = listing.shape(size, channels)?;
     if !has_splits {
@@ -61,27 +62,31 @@ fn read(root: &Path, split: Split, settings: &SourceSettings) -> Result<Examples
     Ok(Examples { labels, classes, ..Examples::new(shape, Values::Bytes(bytes)) })
 }
 
-/// Whether the folder has a validation split of its own.
+/// Returns whether the folder has a validation split.
 fn publishes_validation(root: &Path) -> bool {
     is_split(root) && root.join("validation").is_dir()
 }
 
-/// Whether the folder's sub-folders are splits.
+/// Returns whether the sub-folders are splits.
 fn is_split(root: &Path) -> bool {
     root.join("train").is_dir() && root.join("test").is_dir()
 }
 
-/// The pictures of a folder, and their classes where sub-folders name them.
+/// The images of a folder, and their classes if there are sub-folders.
 struct Listing {
     folder: PathBuf,
-    /// File and class.
+    /// Files and their classes.
     pictures: Vec<(PathBuf, u32)>,
-    /// Empty for a flat folder.
+    /// Names of the classes. Empty for a folder without sub-folders.
     classes: Vec<String>,
 }
 
 impl Listing {
-    /// Lists a folder, refusing one without pictures.
+    /// Lists the images of a folder.
+    ///
+    /// # Errors
+    /// If the folder or one of its classes has no images, or if there are images both in the folder
+    /// and in sub-folders.
     fn of(folder: &Path) -> Result<Self, DataError> {
         let wrong = |folder: &Path, why: &str| Err(DataError::malformed(folder, why));
         let entries = sorted(folder)?;
@@ -91,7 +96,8 @@ impl Listing {
             if !pictures.is_empty() && classes.is_empty() {
                 return wrong(
                     folder,
-                    "holds pictures beside sub-folders: sort all into sub-folders, one a class, or none",
+                    "holds pictures beside sub-folders: move all pictures into sub-folders, one \
+                     per class, or none",
                 );
             }
             let before = pictures.len();
@@ -99,7 +105,7 @@ impl Listing {
             if pictures.len() == before {
                 return wrong(
                     sub,
-                    "holds no picture, as a class must: put some into it or remove it",
+                    "holds no picture, and a class needs one: add pictures or remove the folder",
                 );
             }
             classes.push(sub.file_name().unwrap_or_default().to_string_lossy().into_owned());
@@ -113,22 +119,22 @@ impl Listing {
         Ok(Self { folder: folder.to_owned(), pictures, classes })
     }
 
-    /// Numbers the classes as in `classes`, by name.
+    /// Renumbers the labels so that they are positions in `classes`, by name.
     fn with_classes(mut self, classes: &[String]) -> Result<Self, DataError> {
         if classes.is_empty() != self.classes.is_empty() {
-            let why = "has classes where the training folder has none, or the reverse";
+            let why = "only one of this folder and the training folder has classes";
             return Err(DataError::malformed(&self.folder, why));
         }
         let mut numbers = Vec::new();
         for name in &self.classes {
             let Some(number) = classes.iter().position(|class| class == name) else {
-                let why = format!("has a class `{name}` that the training folder has not");
+                let why = format!("has a class `{name}`, which the training folder does not have");
                 return Err(DataError::malformed(&self.folder, why));
             };
             numbers.push(number as u32);
         }
         for (_, label) in &mut self.pictures {
-            // A label is the position of a name in `self.classes`, and each has its number.
+            // A label is a position in `self.classes`, and `numbers` has the same length.
             *label = numbers[*label as usize];
         }
         self.classes = classes.to_vec();
@@ -139,7 +145,7 @@ impl Listing {
         (!self.classes.is_empty()).then(|| self.pictures.iter().map(|(_, label)| *label).collect())
     }
 
-    /// The shape that all pictures get: what is asked for, and for the rest what their headers say.
+    /// Returns the shape of all images: from the settings, otherwise from the headers of the files.
     fn shape(
         &self,
         size: Option<(usize, usize)>,
@@ -158,7 +164,8 @@ impl Listing {
         if let Some(i) = heads.iter().position(|head| (head.height, head.width) != (height, width))
         {
             let why = format!(
-                "the pictures differ in size ({} is {height}x{width}, {} is {}x{}): set data.size to what they shall become",
+                "the pictures differ in size ({} is {height}x{width}, {} is {}x{}): set data.size \
+                 to scale them",
                 self.pictures[0].0.display(),
                 self.pictures[i].0.display(),
                 heads[i].height,
@@ -169,9 +176,10 @@ impl Listing {
         image_shape(channels, height as usize, width as usize)
     }
 
-    /// All pictures in `shape`, one after the other.
+    /// Returns the pixels of all images in `shape`, one image after the other.
     fn decode(&self, shape: Shape) -> Result<Vec<u8>, DataError> {
-        // Before a picture is decoded for its size, that size is only what its header claims.
+        // The first image is decoded before memory for all is allocated, because its header may be
+        // wrong.
         let mut first = vec![0; shape.len()];
         decode(&self.pictures[0].0, shape, &mut first)?;
         let len = shape.len().saturating_mul(self.pictures.len());
@@ -194,13 +202,14 @@ fn image_shape(channels: usize, height: usize, width: usize) -> Result<Shape, Da
         || shape.len() as u64 > MOST_MEMORY
     {
         return Err(DataError::Request(format!(
-            "pictures cannot be read as {shape}: a side is 1 to {most} pixels, all together at most {MOST_MEMORY} bytes"
+            "pictures cannot be read as {shape}: width and height must be 1 to {most} pixels, and \
+             a picture at most {MOST_MEMORY} bytes"
         )));
     }
     Ok(shape)
 }
 
-/// What is in a folder, hidden files aside, sorted by name.
+/// Returns the entries of a folder except hidden files, sorted by name.
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let io = |e| DataError::io(folder, e);
     let mut paths = Vec::new();
@@ -214,7 +223,7 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
-/// The pictures among the entries of a folder, told by their extensions.
+/// Returns the images among the entries of a folder, by their extensions.
 fn pictures(entries: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
     entries
         .iter()
@@ -223,7 +232,7 @@ fn pictures(entries: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
         .cloned()
 }
 
-/// What the header of a picture says.
+/// Information from the header of an image.
 struct Head {
     height: u32,
     width: u32,
@@ -236,7 +245,7 @@ fn head(path: &Path) -> Result<Head, DataError> {
     Ok(Head { height, width, grey: !decoder.color_type().has_color() })
 }
 
-/// Decodes one picture into `pixels`, `[channels, height, width]`.
+/// Decodes one image into `pixels`, `[channels, height, width]`.
 fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(), DataError> {
     let Shape::Image { channels, height, width } = shape else {
         unreachable!("`Listing::shape` gives pictures the shape of an image")
@@ -252,7 +261,7 @@ fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(), DataError>
     } else {
         picture.resize_to_fill(width as u32, height as u32, FilterType::Lanczos3)
     };
-    // From pixel by pixel to plane by plane.
+    // Converts interleaved channels to planes.
     let interleaved = picture.as_bytes();
     for (channel, plane) in pixels.chunks_exact_mut(height * width).enumerate() {
         for (pixel, values) in plane.iter_mut().zip(interleaved.chunks_exact(channels)) {
@@ -304,7 +313,7 @@ mod tests {
         }
     }
 
-    /// Pictures of 4x4 pixels, `n` a class, whose value is their label.
+    /// Writes images of 4x4 pixels, `n` per class. The value of their pixels is their label.
     fn classes(root: &Path, names: &[&str], n: usize) {
         for (label, name) in names.iter().enumerate() {
             for i in 0..n {
@@ -339,7 +348,7 @@ mod tests {
         assert!(!publishes_validation(dir.path()));
         assert!(read(dir.path(), Split::Validation, None, None).is_err());
         assert_eq!(read(dir.path(), Split::Train, None, None).unwrap().len(), 6);
-        // Numbered as the training folder does, though it is the only class here.
+        // The label is that of the training folder, although this split has only one class.
         assert_eq!(read(dir.path(), Split::Test, None, None).unwrap().labels, Some(vec![2]));
         grey(&dir.path().join("validation/a/x.png"), 4, 9);
         assert!(publishes_validation(dir.path()));
@@ -350,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_folder_has_no_labels_and_skips_what_is_no_picture() {
+    fn a_folder_without_sub_folders_has_no_labels_and_other_files_are_skipped() {
         let dir = tempfile::tempdir().unwrap();
         for i in 0..6 {
             grey(&dir.path().join(format!("{i}.png")), 2, i);
@@ -399,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_different_size_need_to_be_told_theirs() {
+    fn pictures_of_different_sizes_need_a_size() {
         let dir = tempfile::tempdir().unwrap();
         grey(&dir.path().join("a.png"), 4, 1);
         grey(&dir.path().join("b.png"), 5, 1);
@@ -419,7 +428,7 @@ mod tests {
         let whole = fs::read(&broken).unwrap();
         for content in [vec![], b"no picture at all".to_vec(), whole[..whole.len() / 2].to_vec()] {
             fs::write(&broken, content).unwrap();
-            // Whichever split it is in.
+            // The broken image may be in either split.
             let messages = [Split::Train, Split::Test].map(|split| {
                 read(dir.path(), split, None, None).err().map(|e| e.to_string()).unwrap_or_default()
             });

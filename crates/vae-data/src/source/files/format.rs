@@ -1,4 +1,4 @@
-//! `Format`: a sort of file or folder that examples can be read from, and the source that it makes.
+//! `Format`: a kind of file or folder with examples, and its source.
 
 use crate::error::DataError;
 use crate::examples::Examples;
@@ -7,47 +7,47 @@ use crate::source::{Environment, Location, Setting, Source, SourceSettings, read
 use crate::split::Split;
 use std::path::{Path, PathBuf};
 
-/// How one sort of file or folder is recognized and read.
+/// How one kind of file or folder is recognized and read.
 #[derive(Debug)]
 pub struct Format {
-    /// What messages call it, with its article.
+    /// The name for messages, with its article.
     pub name: &'static str,
-    /// The settings that it reads.
+    /// The settings that the format uses.
     pub settings: &'static [Setting],
-    /// Whether a file that starts like this is one.
+    /// Returns whether a file or folder has this format.
     pub recognizes: fn(&Start) -> bool,
-    /// How it is read.
+    /// How a file or folder is read.
     pub reading: Reading,
 }
 
-/// What a format is recognized by.
+/// What is known for recognizing a format.
 pub struct Start<'a> {
     /// The path of the file or folder.
     pub path: &'a Path,
-    /// The first bytes of the file, unpacked; none of a folder.
+    /// The first bytes of the file, decompressed; empty for a folder.
     pub bytes: &'a [u8],
 }
 
-/// How the examples lie in a file or folder.
+/// Whether a file or folder has splits.
 #[derive(Debug)]
 pub enum Reading {
-    /// All in one piece; a sixth of them is the test split.
+    /// Without splits: a sixth of the examples is the test split.
     Whole(fn(&Path, &SourceSettings) -> Result<Examples, DataError>),
-    /// Split by split.
+    /// With splits.
     BySplit {
         /// Reads one split.
         read: fn(&Path, Split, &SourceSettings) -> Result<Examples, DataError>,
-        /// Whether there is a validation split.
+        /// Returns whether there is a validation split.
         publishes_validation: fn(&Path) -> bool,
     },
 }
 
-/// A file or folder of the user as a source.
+/// A file or folder as a source.
 #[derive(Debug)]
 pub struct FileSource {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// What it is.
+    /// The format.
     pub format: &'static Format,
 }
 
@@ -103,16 +103,16 @@ impl Source for FileSource {
     }
 }
 
-/// Cuts `split` out of the examples of the file at `path`.
+/// Returns the examples of `split` from all examples of the file at `path`.
 pub fn split_of(whole: &Examples, split: Split, path: &Path) -> Result<Examples, DataError> {
     let indices = of_one_piece(whole.len(), split)
         .map_err(|e| DataError::Request(format!("{}: {e}", path.display())))?;
     Ok(whole.select(&indices))
 }
 
-/// The name of the file or folder at `path`.
+/// Returns the name of the file or folder at `path`.
 pub fn file_name(path: &Path) -> String {
-    // `.` and `..` have a name only once they are resolved.
+    // Paths such as `.` and `..` are resolved first to get a name.
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned()
 }

@@ -1,7 +1,8 @@
-//! IDX files, MNIST's format: images `[n, height, width]` and labels `[n]` of bytes, plain or gzip.
+//! IDX files, the format of MNIST: images `[n, height, width]` and labels `[n]` of bytes, plain or
+//! gzip.
 //!
-//! Header: two zero bytes, the type (8: unsigned byte), the number of dimensions, then each as a
-//! big-endian u32.
+//! The header has two zero bytes, the type (8: unsigned byte), the number of dimensions, and the
+//! dimensions as big-endian u32.
 
 use super::bounded::Input;
 use super::format::{Format, Reading, file_name, split_of};
@@ -29,7 +30,7 @@ pub fn images(path: &Path) -> Result<Examples, DataError> {
     Ok(Examples::new(Shape::Image { channels: 1, height, width }, Values::Bytes(bytes)))
 }
 
-/// Two files as a source: images and their labels.
+/// A file of images and a file of their labels as a source.
 #[derive(Debug)]
 pub struct Pair {
     /// The file of images.
@@ -110,7 +111,7 @@ fn read<const RANK: usize>(path: &Path, what: &str) -> Result<([usize; RANK], Ve
     for (dim, word) in dims.iter_mut().zip(input.header(4 * RANK)?.chunks_exact(4)) {
         let size = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
         *dim = size as usize;
-        // A product beyond 64 bits is beyond any cap.
+        // A product of more than 64 bits exceeds every limit.
         promised = promised.saturating_mul(u64::from(size));
     }
     Ok((dims, input.body(promised)?))
@@ -121,7 +122,7 @@ pub mod tests {
     use super::*;
     use std::fs;
 
-    /// The bytes of an IDX file.
+    /// Returns the bytes of an IDX file.
     pub fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, dims.len() as u8];
         dims.iter().for_each(|dim| bytes.extend(dim.to_be_bytes()));

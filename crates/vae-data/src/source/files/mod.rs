@@ -1,4 +1,4 @@
-//! The user's own files and folders: the table of their formats, and opening one.
+//! Files and folders of the user: the table of formats, and opening a file or folder.
 
 pub mod amat;
 mod bounded;
@@ -16,21 +16,21 @@ use format::{FileSource, Format, Reading, Start};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Every format, in the order in which they are tried.
+/// All formats, in the order in which they are tried.
 static FORMATS: [&Format; 4] = [&folder::FORMAT, &csv::FORMAT, &npy::FORMAT, &idx::FORMAT];
 
-/// The names of the formats.
+/// Returns the names of the formats.
 pub fn formats() -> Vec<&'static str> {
     FORMATS.iter().map(|format| format.name).collect()
 }
 
-/// The names of the formats that read a setting.
+/// Returns the names of the formats that use a setting.
 pub fn readers_of(setting: Setting) -> Vec<&'static str> {
     let readers = FORMATS.iter().filter(|format| format.settings.contains(&setting));
     readers.map(|format| format.name).collect()
 }
 
-/// Opens the file or folder at `path`, in whichever of the formats it is.
+/// Opens the file or folder at `path`, in any of the formats.
 pub fn open(path: &Path) -> Result<Arc<dyn Source>, DataError> {
     Ok(Arc::new(FileSource { path: path.to_owned(), format: recognize(path)? }))
 }
@@ -40,10 +40,10 @@ pub fn open_pair(images: &Path, labels: &Path) -> Arc<dyn Source> {
     Arc::new(idx::Pair { images: images.to_owned(), labels: labels.to_owned() })
 }
 
-/// Reads a whole file of examples, in whichever of the formats it is.
+/// Reads all examples of a file, in any of the formats.
 ///
 /// # Errors
-/// If it cannot be read, or is a folder.
+/// If the file cannot be read, or if it is a folder.
 pub fn read_array(path: &Path) -> Result<Examples, DataError> {
     match recognize(path)?.reading {
         Reading::Whole(read) => read(path, &SourceSettings::default()),
@@ -55,8 +55,7 @@ fn recognize(path: &Path) -> Result<&'static Format, DataError> {
     let mut bytes = [0; 1];
     let n = if path.is_dir() { 0 } else { Input::open(path)?.read(&mut bytes)? };
     let start = Start { path, bytes: &bytes[..n] };
-    FORMATS
-        .into_iter()
-        .find(|format| (format.recognizes)(&start))
-        .ok_or_else(|| DataError::malformed(path, format!("is none of {}", formats().join(", "))))
+    FORMATS.into_iter().find(|format| (format.recognizes)(&start)).ok_or_else(|| {
+        DataError::malformed(path, format!("is not one of {}", formats().join(", ")))
+    })
 }

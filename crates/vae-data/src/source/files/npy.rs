@@ -1,6 +1,7 @@
-//! `.npy` arrays, NumPy's format: images of bytes or of numbers in [0, 1], and plain vectors.
+//! `.npy` arrays, the format of NumPy: images of bytes or of numbers in [0, 1], and vectors.
 //!
-//! The header is parsed here, not by `npyz`, which multiplies its dimensions without a check.
+//! The header is parsed here, because `npyz` multiplies its dimensions without checking for
+//! overflow.
 
 use super::bounded::{Input, reserve};
 use super::format::{Format, Reading};
@@ -8,7 +9,7 @@ use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
 use std::path::Path;
 
-/// The first bytes of every such file.
+/// The first bytes of every `.npy` file.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// The format.
@@ -22,7 +23,7 @@ pub static FORMAT: Format = Format {
 /// Reads an array of examples:
 ///
 /// - u8 `[n, height, width]` or `[n, channels, height, width]`: images;
-/// - f32 or f64 of the same shapes, every number in [0, 1]: images too, rounded to 256 levels;
+/// - f32 or f64 of the same shapes, every number in [0, 1]: also images, rounded to 256 levels;
 /// - f32 or f64 `[n, d]`: vectors, as f32. Every number must be finite.
 pub fn read(path: &Path) -> Result<Examples, DataError> {
     let wrong = |why: String| DataError::malformed(path, why);
@@ -78,7 +79,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Bytes of one number.
+    /// Returns the number of bytes of one number.
     fn size(self) -> usize {
         match self {
             Kind::U8 => 1,
@@ -88,7 +89,7 @@ impl Kind {
     }
 }
 
-/// One number from its bytes, of which there are 4 or 8.
+/// Returns a number from its 4 or 8 bytes.
 fn number(bytes: &[u8], double: bool, big_endian: bool) -> f64 {
     let mut word = [0; 8];
     let word = &mut word[..bytes.len()];
@@ -100,13 +101,13 @@ fn number(bytes: &[u8], double: bool, big_endian: bool) -> f64 {
     if double { f64::from_bits(bits) } else { f64::from(f32::from_bits(bits as u32)) }
 }
 
-/// What a file says of itself.
+/// The header of a file.
 struct Header {
     kind: Kind,
     shape: Vec<u64>,
 }
 
-/// Reads magic, version and header, and leaves `input` at the first number.
+/// Reads the first bytes, the version and the header. `input` is then at the first number.
 fn header(input: &mut Input, path: &Path) -> Result<Header, DataError> {
     let start = input.header(10)?;
     if start[..6] != MAGIC[..] {
@@ -128,7 +129,7 @@ fn header(input: &mut Input, path: &Path) -> Result<Header, DataError> {
     if len > 1 << 16 {
         return Err(DataError::malformed(
             path,
-            format!("its header says that it is {len} bytes long"),
+            format!("its header is {len} bytes long: at most 65536 are read"),
         ));
     }
     let bytes = input.header(len)?;
@@ -139,7 +140,7 @@ fn header(input: &mut Input, path: &Path) -> Result<Header, DataError> {
     })
 }
 
-/// Parses the Python dictionary that a header is.
+/// Parses a header, which is a Python dictionary.
 fn parse(text: &str) -> Result<Header, String> {
     let mut rest = Rest(text);
     let (mut descr, mut fortran, mut shape) = (None, None, None);
@@ -179,11 +180,11 @@ fn parse(text: &str) -> Result<Header, String> {
     Ok(Header { kind, shape })
 }
 
-/// What is left of a header's text.
+/// The rest of a header's text, which is not parsed yet.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
-    /// Skips white space, then `token` if it comes next.
+    /// Skips white space, and `token` if it is next. Returns whether it was.
     fn eat(&mut self, token: &str) -> bool {
         self.0 = self.0.trim_start();
         match self.0.strip_prefix(token) {
@@ -218,7 +219,7 @@ impl<'a> Rest<'a> {
             let (digits, rest) = self.0.split_at(end);
             let dim = digits
                 .parse()
-                .map_err(|_| "a dimension in the header is no number that fits 64 bits")?;
+                .map_err(|_| "a dimension in the header is not a number of at most 64 bits")?;
             dims.push(dim);
             self.0 = rest;
             if !self.eat(",") {
@@ -230,7 +231,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// The shape of one example, or why the array is none of images or vectors.
+/// Returns the shape of one example, or the reason why the array has neither images nor vectors.
 fn example_shape(header: &Header) -> Result<Shape, String> {
     let dims: Vec<usize> =
         header.shape.iter().map(|&dim| usize::try_from(dim).unwrap_or(usize::MAX)).collect();
@@ -259,7 +260,7 @@ fn example_shape(header: &Header) -> Result<Shape, String> {
 pub mod tests {
     use super::*;
 
-    /// The bytes of a version 1 file.
+    /// Returns the bytes of a file of version 1.
     pub fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
         let header =
             format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
@@ -283,7 +284,7 @@ pub mod tests {
     }
 
     #[test]
-    fn reads_what_another_writer_wrote() {
+    fn reads_arrays_of_another_writer() {
         use npyz::WriterBuilder;
         let mut bytes = Vec::new();
         let mut writer = npyz::WriteOptions::new()
@@ -343,9 +344,9 @@ pub mod tests {
             (npy("|u1", "False", huge, &[0; 9]), "promises 18446744073709551615 bytes"),
             (
                 npy("|u1", "False", "(99999999999999999999, 1, 1)", &[0]),
-                "no number that fits 64 bits",
+                "not a number of at most 64 bits",
             ),
-            (npy("|u1", "False", "(2, -1, 2)", &[0]), "no number"),
+            (npy("|u1", "False", "(2, -1, 2)", &[0]), "not a number of at most 64 bits"),
             (npy("|u1", "False", "(0, 1, 2)", &[]), "holds no example"),
             (npy("|u1", "True", "(2, 1, 2)", &[0; 4]), "Fortran order"),
             (npy("<i8", "False", "(2, 1, 2)", &[0; 32]), "type `<i8`"),

@@ -4,10 +4,11 @@ use super::{Form, PublishedSet, PublishedSplit};
 use crate::source::download::file;
 use crate::split::Split;
 
-/// Larochelle's fixed binarization of MNIST, on which likelihoods in nats are compared.
+/// Larochelle's fixed binarization of MNIST, a benchmark for log-likelihoods in nats.
 pub static BINARIZED_MNIST: PublishedSet = PublishedSet {
     name: "binarized-mnist",
-    about: "50,000 + 10,000 + 10,000 digits, 28x28 black or white, the fixed binarization; no labels",
+    about: "50,000 + 10,000 + 10,000 digits, 28x28 black or white, the fixed binarization; no \
+            labels",
     mirrors: &["http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"],
     burn_dataset: None,
     splits: &[

@@ -1,10 +1,10 @@
-//! `fashion-mnist`: pictures of clothes (Xiao, Rasul and Vollgraf 2017).
+//! `fashion-mnist`: images of clothes (Xiao, Rasul and Vollgraf 2017).
 
 use super::{Form, PublishedSet, PublishedSplit};
 use crate::source::download::file;
 use crate::split::Split;
 
-/// Zalando's pictures of clothes.
+/// Zalando's images of clothes.
 pub static FASHION_MNIST: PublishedSet = PublishedSet {
     name: "fashion-mnist",
     about: "60,000 + 10,000 pictures of clothes in 10 classes, 28x28 grey",

@@ -1,6 +1,6 @@
-//! Published sets: what is known of each, where its files are looked for, and how they are read.
+//! Published data sets: their description, the search for their files, and how they are read.
 //!
-//! One file for each set, named as the set is. The catalog lists them.
+//! Each data set has its own file with the name of the data set. The catalog lists them.
 
 pub mod binarized_mnist;
 pub mod fashion_mnist;
@@ -16,45 +16,45 @@ use crate::split::Split;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Images of all these sets have this many rows, and as many columns.
+/// Rows and columns of the images of all these data sets.
 const SIDE: usize = 28;
 
-/// How a split is written.
+/// The format of a split.
 #[derive(Debug)]
 pub enum Form {
     /// Images and labels in IDX, published as `.gz`.
     Idx([PublishedFile; 2]),
-    /// Images as text, published unpacked.
+    /// Images as text, published uncompressed.
     Amat(PublishedFile),
 }
 
-/// A split of a published set.
+/// A split of a published data set.
 #[derive(Debug)]
 pub struct PublishedSplit {
-    /// Which.
+    /// The split.
     pub split: Split,
     /// Number of examples.
     pub examples: usize,
-    /// Its files.
+    /// The format and the files.
     pub form: Form,
 }
 
-/// A published set.
+/// A published data set.
 #[derive(Debug)]
 pub struct PublishedSet {
-    /// What it is called, in a specification and as a folder.
+    /// The name, in a specification and as a folder.
     pub name: &'static str,
-    /// What it is, in one line.
+    /// A description in one line.
     pub about: &'static str,
-    /// Addresses that a file's name is put behind, tried in order.
+    /// Addresses to which the name of a file is appended, tried in order.
     pub mirrors: &'static [&'static str],
-    /// The folder in burn-dataset's cache that holds it too, unpacked, as `train` and `test`.
+    /// The folder in burn-dataset's cache with the same files, decompressed, in `train` and `test`.
     pub burn_dataset: Option<&'static str>,
-    /// Its splits.
+    /// The splits.
     pub splits: &'static [PublishedSplit],
 }
 
-/// A published file and where it lies on this machine.
+/// A published file and its path on this machine.
 #[derive(Clone, Debug)]
 pub struct Located {
     file: &'static PublishedFile,
@@ -99,12 +99,12 @@ impl Source for PublishedSet {
 }
 
 impl PublishedSet {
-    /// All its files.
+    /// Returns all files.
     pub fn files(&self) -> impl Iterator<Item = &'static PublishedFile> + use<> {
         self.splits.iter().flat_map(PublishedSplit::files)
     }
 
-    /// Returns where each file lies, or the files that are not on this machine.
+    /// Returns the path of each file, or the files that are not on this machine.
     pub fn locate(
         &self,
         environment: &Environment,
@@ -119,10 +119,12 @@ impl PublishedSet {
         if missing.is_empty() { Ok(located) } else { Err(missing) }
     }
 
-    /// Returns where each file lies, after downloading those that are missing.
+    /// Returns the path of each file. Downloads missing files.
     ///
-    /// With `patience`, it is a failure if no mirror answers within it. `Unavailable` says why in a
-    /// few words; `advice` adds what to do.
+    /// `patience` limits the time until a mirror answers.
+    ///
+    /// # Errors
+    /// `Unavailable` with a short reason. [`Self::advice`] adds what to do.
     pub fn obtain(
         &self,
         environment: &Environment,
@@ -133,19 +135,18 @@ impl PublishedSet {
             Err(missing) => missing,
         };
         if environment.offline {
-            return Err(DataError::Unavailable("downloads are off".into()));
+            return Err(DataError::Unavailable("downloads are disabled".into()));
         }
         let folder = self.cache(environment).ok_or_else(|| {
             DataError::Unavailable("there is no cache folder to download to".into())
         })?;
         fetch::download(self.mirrors, missing, folder, patience, environment.progress)?;
         self.locate(environment).map_err(|_| {
-            DataError::Unavailable("its files vanished while they were downloaded".into())
+            DataError::Unavailable("its files were removed during the download".into())
         })
     }
 
-    /// Turns the reason why the set cannot be had into the whole message: what, why, and what to
-    /// do.
+    /// Completes the message of an `Unavailable` error: what is missing, why, and what to do.
     pub fn advice(&self, environment: &Environment, error: DataError) -> DataError {
         let DataError::Unavailable(why) = error else { return error };
         let names: Vec<&str> = self.files().map(|file| file.name).collect();
@@ -161,29 +162,30 @@ impl PublishedSet {
             folders.join(" or ")
         };
         let twins = if self.files().all(|file| file.name.ends_with(".gz")) {
-            "or unpacked, without .gz"
+            "or decompressed, without .gz"
         } else {
-            "or packed, with .gz"
+            "or compressed, with .gz"
         };
         DataError::Unavailable(format!(
-            "{} is not on this machine and cannot be had: {why}; put its files ({}; {twins}) into {folders}",
+            "{} is not on this machine and cannot be downloaded: {why}; put its files ({}; \
+             {twins}) into {folders}",
             self.name,
             names.join(", "),
         ))
     }
 
     fn data_folder(&self, environment: &Environment) -> Option<PathBuf> {
-        // An empty variable of the environment names no folder.
+        // An empty environment variable does not name a folder.
         let dir = environment.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty());
         dir.map(|dir| dir.join(self.name))
     }
 
-    /// Where downloads go.
+    /// Returns the folder for downloads.
     pub fn cache(&self, environment: &Environment) -> Option<PathBuf> {
         environment.cache_dir.as_ref().map(|dir| dir.join("vae").join(self.name))
     }
 
-    /// Looks for a file: as published, packed or unpacked, in each of the places.
+    /// Searches a file in all folders, compressed or decompressed.
     fn search(&self, file: &PublishedFile, environment: &Environment) -> Option<PathBuf> {
         let burn = environment.cache_dir.as_ref().zip(self.burn_dataset).map(|(dir, set)| {
             let split = if file.name.starts_with("train") { "train" } else { "test" };
@@ -202,7 +204,7 @@ impl PublishedSet {
 }
 
 impl PublishedSplit {
-    /// Its files.
+    /// Returns the files.
     fn files(&'static self) -> &'static [PublishedFile] {
         match &self.form {
             Form::Idx(files) => files,
@@ -210,7 +212,7 @@ impl PublishedSplit {
         }
     }
 
-    /// Reads it from the located files of its set.
+    /// Reads the split from the located files of the data set.
     fn read(&self, located: &[Located]) -> Result<Examples, DataError> {
         let path = |file: &PublishedFile| {
             let found = located.iter().find(|located| located.file.name == file.name);
@@ -232,8 +234,8 @@ impl PublishedSplit {
     }
 }
 
-/// Reads images and labels; files as published must have the published checksum, unpacked ones the
-/// right sizes.
+/// Reads images and labels. Files with their published name must have the published checksum.
+/// Decompressed files must have the right sizes.
 fn load_idx(
     n: usize,
     files: [&PublishedFile; 2],
@@ -248,19 +250,19 @@ fn load_idx(
     let shape = Shape::Image { channels: 1, height: SIDE, width: SIDE };
     if (examples.len(), examples.shape) != (n, shape) {
         let why = format!(
-            "holds {} images of {}, but the published file {n} of {shape}",
+            "holds {} images of {}, but the published file has {n} of {shape}",
             examples.len(),
             examples.shape
         );
         return Err(DataError::malformed(images, why));
     }
     if let Some(i) = examples.labels.iter().flatten().position(|&label| label > 9) {
-        return Err(DataError::malformed(labels, format!("the label of image {i} is beyond 9")));
+        return Err(DataError::malformed(labels, format!("the label of image {i} is above 9")));
     }
     Ok(examples)
 }
 
-/// The folder that holds all these files, at whatever depth.
+/// Returns the deepest common folder of the files.
 fn folder_of(located: &[Located]) -> PathBuf {
     let mut paths = located.iter().map(|located| &located.path);
     let mut folder = paths.next().and_then(|path| path.parent()).unwrap_or(Path::new(""));
