@@ -1,5 +1,5 @@
-//! Embeds every file of `configs/`, so that `train NAME` works anywhere and a new preset needs no
-//! Rust.
+//! Embeds every file of `configs/`, so that `train NAME` works in any folder and a new preset needs
+//! no Rust code.
 
 use std::path::Path;
 use std::{env, fs};

@@ -20,7 +20,7 @@ pub struct Stored {
     pub values: Vec<f32>,
 }
 
-/// Where weights come from.
+/// The source of weights.
 #[derive(Clone, Copy)]
 enum Weights<'a> {
     /// Weights are only counted.

@@ -72,9 +72,9 @@ impl NegativeBinomialConfig {
     fn log_r(&self, p: &Parameters) -> Tensor<3> {
         match p.shared() {
             Some(log_r) => log_r.clamp(-LOG_SPREAD, LOG_SPREAD),
-            None => unreachable!(
-                "its properties ask for a shared parameter, which every model of it has"
-            ),
+            None => {
+                unreachable!("its properties declare a shared parameter, so every model has one")
+            }
         }
     }
 

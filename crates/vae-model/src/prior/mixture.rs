@@ -54,7 +54,7 @@ impl PriorFamily for MixtureConfig {
         check::not_negative(key, "radius", self.radius)?;
         check::positive(key, "sigma", self.sigma)?;
         if self.components == Components::Ring && model.latent < 2 {
-            let why = "a ring lies in two dimensions: set model.latent to 2 or more, or components \
+            let why = "a ring needs two dimensions: set model.latent to 2 or more, or components \
                        = \"learned\"";
             return check::refuse(key, "components", why);
         }

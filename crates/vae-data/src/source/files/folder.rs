@@ -96,7 +96,7 @@ impl Listing {
             if !pictures.is_empty() && classes.is_empty() {
                 return wrong(
                     folder,
-                    "holds pictures beside sub-folders: move all pictures into sub-folders, one \
+                    "has both pictures and sub-folders: move all pictures into sub-folders, one \
                      per class, or none",
                 );
             }
@@ -470,6 +470,6 @@ mod tests {
         assert!(message().contains("c: holds no picture"), "{}", message());
         fs::remove_dir(dir.path().join("c")).unwrap();
         grey(&dir.path().join("x.png"), 4, 0);
-        assert!(message().contains("beside sub-folders"), "{}", message());
+        assert!(message().contains("both pictures and sub-folders"), "{}", message());
     }
 }

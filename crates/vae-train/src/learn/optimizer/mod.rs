@@ -55,7 +55,8 @@ pub struct AdamSettings {
     pub beta2: f32,
     /// Number added to the square root of the second moment.
     pub epsilon: f32,
-    /// Weight of the squared-norm penalty, whose gradient is added to the gradient.
+    /// Weight of the squared-norm penalty: `weight_decay` times the parameter is added to the
+    /// gradient.
     pub weight_decay: f32,
 }
 
@@ -99,7 +100,8 @@ pub struct RmsPropSettings {
     pub epsilon: f32,
     /// Momentum: the fraction of the last step that is added to the next; 0 for none.
     pub momentum: f32,
-    /// Weight of the squared-norm penalty, whose gradient is added to the gradient.
+    /// Weight of the squared-norm penalty: `weight_decay` times the parameter is added to the
+    /// gradient.
     pub weight_decay: f32,
 }
 
@@ -119,7 +121,8 @@ pub struct SgdSettings {
     pub momentum: f64,
     /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// Weight of the squared-norm penalty, whose gradient is added to the gradient.
+    /// Weight of the squared-norm penalty: `weight_decay` times the parameter is added to the
+    /// gradient.
     pub weight_decay: f32,
 }
 

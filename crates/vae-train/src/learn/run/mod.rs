@@ -170,7 +170,7 @@ impl Run {
 
 /// Writes a text file atomically. If it fails, the old file is unchanged.
 fn replace(path: &Path, text: &str) -> Result<(), TrainError> {
-    let Some(folder) = path.parent() else { unreachable!("files of a run lie in its folder") };
+    let Some(folder) = path.parent() else { unreachable!("files of a run are in its folder") };
     let mut new = tempfile::Builder::new();
     // Temporary files are readable only by their owner by default. Files of a run are not.
     #[cfg(unix)]
