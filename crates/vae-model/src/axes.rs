@@ -33,7 +33,9 @@ fn every_file_of_an_axis_is_a_choice_and_every_choice_a_file() {
 
 #[test]
 fn every_choice_reads_back_what_it_writes_with_its_kind_first_last_or_left_out() {
-    fn check<C: Choice + serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>() {
+    fn check<
+        C: Choice + serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    >() {
         for kind in C::KINDS {
             let choice = C::with_defaults(kind).unwrap();
             assert_eq!(choice.kind(), *kind);
