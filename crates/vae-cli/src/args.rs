@@ -12,7 +12,8 @@ use crate::commands::Command;
 
 /// Train, evaluate, explore and ship variational autoencoders.
 ///
-/// To start: `vae-cli train` trains a model, then `vae-cli sample` draws a sheet of samples from it.
+/// To start: `vae-cli train` trains a model, then `vae-cli sample` draws a sheet of samples from
+/// it.
 ///
 /// Results go to stdout. Progress, warnings and errors go to stderr.
 #[derive(Debug, Parser)]
@@ -79,15 +80,16 @@ pub enum CheckpointArg {
 /// The examples that a command reads.
 #[derive(Args, Clone, Debug)]
 pub struct ReadArgs {
-    /// Data to read: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy, .csv,
-    /// .tsv or IDX file, or images.idx,labels.idx [default: the data of the run].
+    /// Data to read: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy,
+    /// .csv, .tsv or IDX file, or images.idx,labels.idx [default: the data of the run].
     #[arg(long, value_name = "SPEC")]
     pub data: Option<String>,
     #[command(flatten)]
     pub data_dir: DataDirArgs,
-    /// Part of the data to read. A single file has no test part of its own: a sixth of it is held out
-    /// as test part. `all` reads the whole data; a single file is read in its own order.
-    #[arg(long, default_value = "test", value_name = "PART", value_parser = ["train", "validation", "test", "all"])]
+    /// Part of the data to read. A single file has no test part of its own: a sixth of it is held
+    /// out as test part. `all` reads the whole data; a single file is read in its own order.
+    #[arg(long, default_value = "test", value_name = "PART",
+        value_parser = ["train", "validation", "test", "all"])]
     pub split: String,
     /// Read only the first N examples of that part.
     #[arg(long, value_name = "N")]

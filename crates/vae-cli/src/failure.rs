@@ -1,7 +1,7 @@
 //! From an error to a message and an exit code.
 //!
-//! Libraries say what is wrong and name keys of the configuration; they know of no flags. The flag that
-//! helps is added here, by `advice`, and nowhere else.
+//! Libraries say what is wrong and name keys of the configuration; they know of no flags. The flag
+//! that helps is added here, by `advice`, and nowhere else.
 
 use std::error::Error as StdError;
 use std::process::ExitCode;
@@ -180,8 +180,8 @@ mod tests {
         let error = Err::<(), _>(error).context("curves").unwrap_err();
         assert_eq!(
             message(&error),
-            "curves: the examples have shape [256], the model was trained on [1, 28, 28]; name other \
-             data with --data"
+            "curves: the examples have shape [256], the model was trained on [1, 28, 28]; name \
+             other data with --data"
         );
         assert!(is_request(&error));
     }

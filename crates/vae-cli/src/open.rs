@@ -121,8 +121,8 @@ pub fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Resu
 pub fn newest_run() -> Result<Run> {
     Run::all(Path::new(RUNS)).into_iter().next().ok_or_else(|| {
         request(format!(
-            "there is no trained model under {RUNS}/: train one with\n\n    vae-cli train\n\nor name \
-             the folder of a run with --run DIR"
+            "there is no trained model under {RUNS}/: train one with\n\n    vae-cli train\n\nor \
+             name the folder of a run with --run DIR"
         ))
     })
 }
@@ -152,7 +152,8 @@ pub fn generator(
     Ok((generator, checkpoint))
 }
 
-/// Loads the data that a model was trained on, with the same limit and the same validation examples.
+/// Loads the data that a model was trained on, with the same limit and the same validation
+/// examples.
 pub fn own_data(
     data_dir: Option<PathBuf>,
     checkpoint: &Checkpoint,

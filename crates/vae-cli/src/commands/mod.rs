@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A new command is a file in one of the folders and two lines here: its `mod` and its entry in
-//! [`Command`]. The file defines the flags, the help text and [`Execute`]. A test at the end of this file
-//! fails while a file here is not a command.
+//! [`Command`]. The file defines the flags, the help text and [`Execute`]. A test at the end of
+//! this file fails while a file here is not a command.
 
 pub mod train;
 

@@ -25,25 +25,26 @@ use crate::output::training::{Console, RECONSTRUCTIONS, Sheets};
 
 /// Train a model from a preset or a TOML file.
 ///
-/// Writes a run: a folder with config.toml, metrics.jsonl, checkpoints/ and samples/. Ctrl-C writes a
-/// checkpoint and stops; --resume continues from it.
+/// Writes a run: a folder with config.toml, metrics.jsonl, checkpoints/ and samples/. Ctrl-C writes
+/// a checkpoint and stops; --resume continues from it.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli train\n  vae-cli train mnist-mlp --epochs 20\n  \
     vae-cli train my.toml --set model.latent=2 --out runs/flat\n  \
     vae-cli train --resume --out runs/flat --epochs 40")]
 pub struct TrainArgs {
-    /// Name of a preset (see `vae-cli presets`), or a TOML file [default: the preset `default`, or the
-    /// configuration of the run with --resume].
+    /// Name of a preset (see `vae-cli presets`), or a TOML file [default: the preset `default`, or
+    /// the configuration of the run with --resume].
     pub config: Option<String>,
     /// Folder of the run [default: runs/NAME, or runs/NAME-2 and so on if that is taken].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Continue the run in --out [default of --out: the newest run]. Only --epochs, --max-steps, logging
-    /// and --backend may differ from the run.
+    /// Continue the run in --out, or without --out the newest run. --epochs and --max-steps may
+    /// grow, and logging and --backend may change; all else must be as it was.
     #[arg(long)]
     pub resume: bool,
-    /// Data to train on: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy, .csv,
-    /// .tsv or IDX file, or images.idx,labels.idx [default: data.source of the configuration].
+    /// Data to train on: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy,
+    /// .csv, .tsv or IDX file, or images.idx,labels.idx [default: data.source of the
+    /// configuration].
     #[arg(long, value_name = "SPEC")]
     pub data: Option<String>,
     #[command(flatten)]
@@ -82,8 +83,8 @@ impl Execute for TrainArgs {
         }
 
         let backend = Backend::open(&self.backend.backend)?;
-        // A run to resume is locked before it is read. The folder of a new run is created only once its
-        // data is loaded, so that a refused request leaves no folder.
+        // A run to resume is locked before it is read. The folder of a new run is created only once
+        // its data is loaded, so that a refused request leaves no folder.
         let (mut lock, config, checkpoint) = if self.resume {
             let lock = run.lock()?;
             let last = Checkpoint::read(&run.checkpoint(CheckpointKind::Last), &backend.device)?;
@@ -203,16 +204,16 @@ fn run_of(args: &TrainArgs) -> Result<Run> {
     };
     if args.resume && !run.checkpoint(CheckpointKind::Last).is_file() {
         return Err(request(format!(
-            "{}: there is nothing to resume, this folder holds no checkpoint; leave --resume out to start \
-             a new run",
+            "{}: there is nothing to resume, this folder holds no checkpoint; leave --resume out \
+             to start a new run",
             run.folder().display()
         )));
     }
     Ok(run)
 }
 
-/// Returns the configuration to resume with: that of the run, or the one that is named, changed by the
-/// flags.
+/// Returns the configuration to resume with: that of the run, or the one that is named, changed by
+/// the flags.
 fn config_to_resume(
     args: &TrainArgs,
     last: &Checkpoint,
@@ -276,8 +277,8 @@ fn conclude(run: &Run, trainer: &Trainer, ending: Ending, printer: &Printer) -> 
             with_commas(progress.step as usize)
         )),
         Ending::Early => printer.say(&format!(
-            "stopped early: the validation loss has not improved since epoch {}; best.vae holds the \
-             weights of that epoch",
+            "stopped early: the validation loss has not improved since epoch {}; best.vae holds \
+             the weights of that epoch",
             progress.best_epoch
         )),
         Ending::Stopped => printer.say(&format!(

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use vae_model::config::Choice;
 use vae_train::ValidConfig;
 
-/// A choice on one axis, and those of its settings that differ from the defaults of its kind. A table
-/// among the settings is kept whole if any of it differs.
+/// A choice on one axis, and those of its settings that differ from the defaults of its kind. A
+/// table among the settings is kept whole if any of it differs.
 pub struct Chosen {
     /// The name of the choice, such as `gaussian`.
     pub kind: &'static str,

@@ -38,8 +38,8 @@ impl Format {
     pub fn of(path: &Path) -> Result<Self> {
         Self::by_name(path).ok_or_else(|| {
             request(format!(
-                "--out {}: the name must end in .png (a sheet), .npy (an array) or .csv (a table of \
-                 vectors)",
+                "--out {}: the name must end in .png (a sheet), .npy (an array) or .csv (a table \
+                 of vectors)",
                 path.display()
             ))
         })
@@ -88,9 +88,9 @@ impl Format {
     }
 }
 
-/// Writes examples of shape `dims`, row-major in `values`, in the format that the name of `out` says.
-/// `sheet_columns` is the number of columns of a sheet (`None`: about square); `names` are the names
-/// of the columns of a table.
+/// Writes examples of shape `dims`, row-major in `values`, in the format that the name of `out`
+/// says. `sheet_columns` is the number of columns of a sheet (`None`: about square); `names` are
+/// the names of the columns of a table.
 pub fn write(
     out: &Path,
     dims: &[usize],

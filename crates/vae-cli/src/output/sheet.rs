@@ -32,8 +32,8 @@ impl Sheet {
         Self::new(dims, (n as f64).sqrt().ceil() as usize)
     }
 
-    /// Extends the range of the curves to hold `values`. It starts as -1 to 1; images ignore it. Call
-    /// it before [`Self::extend`].
+    /// Extends the range of the curves to hold `values`. It starts as -1 to 1; images ignore it.
+    /// Call it before [`Self::extend`].
     pub fn cover(&mut self, values: &[f32]) {
         for v in values.iter().filter(|v| v.is_finite()) {
             self.range = (self.range.0.min(*v), self.range.1.max(*v));

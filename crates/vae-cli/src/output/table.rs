@@ -50,8 +50,8 @@ pub fn write<T: Display>(
     write().with_context(|| path.display().to_string())
 }
 
-/// Returns the names of the `len` columns of a vector: `columns` if there are any, else `letter` and
-/// a number from 1.
+/// Returns the names of the `len` columns of a vector: `columns` if there are any, else `letter`
+/// and a number from 1.
 pub fn names(columns: Option<&[String]>, letter: char, len: usize) -> Vec<String> {
     match columns {
         Some(columns) => columns.to_vec(),

@@ -38,8 +38,8 @@ impl Console {
     }
 }
 
-/// Writes the loss and its terms: `loss 105.93  reconstruction 80.12  kl 25.81`. Terms that equal the
-/// loss are left out.
+/// Writes the loss and its terms: `loss 105.93  reconstruction 80.12  kl 25.81`. Terms that equal
+/// the loss are left out.
 fn metrics_text(values: &Metrics) -> String {
     let loss = values.first().map(|(_, v)| *v);
     let shown = values.iter().enumerate().filter(|(i, (_, v))| *i == 0 || Some(*v) != loss);
@@ -78,8 +78,8 @@ impl Observer for Console {
     }
 }
 
-/// Draws sheets of samples and reconstructions, of the same z and the same examples at every epoch, so
-/// that sheets of different epochs can be compared.
+/// Draws sheets of samples and reconstructions, of the same z and the same examples at every epoch,
+/// so that sheets of different epochs can be compared.
 pub struct Sheets {
     folder: PathBuf,
     every: u64,
@@ -103,8 +103,8 @@ impl Sheets {
         Self { folder, every, examples, generator, reconstruct, last_drawn: None }
     }
 
-    /// Draws the sheets of the trained model, after `epoch` epochs, unless they are drawn already. A
-    /// prior that was fitted at the end of the training replaces the prior of the model.
+    /// Draws the sheets of the trained model, after `epoch` epochs, unless they are drawn already.
+    /// A prior that was fitted at the end of the training replaces the prior of the model.
     pub fn finish(&mut self, epoch: u64, vae: &Vae, prior: PriorSource) -> Result<(), String> {
         if matches!(prior, PriorSource::Fitted(_)) {
             self.generator.prior = prior;
@@ -150,8 +150,8 @@ impl Observer for Sheets {
     }
 }
 
-/// Draws samples as a sheet with a row per class. They are in order of class, as [`Generator::sample`]
-/// returns them without labels.
+/// Draws samples as a sheet with a row per class. They are in order of class, as
+/// [`Generator::sample`] returns them without labels.
 pub fn class_sheet(generator: &Generator, samples: &[f32]) -> Sheet {
     let (numbers, classes) = (generator.vae.numbers(), generator.vae.classes());
     let n = samples.len() / numbers;
@@ -168,8 +168,8 @@ pub fn class_sheet(generator: &Generator, samples: &[f32]) -> Sheet {
     sheet
 }
 
-/// Draws all `examples` as a sheet: a row of originals, below it the row of their reconstructions, and
-/// so on.
+/// Draws all `examples` as a sheet: a row of originals, below it the row of their reconstructions,
+/// and so on.
 pub fn reconstruction_sheet(generator: &Generator, examples: &Examples, draw: bool) -> Sheet {
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     let originals = generator.originals(examples, &indices);

@@ -22,8 +22,8 @@ use crate::output::text::{columns, with_commas};
 
 /// Train a classifier on the encoder from few labels, or apply a saved one.
 ///
-/// Trains on labelled training examples of the run, and prints the accuracy on the data that is read.
-/// With --apply, classifies the data with a saved classifier; --run is then not used.
+/// Trains on labelled training examples of the run, and prints the accuracy on the data that is
+/// read. With --apply, classifies the data with a saved classifier; --run is then not used.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli classify --labels 10\n  \
     vae-cli classify --mode probe --features latent --seeds 10\n  \
@@ -54,8 +54,8 @@ pub struct ClassifyArgs {
     /// Learning rate of Adam.
     #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = learning_rate)]
     pub learning_rate: f64,
-    /// File to write the classifier of the first repetition to. With --mode all it is the fine-tuned
-    /// classifier.
+    /// File to write the classifier of the first repetition to. With --mode all it is the
+    /// fine-tuned classifier.
     #[arg(long, default_value = "classifier.vae", value_name = "PATH")]
     pub out: PathBuf,
     /// Classify the data with this saved classifier; nothing is trained.
@@ -136,14 +136,15 @@ impl Execute for ClassifyArgs {
                 let accuracy = accuracy(&task.classify(&classifier, &test), &test);
                 let accuracy = accuracy.ok_or_else(|| {
                     request(format!(
-                        "{}: the data has no labels, so there is no accuracy: name labelled data with \
-                         --data",
+                        "{}: the data has no labels, so there is no accuracy; name labelled data \
+                         with --data",
                         resolved.name
                     ))
                 })?;
                 printer.detail(&format!("{} seed {seed}: {:.2} %", mode.name(), 100.0 * accuracy));
                 accuracies.push(accuracy);
-                // Of several modes the fine-tuned classifier is written, and of the seeds the first.
+                // Of several modes the fine-tuned classifier is written, and of the seeds the
+                // first.
                 let kept = self.mode != ModeArg::All || mode == Mode::FineTune;
                 if kept && seed == self.seed {
                     let transform = (*task.transform).clone();
@@ -159,8 +160,8 @@ impl Execute for ClassifyArgs {
             }));
             all.push((mode, accuracies));
         }
-        // For each seed both modes use the same labelled examples, so their difference is paired: it
-        // varies less than the accuracies.
+        // For each seed both modes use the same labelled examples, so their difference is paired:
+        // it varies less than the accuracies.
         let of = |mode| all.iter().find(|(m, _)| *m == mode).map(|(_, accuracies)| accuracies);
         let mut gain = None;
         if let (Some(tuned), Some(scratch)) = (of(Mode::FineTune), of(Mode::Scratch)) {
@@ -175,8 +176,8 @@ impl Execute for ClassifyArgs {
             gain = Some(json!({ "accuracy": mean, "interval": half }));
         }
         let text = format!(
-            "accuracy on {} examples of {} {}, {} labels per class, {classes} classes, 95 % interval over \
-             {} seeds\n{}\n{}",
+            "accuracy on {} examples of {} {}, {} labels per class, {classes} classes, 95 % \
+             interval over {} seeds\n{}\n{}",
             with_commas(test.len()),
             resolved.name,
             self.read.split,
@@ -189,7 +190,8 @@ impl Execute for ClassifyArgs {
             json!({
                 "data": resolved.name, "split": self.read.split, "images": test.len(),
                 "labels": self.labels, "classes": classes, "seeds": self.seeds,
-                "results": objects, "fine_tune_minus_scratch": gain, "out": self.out.display().to_string(),
+                "results": objects, "fine_tune_minus_scratch": gain,
+                "out": self.out.display().to_string(),
             })
         })
     }
@@ -225,8 +227,8 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
     }
     if data.shape != examples.shape.dims() {
         return Err(request(format!(
-            "{}: the examples have shape {:?}, the classifier was trained on {:?}; name other data with \
-             --data",
+            "{}: the examples have shape {:?}, the classifier was trained on {:?}; name other data \
+             with --data",
             resolved.name,
             examples.shape.dims(),
             data.shape

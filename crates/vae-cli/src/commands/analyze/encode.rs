@@ -22,8 +22,8 @@ pub struct EncodeArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub read: ReadArgs,
-    /// File to write: .npy is an array, f32 [n, latent]; .csv is a table. The first column of the table
-    /// is the data.id_column of the data, or `index`.
+    /// File to write: .npy is an array, f32 [n, latent]; .csv is a table. The first column of the
+    /// table is the data.id_column of the data, or `index`.
     #[arg(long, default_value = "codes.npy", value_name = "PATH")]
     pub out: PathBuf,
 }

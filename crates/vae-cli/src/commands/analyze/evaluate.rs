@@ -21,7 +21,8 @@ use crate::output::text::{columns, with_commas};
 
 /// Evaluate a model: neg_elbo and its terms, active units, nll by importance sampling.
 ///
-/// All values but the active units are in nats per example.
+/// Losses are in nats per example: summed over pixels and latent dimensions, averaged over
+/// examples.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli evaluate --samples 500\n  \
     vae-cli evaluate --run runs/vamp --samples 500 --against runs/gated")]
@@ -33,12 +34,13 @@ pub struct EvaluateArgs {
     /// Estimate nll with K importance samples per example [default: nll is not estimated].
     #[arg(long, value_name = "K", value_parser = count)]
     pub samples: Option<usize>,
-    /// Second model to compare with: the folder of a run, or a .vae file. It is evaluated on the same
-    /// examples with the same number of samples. Prints the difference of the two nll and the standard
-    /// error of the paired differences. --checkpoint applies to both models if both are runs.
+    /// Second model to compare with: the folder of a run, or a .vae file. It is evaluated on the
+    /// same examples with the same number of samples. Prints the difference of the two nll and the
+    /// standard error of the paired differences. --checkpoint applies to both models if both are
+    /// runs.
     #[arg(long, value_name = "DIR", requires = "samples")]
     pub against: Option<PathBuf>,
-    /// Seed of the importance samples, and of z in neg_elbo.
+    /// Seed of the random z, for neg_elbo and nll.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
@@ -70,12 +72,18 @@ impl Execute for EvaluateArgs {
         let rounds = if other.is_some() { 2 } else { 1 };
         // Without importance samples the evaluation takes little time.
         let bar = (samples > 0).then(|| Bar::new(printer, (rounds * images) as u64, 0));
-        let show = |done: usize| bar.iter().for_each(|bar| bar.set_position(done as u64));
+        let show = |done: usize| {
+            if let Some(bar) = &bar {
+                bar.set_position(done as u64);
+            }
+        };
         let result = evaluator.evaluate(&generator.vae, samples, &show);
         let other = other.map(|(generator, _)| {
             evaluator.evaluate(&generator.vae, samples, &|done| show(images + done))
         });
-        bar.iter().for_each(Bar::finish);
+        if let Some(bar) = &bar {
+            bar.finish();
+        }
 
         let mut text = report(&result, &format!("{} {}", resolved.name, self.read.split), samples);
         let against = self.against.as_ref().zip(other).map(|(run, other)| {
@@ -85,7 +93,8 @@ impl Execute for EvaluateArgs {
         if let Some((run, other, Some(difference))) = &against {
             let error = difference.stderr.map(|e| format!(" +- {e:.3}")).unwrap_or_default();
             text += &format!(
-                "\nnll minus the nll of {run} ({:.3}): {:+.3}{error} (below 0: this model is better)",
+                "\nnll minus the nll of {run} ({:.3}): {:+.3}{error} (below 0: this model is \
+                 better)",
                 other.nll.unwrap_or(f64::NAN),
                 difference.value
             );
@@ -114,7 +123,8 @@ impl Execute for EvaluateArgs {
 /// Opens the model of `--against` and checks that it can be compared with the first.
 ///
 /// # Errors
-/// If the two were trained on other splits or other pixel values, or have another kind of likelihood.
+/// If the splits or the values of x of the two differ, or if only one likelihood is a density or
+/// depends on labels.
 fn open_other(
     args: &EvaluateArgs,
     run: &Path,
@@ -123,8 +133,8 @@ fn open_other(
 ) -> Result<(Generator, Checkpoint)> {
     if !["test", "all"].contains(&args.read.split.as_str()) {
         return Err(request(format!(
-            "--against: the {0} part of the two runs may differ, so one model may have been trained on \
-             what the other held out: leave --split {0} out, or use --split test",
+            "--against: the {0} part may not be the same for both runs, so one model may have been \
+             trained on what the other held out: replace --split {0} by --split test",
             args.read.split
         )));
     }
@@ -135,7 +145,7 @@ fn open_other(
     if checkpoint.transform != first.transform {
         return Err(request(format!(
             "--against {}: the two models were trained on different values of x (data.pixels, \
-             data.scale), so their likelihoods cannot be compared: use two runs with the same settings",
+             data.scale), so their likelihoods cannot be compared: use runs with the same settings",
             run.display()
         )));
     }
@@ -183,5 +193,5 @@ fn report(result: &Evaluation, data: &str, samples: usize) -> String {
         let what = format!("{error}-log p(x) from {samples} importance samples");
         rows.push(row("nll", nats(nll), &what));
     }
-    format!("{}\n(nats per image)", columns(&rows))
+    format!("{}\n(losses in nats per example)", columns(&rows))
 }

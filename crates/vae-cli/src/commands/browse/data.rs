@@ -45,14 +45,16 @@ pub enum DataCommand {
 #[command(after_help = "Examples:\n  vae-cli data show mnist\n  \
     vae-cli data show digits --out x.npy --labels y.npy --factors f.npy")]
 pub struct ShowArgs {
-    /// Data to show: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy, .csv,
-    /// .tsv or IDX file, or images.idx,labels.idx. `auto` is mnist if it can be had, else digits.
+    /// Data to show: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy,
+    /// .csv, .tsv or IDX file, or images.idx,labels.idx. `auto` is mnist if it can be had, else
+    /// digits.
     #[arg(default_value = "auto")]
     pub data: String,
     #[command(flatten)]
     pub data_dir: DataDirArgs,
     /// Part of the data to show.
-    #[arg(long, default_value = "train", value_name = "PART", value_parser = ["train", "validation", "test"])]
+    #[arg(long, default_value = "train", value_name = "PART",
+        value_parser = ["train", "validation", "test"])]
     pub split: String,
     /// Number of examples [default: 100 for a sheet, else all].
     #[arg(long, alias = "limit", value_name = "N", value_parser = count)]
@@ -64,8 +66,8 @@ pub struct ShowArgs {
     /// File to write the labels to, one i64 per example.
     #[arg(long, value_name = "FILE.npy")]
     pub labels: Option<PathBuf>,
-    /// File to write the generative factors to, f32 [n, factors]. Their names go to FILE.json beside
-    /// it.
+    /// File to write the generative factors to, f32 [n, factors]. Their names go to FILE.json
+    /// beside it.
     #[arg(long, value_name = "FILE.npy")]
     pub factors: Option<PathBuf>,
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
-use vae_model::Condition;
 use vae_model::parameters::parameters;
 use vae_train::{Backend, Checkpoint};
 
@@ -48,7 +47,7 @@ impl Execute for InfoArgs {
             row("backend", format!("{} on {}", c.run.backend, c.run.device)),
             row("version", c.run.version.clone()),
         ];
-        if model.condition == Condition::Label {
+        if c.vae.classes() > 0 {
             rows.push(row("condition", format!("{} classes", c.vae.classes())));
         }
         if let Some(best) = c.progress.best {

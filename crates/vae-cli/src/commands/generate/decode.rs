@@ -25,14 +25,15 @@ pub struct DecodeArgs {
     /// Seed of --draw.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// File to write: .npy is an array, f32 [n, c, h, w] (vectors: [n, d]), in the range of the data;
-    /// .png is a sheet; .csv is a table (vectors only).
+    /// File to write: .npy is an array, f32 [n, c, h, w] (vectors: [n, d]), in the range of the
+    /// data; .png is a sheet; .csv is a table (vectors only).
     #[arg(long, default_value = "decoded.npy", value_name = "PATH")]
     pub out: PathBuf,
     /// Write a sample of p(x|z) instead of its mean.
     #[arg(long)]
     pub draw: bool,
-    /// Class of all codes. Required if the decoder depends on the class (model.condition = "label").
+    /// Class of all codes. Required if the decoder depends on the class (model.condition =
+    /// "label").
     #[arg(long, value_name = "CLASS")]
     pub label: Option<u32>,
 }

@@ -41,8 +41,8 @@ pub struct InterpolateArgs {
     /// Seed of the random z.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// File to write: .png is a sheet with a row per path; .npy is an array; .csv is a table (vectors
-    /// only).
+    /// File to write: .png is a sheet with a row per path; .npy is an array; .csv is a table
+    /// (vectors only).
     #[arg(long, default_value = "interpolation.png", value_name = "PATH")]
     pub out: PathBuf,
 }
@@ -79,8 +79,8 @@ impl Execute for InterpolateArgs {
 }
 
 impl InterpolateArgs {
-    /// Draws the ends from the prior. The paths of a model with classes take the classes in turn; both
-    /// ends of a path are of its class.
+    /// Draws the ends from the prior. The paths of a model with classes take the classes in turn;
+    /// both ends of a path are of its class.
     fn random_ends(&self, generator: &Generator) -> Ends {
         let classes = generator.vae.classes();
         if classes == 0 {

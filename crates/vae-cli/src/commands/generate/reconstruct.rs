@@ -30,8 +30,8 @@ pub struct ReconstructArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// File to write: .png is a sheet, originals above reconstructions; .npy is an array of the
-    /// reconstructions; .csv is a table of them (vectors only). The first column of the table is the
-    /// data.id_column of the data, or `index`.
+    /// reconstructions; .csv is a table of them (vectors only). The first column of the table is
+    /// the data.id_column of the data, or `index`.
     #[arg(long, default_value = "reconstructions.png", value_name = "PATH")]
     pub out: PathBuf,
     /// Write a sample of p(x|z) instead of its mean.

@@ -30,14 +30,15 @@ pub struct SampleArgs {
     /// [default: all classes, as many samples of each].
     #[arg(long, value_name = "CLASS")]
     pub label: Option<u32>,
-    /// Distribution that z is drawn from [default: fitted if the model has a fitted prior, else model].
+    /// Distribution that z is drawn from [default: fitted if the model has a fitted prior, else
+    /// model].
     #[arg(long, value_name = "WHICH")]
     pub prior: Option<PriorArg>,
     /// Seed of the samples.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// File to write: .png is a sheet; .npy is an array, f32 [n, c, h, w] (vectors: [n, d]), in the range
-    /// of the data; .csv is a table (vectors only).
+    /// File to write: .png is a sheet; .npy is an array, f32 [n, c, h, w] (vectors: [n, d]), in the
+    /// range of the data; .csv is a table (vectors only).
     #[arg(long, default_value = "samples.png", value_name = "PATH")]
     pub out: PathBuf,
     /// Write a sample of p(x|z) instead of its mean.
@@ -66,7 +67,8 @@ impl Execute for SampleArgs {
         let format = Format::of(&self.out)?;
         if self.nearest && format != Format::Png {
             return Err(request(
-                "--nearest needs a sheet: give --out a name that ends in .png, or leave --nearest out",
+                "--nearest needs a sheet: give --out a name that ends in .png, or leave --nearest \
+                 out",
             ));
         }
         let (mut generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
@@ -78,8 +80,8 @@ impl Execute for SampleArgs {
         let has_prior = requirements.matches_prior(generator.vae.config());
         if !has_prior && !matches!(generator.prior, PriorSource::Fitted(_)) {
             printer.warn(
-                "this model was trained without a prior: these samples decode z from N(0, I), which \
-                 the codes of the model need not follow",
+                "this model was trained without a prior: z is drawn from N(0, I), which the codes \
+                 of the model need not follow",
             );
         }
         let reads_class = reads_class(&generator);
@@ -122,15 +124,16 @@ fn choose_prior(prior: PriorArg, generator: &mut Generator, checkpoint: &Checkpo
         PriorArg::Fitted if checkpoint.fitted_prior.is_some() => {}
         PriorArg::Fitted => {
             return Err(request(
-                "--prior fitted: this model has no fitted prior; only models trained without a prior \
-                 get one, at the end of their training",
+                "--prior fitted: this model has no fitted prior; a model that is trained without a \
+                 prior gets one at the end of its training",
             ));
         }
     }
     Ok(())
 }
 
-/// Returns whether samples depend on the class: the decoder does, or the prior that z is drawn from.
+/// Returns whether samples depend on the class: the decoder does, or the prior that z is drawn
+/// from.
 fn reads_class(generator: &Generator) -> bool {
     let by_prior = generator.vae.classes() > 0 && matches!(generator.prior, PriorSource::Model);
     by_prior || open::has_conditional_decoder(&generator.vae)

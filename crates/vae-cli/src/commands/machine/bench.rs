@@ -20,8 +20,8 @@ use crate::output::text::{columns, with_commas};
 
 /// Measure the speed of training, evaluation and sampling on this machine.
 ///
-/// Trains on the data of the configuration if it is built in or a file, else on digits. Each speed is a
-/// median after a warm-up.
+/// Trains on the data of the configuration if it is built in or a file, else on digits. Each speed
+/// is a median after a warm-up.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
     /// Name of a preset (see `vae-cli presets`), or a TOML file.
@@ -59,9 +59,9 @@ impl Execute for BenchArgs {
         overrides.extend(open::overrides(&self.set)?);
         let config = presets::resolve(&self.config, &overrides)?;
         let source = &config.data.source;
-        let is_here =
+        let is_built_in =
             |set: &dyn vae_data::Source| set.location(&Environment::default()) == Location::BuiltIn;
-        let config = if source == AUTO || named(source).is_some_and(|set| !is_here(set)) {
+        let config = if source == AUTO || named(source).is_some_and(|set| !is_built_in(set)) {
             // Built in, and of the same shape as mnist.
             config.with_source("digits")
         } else {

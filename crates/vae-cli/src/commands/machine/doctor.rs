@@ -15,8 +15,8 @@ use crate::output::text::columns;
 
 /// Check this machine: adapters, backends, data sets, runs.
 ///
-/// Computes the same loss and gradients on every backend and on a CPU backend. Fails with exit code 1 if
-/// they differ by more than rounding.
+/// Computes the same loss and gradients on every backend and on a CPU backend. Fails with exit code
+/// 1 if they differ by more than rounding.
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
     #[command(flatten)]
