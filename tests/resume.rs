@@ -16,9 +16,9 @@ struct Case {
     sets: &'static [&'static str],
 }
 
-/// Every optimizer; a critic with an optimizer of its own, on z and on x; what is kept from the encoder, a
+/// Every optimizer; a critic with an optimizer of its own, on z and on x; a discriminator; what is kept from the encoder, a
 /// condition, and a prior that uses the encoder; a codebook that moves beside the optimizer.
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case { preset: "mnist-mlp", optimizer: "adam", sets: STOCHASTIC },
     Case { preset: "mnist-mlp", optimizer: "adamw", sets: STOCHASTIC },
     Case {
@@ -29,9 +29,14 @@ const CASES: [Case; 7] = [
     Case {
         preset: "factor-vae",
         optimizer: "rmsprop",
-        sets: &["train.optimizer.learning_rate=1e-3"],
+        sets: &["train.optimizer.learning_rate=1e-3", "objective.critic.hidden=[16, 16]"],
     },
-    Case { preset: "wgan-gp", optimizer: "adam", sets: &["objective.critic_steps=2"] },
+    Case {
+        preset: "wgan-gp",
+        optimizer: "adam",
+        sets: &["objective.critic_steps=2", "objective.critic.hidden=[16]"],
+    },
+    Case { preset: "vae-gan", optimizer: "adam", sets: &["objective.discriminator.hidden=[16]"] },
     Case {
         preset: "vamp",
         optimizer: "adam",
@@ -55,6 +60,9 @@ fn all_state(case: &Case, steps: u64) -> ValidConfig {
         "train.schedule.epochs=3".to_owned(),
         "train.schedule.last=1e-4".to_owned(),
         "train.log_every=7".to_owned(),
+        // The bits do not depend on the size of the networks, and small ones are fast.
+        "model.encoder.hidden=[16]".to_owned(),
+        "model.decoder.hidden=[16]".to_owned(),
         format!("train.optimizer.kind={}", case.optimizer),
         format!("train.max_steps={steps}"),
     ];

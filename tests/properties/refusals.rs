@@ -49,7 +49,7 @@ fn impossible_combinations_are_refused_with_what_would_work() {
         );
     }
     let latent = "[model]\nlatent = 9\n".to_owned();
-    assert_refused(&[&latent, &codes, &no_kl], &["model.posterior.width", "latent = 9"]);
+    assert_refused(&[&latent, &codes, &no_kl], &["model.posterior.embedding_dim", "latent = 9"]);
     let critic = objective("kind = \"adversarial\"\nover = \"z\"");
     for table in LEARNED {
         let instead = ["standard prior", "components = \"ring\""];

@@ -1,6 +1,7 @@
 //! Making things with a trained model: samples, reconstructions, codes, paths through the latent
 //! space.
 
+use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -8,6 +9,7 @@ use vae_data::rng::Stream;
 use vae_data::{Examples, Transform};
 use vae_model::likelihood::LikelihoodDistribution;
 use vae_model::posterior::CodeSpace;
+use vae_model::prior::Distribution;
 use vae_model::{Noise, Vae};
 
 use crate::fitted::{Codes, FittedPrior};
@@ -34,7 +36,7 @@ pub struct Generator {
 }
 
 /// What z is drawn from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a generator has one")]
 pub enum PriorSource {
     /// The model's own p(z).
@@ -44,6 +46,19 @@ pub enum PriorSource {
     Standard,
     /// What was fitted after training.
     Fitted(FittedPrior),
+    /// A density of the caller's own. [`Distribution::sample`] must return `[n, latent]`.
+    Custom(Arc<dyn Distribution + Send + Sync>),
+}
+
+impl fmt::Debug for PriorSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Model => f.write_str("Model"),
+            Self::Standard => f.write_str("Standard"),
+            Self::Fitted(prior) => f.debug_tuple("Fitted").field(prior).finish(),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
 }
 
 impl Generator {
@@ -90,6 +105,10 @@ impl Generator {
             }
             PriorSource::Fitted(fitted_prior) => {
                 fitted_prior.sample(&self.vae, &self.noise(0), n, &self.device)
+            }
+            PriorSource::Custom(prior) => {
+                let z = prior.sample(&self.noise(0), n, &self.device);
+                z.into_data().iter::<f32>().collect()
             }
         }
     }

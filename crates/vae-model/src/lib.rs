@@ -50,6 +50,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(test)]
+mod axes;
 mod batch;
 pub mod bound;
 pub mod check;

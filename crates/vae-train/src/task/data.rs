@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use vae_data::rng::Stream;
-use vae_data::{DataRecord, Environment, Examples, OpenedSource, Split, Transform, hold_out};
+use vae_data::{
+    DataRecord, Environment, Examples, OpenedSource, Source, Split, Transform, hold_out,
+};
 use vae_model::{DataSpec, Support};
 
 use super::config::ValidConfig;
@@ -44,7 +46,31 @@ impl TrainingData {
 /// If the data cannot be had or does not fit the configuration.
 pub fn load(config: &ValidConfig, environment: &Environment) -> Result<TrainingData, TrainError> {
     let settings = config.data.source_settings();
-    let resolved = OpenedSource::open(&config.data.source, &settings, environment)?;
+    let opened = OpenedSource::open(&config.data.source, &settings, environment)?;
+    read(opened, config, environment)
+}
+
+/// Loads training data from a source of the caller's own. `config.data.source` is not read; all else
+/// in `config.data` is.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from(
+    config: &ValidConfig,
+    source: Box<dyn Source>,
+    environment: &Environment,
+) -> Result<TrainingData, TrainError> {
+    let settings = config.data.source_settings();
+    let opened = OpenedSource::custom(source.into(), &settings, environment)?;
+    read(opened, config, environment)
+}
+
+/// Reads the training split of a source, as `config` says.
+fn read(
+    resolved: OpenedSource,
+    config: &ValidConfig,
+    environment: &Environment,
+) -> Result<TrainingData, TrainError> {
     let mut train = resolved.read(Split::Train, environment)?;
     let classes = train.class_count();
     if let Some(limit) = config.data.limit {

@@ -1,0 +1,62 @@
+//! A test that no file of an axis is forgotten: each must be a choice of its axis.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::config::Choice;
+use crate::likelihood::LikelihoodConfig;
+use crate::network::NetworkConfig;
+use crate::objective::ObjectiveConfig;
+use crate::posterior::PosteriorConfig;
+use crate::prior::PriorConfig;
+
+/// Checks that the files of an axis are its kinds, and what they share.
+fn check<C: Choice>(folder: &str, shared: &[&str]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+    let files: BTreeSet<String> = std::fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().replace('_', "-"))
+        .collect();
+    let expected: BTreeSet<String> =
+        C::KINDS.iter().chain(shared).chain(&["mod"]).map(|name| (*name).to_owned()).collect();
+    assert_eq!(files, expected, "the files of {folder} and the lines of its `choice!`");
+}
+
+#[test]
+fn every_file_of_an_axis_is_a_choice_and_every_choice_a_file() {
+    check::<LikelihoodConfig>("likelihood", &["counts", "spread"]);
+    check::<PosteriorConfig>("posterior", &["iaf"]);
+    check::<PriorConfig>("prior", &["codes"]);
+    check::<NetworkConfig>("network", &["activation"]);
+    check::<ObjectiveConfig>("objective", &[]);
+}
+
+#[test]
+fn every_choice_reads_back_what_it_writes_with_its_kind_first_last_or_left_out() {
+    fn check<
+        C: Choice + serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    >() {
+        for kind in C::KINDS {
+            let choice = C::with_defaults(kind).unwrap();
+            assert_eq!(choice.kind(), *kind);
+            let text = toml::to_string(&choice).unwrap();
+            assert!(text.starts_with("kind = "), "{text}");
+            assert_eq!(toml::from_str::<C>(&text).unwrap(), choice);
+            // A format that sorts its keys does not have the kind first.
+            let (first, rest) = text.split_once('\n').unwrap();
+            if !rest.contains('[') {
+                assert_eq!(toml::from_str::<C>(&format!("{rest}{first}\n")).unwrap(), choice);
+            }
+            let json = serde_json::to_string(&choice).unwrap();
+            assert_eq!(serde_json::from_str::<C>(&json).unwrap(), choice);
+        }
+        assert_eq!(toml::from_str::<C>("").unwrap(), C::default());
+        let unknown = toml::from_str::<C>("kind = \"nonsense\"").unwrap_err().to_string();
+        assert!(unknown.contains(C::KINDS[0]), "{unknown}");
+    }
+    check::<LikelihoodConfig>();
+    check::<PosteriorConfig>();
+    check::<PriorConfig>();
+    check::<NetworkConfig>();
+    check::<ObjectiveConfig>();
+}
