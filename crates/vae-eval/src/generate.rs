@@ -250,6 +250,31 @@ mod tests {
         assert!((half[0] - half[2]).abs() < 1e-6);
     }
 
+    #[cfg(feature = "flex")]
+    #[test]
+    fn a_custom_prior_takes_the_place_of_the_models() {
+        use vae_data::{Pixels, Transform};
+        use vae_model::prior::StandardNormal;
+        use vae_model::{DataSpec, VaeConfig, VaeSpec};
+
+        let device = Device::flex();
+        let config = VaeConfig { latent: 2, ..VaeConfig::default() };
+        let spec = VaeSpec::new(config, DataSpec::new(&[1, 4, 4])).unwrap();
+        let mut generator = Generator {
+            vae: spec.init(&KeyedNoise::new(0, Phase::Init), &device),
+            transform: Arc::new(Transform::Pixels(Pixels::Grey)),
+            device,
+            seed: 0,
+            prior: PriorSource::Standard,
+        };
+        let expected = generator.draw_prior(5, None);
+        generator.prior = PriorSource::Custom(Arc::new(StandardNormal::new(2)));
+        assert_eq!(generator.draw_prior(5, None), expected);
+        // One dimension more: it is this prior that is asked.
+        generator.prior = PriorSource::Custom(Arc::new(StandardNormal::new(3)));
+        assert_eq!(generator.draw_prior(5, None).len(), 15);
+    }
+
     #[test]
     fn between_parallel_points_and_from_zero_the_way_is_straight() {
         assert_eq!(slerp(&[1.0, 1.0], &[3.0, 3.0], 0.5), [2.0, 2.0]);

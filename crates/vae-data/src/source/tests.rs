@@ -11,6 +11,7 @@ use catalog::NAMED;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A small published set: 3 training and 2 test images with labels, and the content of its files.
 fn small_set(mirrors: &[&'static str]) -> (&'static PublishedSet, Vec<(&'static str, Vec<u8>)>) {
@@ -74,6 +75,25 @@ fn every_file_of_a_named_source_is_in_the_catalog_and_the_reverse() {
         assert_eq!(opened, file_names("built_in").contains(&source.name()));
         assert_eq!(source.spec(), source.name());
     }
+}
+
+#[test]
+fn a_source_of_the_callers_own_is_read_like_a_named_one() {
+    let environment = Environment::default();
+    let custom = |settings: &SourceSettings| {
+        OpenedSource::custom(Arc::new(built_in::curves::Curves), settings, &environment)
+    };
+    let opened = custom(&SourceSettings::default()).unwrap();
+    assert_eq!(
+        (opened.name.as_str(), opened.spec.as_str(), &opened.note),
+        ("curves", "curves", &None)
+    );
+    let named = open("curves").unwrap();
+    let read = |source: &OpenedSource| source.read(Split::Test, &environment).unwrap();
+    assert_eq!(read(&opened), read(&named));
+    assert!(opened.read(Split::Validation, &environment).is_err());
+    let refused = custom(&SourceSettings { size: Some((8, 8)), ..SourceSettings::default() });
+    assert!(matches!(refused, Err(DataError::UnreadSetting { .. })));
 }
 
 #[test]
