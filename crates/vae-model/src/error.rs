@@ -30,6 +30,12 @@ pub enum FileError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The file holds a classifier, and a model was to be read.
+    #[error("{}: a classifier, not a model", path.display())]
+    HoldsClassifier {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is damaged, of another kind or of a newer format.
     #[error("{}: {why}", path.display())]
     Malformed {

@@ -157,13 +157,13 @@ impl ModelFile {
 
     /// The model that the file holds, on `device`. `path` is for error messages.
     pub fn model(&self, path: &Path, device: &Device) -> Result<Vae, FileError> {
+        if self.metadata.contains_key("classifier") {
+            return Err(FileError::HoldsClassifier { path: path.to_owned() });
+        }
         self.try_model(device).map_err(|why| malformed(path, why))
     }
 
     fn try_model(&self, device: &Device) -> Result<Vae, String> {
-        if self.metadata.contains_key("classifier") {
-            return Err("a classifier, which `vae-cli classify --apply` reads, not a model".into());
-        }
         let spec = self.described()?;
         build_stored(self.section("model"), device, |init| spec.build(init))
             .map_err(|why| format!("of another architecture than its configuration says: {why}"))

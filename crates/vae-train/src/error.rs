@@ -114,7 +114,7 @@ impl TrainError {
             | Self::Changed { .. } => true,
             Self::Eval(error) => error.is_request(),
             Self::Data(error) => error.is_request(),
-            Self::File(FileError::Malformed { .. }) => true,
+            Self::File(FileError::Malformed { .. } | FileError::HoldsClassifier { .. }) => true,
             Self::File(FileError::Io { source, .. }) => {
                 source.kind() == std::io::ErrorKind::NotFound
             }

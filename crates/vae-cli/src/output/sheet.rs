@@ -1,4 +1,4 @@
-//! Pictures: sheets of images, and of vectors as curves.
+//! Writes `.png` sheets: tiles of images, or of vectors as curves.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use image::{Rgb, RgbImage};
 
 /// Pixels between tiles.
 const GAP: u32 = 2;
-/// Tiles smaller than this are enlarged by whole factors, so that a person can see them.
-const LEAST: u32 = 48;
-/// Height and width of a vector's curve.
+/// Images with sides below this are enlarged by a whole factor.
+const MIN_TILE: u32 = 48;
+/// Height and width of the tile of a vector.
 const CURVE: (u32, u32) = (64, 128);
 const BACKGROUND: Rgb<u8> = Rgb([40, 44, 52]);
 
-/// A sheet under construction: tiles of one shape, row by row.
+/// A sheet that is being built: tiles of one shape, row by row.
 pub struct Sheet {
     dims: Vec<usize>,
     columns: usize,
@@ -22,24 +22,25 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// A sheet of examples of shape `dims` (`[c, h, w]` in [0, 1], or `[d]`).
+    /// Starts a sheet of examples of shape `dims`: `[c, h, w]` in [0, 1], or `[d]`.
     pub fn new(dims: &[usize], columns: usize) -> Self {
         Self { dims: dims.to_vec(), columns, tiles: Vec::new(), range: (-1.0, 1.0) }
     }
 
-    /// As many columns as make a sheet of `n` tiles about square.
+    /// Starts a sheet of `n` tiles with about as many columns as rows.
     pub fn square(dims: &[usize], n: usize) -> Self {
         Self::new(dims, (n as f64).sqrt().ceil() as usize)
     }
 
-    /// For vectors: the lowest and highest number that curves must show.
+    /// Extends the range of the curves to hold `values`. It starts as -1 to 1; images ignore it.
+    /// Call it before [`Self::extend`].
     pub fn cover(&mut self, values: &[f32]) {
         for v in values.iter().filter(|v| v.is_finite()) {
             self.range = (self.range.0.min(*v), self.range.1.max(*v));
         }
     }
 
-    /// Adds the examples in `values`, row by row.
+    /// Adds a tile per example in `values`, row-major.
     pub fn extend(&mut self, values: &[f32]) {
         let width: usize = self.dims.iter().product();
         for row in values.chunks(width) {
@@ -51,7 +52,7 @@ impl Sheet {
         }
     }
 
-    /// Leaves the rest of the row that the last tile is in empty.
+    /// Fills the current row with empty tiles.
     pub fn fill_row(&mut self) {
         if let Some((w, h)) = self.tiles.first().map(RgbImage::dimensions) {
             while !self.tiles.len().is_multiple_of(self.columns.max(1)) {
@@ -80,9 +81,10 @@ impl Sheet {
     }
 }
 
+/// Draws an image, enlarged to at least [`MIN_TILE`].
 fn image_tile(row: &[f32], channels: usize, height: usize, width: usize) -> RgbImage {
     let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
-    let factor = LEAST.div_ceil(height.max(width).max(1) as u32).max(1);
+    let factor = MIN_TILE.div_ceil(height.max(width).max(1) as u32).max(1);
     RgbImage::from_fn(width as u32 * factor, height as u32 * factor, |x, y| {
         let at = (y / factor) as usize * width + (x / factor) as usize;
         let channel = |c: usize| byte(row[(c % channels) * height * width + at]);
@@ -90,7 +92,7 @@ fn image_tile(row: &[f32], channels: usize, height: usize, width: usize) -> RgbI
     })
 }
 
-/// A vector as a curve over its index, light on dark, with a line at 0.
+/// Draws a vector as a curve over its index, light on dark, with a line at 0.
 fn curve_tile(row: &[f32], (low, high): (f32, f32)) -> RgbImage {
     let (height, width) = CURVE;
     let y_of = |v: f32| (high - v.clamp(low, high)) / (high - low) * (height - 1) as f32;
@@ -105,7 +107,7 @@ fn curve_tile(row: &[f32], (low, high): (f32, f32)) -> RgbImage {
         row[i] + t * (next - row[i])
     };
     for x in 0..width {
-        // Every row between this value and the next, so that steep parts stay connected.
+        // All rows between this value and the next one, so that steep parts stay connected.
         let (a, b) = (y_of(value(x)), y_of(value((x + 1).min(width - 1))));
         let (top, bottom) = (a.min(b).round() as u32, a.max(b).round() as u32);
         for y in top..=bottom.min(height - 1) {
@@ -124,7 +126,7 @@ mod tests {
         let mut sheet = Sheet::new(&[1, 1, 1], 2);
         sheet.extend(&[0.0, 1.0, 0.5]);
         let picture = sheet.draw();
-        let side = LEAST + GAP;
+        let side = MIN_TILE + GAP;
         assert_eq!(picture.dimensions(), (GAP + 2 * side, GAP + 2 * side));
         assert_eq!(picture.get_pixel(GAP, GAP), &Rgb([0; 3]));
         assert_eq!(picture.get_pixel(GAP + side, GAP), &Rgb([255; 3]));

@@ -1,58 +1,46 @@
-//! Observers of a training: the progress bar or the line an epoch, and the sheets.
+//! What a training shows and draws while it runs: progress lines, and sheets of images.
 
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use vae_data::Examples;
 use vae_eval::{Generator, Metrics, PriorSource};
 use vae_model::Vae;
 use vae_train::{Event, Observer};
 
-use crate::picture::Sheet;
-use crate::printer::{Printer, count};
+use super::printer::Printer;
+use super::progress::Bar;
+use super::sheet::Sheet;
+use super::text::with_commas;
 
-/// What a person watching sees: a bar on a terminal, and a line an epoch.
+/// Samples on a sheet.
+pub const SAMPLES: usize = 64;
+/// Samples of each class on a sheet of a conditional model.
+pub const SAMPLES_PER_CLASS: usize = 8;
+/// Columns of a sheet of reconstructions.
+pub const RECONSTRUCTIONS: usize = 16;
+
+/// Shows a training on stderr: a progress bar on a terminal, and a line per epoch.
 pub struct Console {
     printer: Printer,
-    bar: Option<ProgressBar>,
+    bar: Bar,
     epochs: u64,
 }
 
 impl Console {
-    /// For a training of `total` steps, `done` of which are done, in so many epochs.
+    /// Shows a training of `total` steps, `done` of which are done, in `epochs` epochs.
     pub fn new(printer: &Printer, done: u64, total: u64, epochs: u64) -> Self {
-        let bar = printer.has_bar().then(|| {
-            let bar = ProgressBar::new(total);
-            let style = "{bar:24} {percent:>3}%  {msg}  {eta} left";
-            bar.set_style(
-                ProgressStyle::with_template(style)
-                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
-            // The rate of steps is known only from those of this process.
-            bar.set_position(done);
-            bar.reset_eta();
-            bar
-        });
-        Self { printer: *printer, bar, epochs }
+        Self { printer: *printer, bar: Bar::new(printer, total, done), epochs }
     }
 
-    fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            None => self.printer.say(line),
-        }
-    }
-
-    /// Takes the bar away.
+    /// Removes the bar from the terminal.
     pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.bar.finish();
     }
 }
 
-/// `loss 105.93  reconstruction 80.12  kl 25.81`; what equals the loss is not said twice.
-fn show(values: &Metrics) -> String {
+/// Writes the loss and its terms: `loss 105.93  reconstruction 80.12  kl 25.81`. Terms that equal
+/// the loss are left out.
+fn metrics_text(values: &Metrics) -> String {
     let loss = values.first().map(|(_, v)| *v);
     let shown = values.iter().enumerate().filter(|(i, (_, v))| *i == 0 || Some(*v) != loss);
     shown.map(|(_, (name, v))| format!("{name} {v:.2}")).collect::<Vec<_>>().join("  ")
@@ -62,61 +50,49 @@ impl Observer for Console {
     fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
         match event {
             Event::Step { step, epoch, values, images_per_second } => {
-                if let Some(bar) = &self.bar {
-                    bar.set_position(*step);
-                    let speed = count(*images_per_second as usize);
-                    let epochs = self.epochs;
-                    bar.set_message(format!(
-                        "epoch {epoch}/{epochs}  {}  {speed} images/s",
-                        show(values)
-                    ));
-                }
+                self.bar.set_position(*step);
+                self.bar.set_message(|| {
+                    let speed = with_commas(*images_per_second as usize);
+                    let (epochs, metrics) = (self.epochs, metrics_text(values));
+                    format!("epoch {epoch}/{epochs}  {metrics}  {speed} images/s")
+                });
             }
             Event::Epoch { epoch, train, validation, images_per_second, .. } => {
-                let validation =
-                    validation.map(|v| format!("  | validation {}", show(v))).unwrap_or_default();
-                let speed = count(*images_per_second as usize);
+                let validation = validation
+                    .map(|v| format!("  | validation {}", metrics_text(v)))
+                    .unwrap_or_default();
+                let speed = with_commas(*images_per_second as usize);
                 let width = self.epochs.to_string().len();
-                self.say(&format!(
+                self.bar.say(&format!(
                     "epoch {epoch:>width$}/{}  {}{validation}  {speed} images/s",
                     self.epochs,
-                    show(train)
+                    metrics_text(train)
                 ));
             }
             Event::Checkpoint { path } => {
                 self.printer.detail(&format!("checkpoint: {}", path.display()));
             }
-            Event::Warning(message) => match &self.bar {
-                Some(bar) => bar.println(format!("warning: {message}")),
-                None => self.printer.warn(message),
-            },
+            Event::Warning(message) => self.bar.warn(message),
         }
         Ok(())
     }
 }
 
-/// Writes sheets of samples and reconstructions, always from the same z and the same images.
+/// Draws sheets of samples and reconstructions, of the same z and the same examples at every epoch,
+/// so that sheets of different epochs can be compared.
 pub struct Sheets {
     folder: PathBuf,
     every: u64,
-    /// Images to reconstruct.
+    /// The examples to reconstruct.
     examples: Examples,
     generator: Generator,
-    /// Whether there is an encoder to reconstruct with.
     reconstruct: bool,
     last_drawn: Option<u64>,
 }
 
-/// Samples on a sheet.
-pub const SAMPLES: usize = 64;
-/// Samples of each class on a sheet of a conditional model.
-pub const SAMPLES_OF_EACH: usize = 8;
-/// Columns of a sheet of reconstructions.
-pub const RECONSTRUCTIONS: usize = 16;
-
 impl Sheets {
-    /// Sheets in `folder` every so many epochs (0 for never), made by `generator`, of samples and, if it
-    /// has an encoder to `reconstruct` with, of reconstructions of `examples`.
+    /// Draws sheets with `generator` into `folder` every `every` epochs (0: never). Draws
+    /// reconstructions of `examples` if `reconstruct`, which needs a trained encoder.
     pub fn new(
         folder: PathBuf,
         every: u64,
@@ -127,8 +103,8 @@ impl Sheets {
         Self { folder, every, examples, generator, reconstruct, last_drawn: None }
     }
 
-    /// Draws the sheets of a model after `epoch` epochs with the prior that was fitted for it at the end,
-    /// unless they are drawn already.
+    /// Draws the sheets of the trained model, after `epoch` epochs, unless they are drawn already.
+    /// A prior that was fitted at the end of the training replaces the prior of the model.
     pub fn finish(&mut self, epoch: u64, vae: &Vae, prior: PriorSource) -> Result<(), String> {
         if matches!(prior, PriorSource::Fitted(_)) {
             self.generator.prior = prior;
@@ -143,7 +119,7 @@ impl Sheets {
         }
         self.generator.vae = vae.clone();
         let sheet = if vae.classes() > 0 {
-            let n = SAMPLES_OF_EACH * vae.classes();
+            let n = SAMPLES_PER_CLASS * vae.classes();
             class_sheet(&self.generator, &self.generator.sample(n, None, false))
         } else {
             let samples = self.generator.sample(SAMPLES, None, false);
@@ -155,7 +131,7 @@ impl Sheets {
         let path = |what: &str| self.folder.join(format!("epoch-{epoch:04}-{what}.png"));
         sheet.write(&path("samples")).map_err(|e| format!("{e:#}"))?;
         if self.reconstruct {
-            let sheet = reconstructions(&self.generator, &self.examples, false);
+            let sheet = reconstruction_sheet(&self.generator, &self.examples, false);
             sheet.write(&path("reconstructions")).map_err(|e| format!("{e:#}"))?;
         }
         self.last_drawn = Some(epoch);
@@ -174,7 +150,8 @@ impl Observer for Sheets {
     }
 }
 
-/// A sheet of samples of all classes in turn, as [`Generator::sample`] gives them: a row for each class.
+/// Draws samples as a sheet with a row per class. They are in order of class, as
+/// [`Generator::sample`] returns them without labels.
 pub fn class_sheet(generator: &Generator, samples: &[f32]) -> Sheet {
     let (numbers, classes) = (generator.vae.numbers(), generator.vae.classes());
     let n = samples.len() / numbers;
@@ -191,8 +168,9 @@ pub fn class_sheet(generator: &Generator, samples: &[f32]) -> Sheet {
     sheet
 }
 
-/// A sheet of all `examples`, a row of originals above a row of their reconstructions, and so on.
-pub fn reconstructions(generator: &Generator, examples: &Examples, draw: bool) -> Sheet {
+/// Draws all `examples` as a sheet: a row of originals, below it the row of their reconstructions,
+/// and so on.
+pub fn reconstruction_sheet(generator: &Generator, examples: &Examples, draw: bool) -> Sheet {
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     let originals = generator.originals(examples, &indices);
     let made = generator.reconstruct(examples, &indices, draw);

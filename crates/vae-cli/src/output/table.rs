@@ -1,5 +1,5 @@
-//! `.csv` tables out: a row for each example, which its identifier comes first in. (Tables come in
-//! through vae-data.)
+//! Writes `.csv` tables: a row per example, its identifier in the first column. (vae-data reads
+//! tables.)
 
 use std::fmt::Display;
 use std::fs::File;
@@ -9,15 +9,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use vae_data::{Examples, OpenedSource};
 
-/// The first column of a table.
+/// The first column of a table: the identifier of each row.
 pub struct Key<'a> {
     name: &'a str,
     ids: Option<&'a [String]>,
 }
 
 impl<'a> Key<'a> {
-    /// The identifiers of `examples` under the name of their column in `source`; without any, the
-    /// number of each example, from 0, under `index`.
+    /// Takes the identifiers of `examples` and the name of their column in `source`. Without
+    /// identifiers it is [`Self::index`].
     pub fn of(source: &'a OpenedSource, examples: &'a Examples) -> Self {
         match (&source.settings().id_column, &examples.ids) {
             (Some(name), Some(ids)) => Self { name, ids: Some(ids) },
@@ -25,13 +25,13 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// The number of each row, from 0.
+    /// Numbers the rows from 0 in a column `index`.
     pub fn index() -> Self {
         Self { name: "index", ids: None }
     }
 }
 
-/// Writes a table of `rows` below a header of the key's name and `columns`.
+/// Writes `rows` below a header: the name of the key, then `columns`.
 pub fn write<T: Display>(
     path: &Path,
     key: &Key,
@@ -50,8 +50,8 @@ pub fn write<T: Display>(
     write().with_context(|| path.display().to_string())
 }
 
-/// Names for the numbers of a vector: those of `columns` if there are any, else `letter` and a number
-/// from 1.
+/// Returns the names of the `len` columns of a vector: `columns` if there are any, else `letter`
+/// and a number from 1.
 pub fn names(columns: Option<&[String]>, letter: char, len: usize) -> Vec<String> {
     match columns {
         Some(columns) => columns.to_vec(),

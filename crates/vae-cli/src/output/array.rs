@@ -1,4 +1,4 @@
-//! `.npy` arrays out: the way to other programs. (Arrays come in through vae-data.)
+//! Writes `.npy` arrays, for other programs. (vae-data reads them.)
 
 use std::fs::File;
 use std::io::BufWriter;
