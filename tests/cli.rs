@@ -358,7 +358,8 @@ fn counts_train_with_likelihoods_of_counts() {
     let program = program();
     let row = |i: u32| {
         let rate = [1, 9][(i % 2) as usize];
-        let counts: Vec<String> = (0..4).map(|j| (rate + (i * 7 + j * 5) % 4).to_string()).collect();
+        let counts: Vec<String> =
+            (0..4).map(|j| (rate + (i * 7 + j * 5) % 4).to_string()).collect();
         counts.join(",")
     };
     let rows: Vec<String> = (0..240).map(row).collect();

@@ -42,6 +42,13 @@ impl Override {
     }
 }
 
+/// Keys that had another name in version 0.1.0: their table, that name and today's. Both are read
+/// (a serde alias); here, a value under one name takes the place of a value under the other.
+const RENAMED: [(&str, [&str; 2]); 2] = [
+    ("model.posterior", ["codes", "num_embeddings"]),
+    ("model.posterior", ["width", "embedding_dim"]),
+];
+
 /// Puts `value` at the dotted `key`, making tables on the way.
 pub(super) fn put<'a>(
     table: &mut Spanned<DeTable<'a>>,
@@ -73,6 +80,11 @@ pub(super) fn put<'a>(
     }
     // Removed first, since inserting over an entry would keep the place of the old key.
     table.remove(leaf);
+    for (parents, names) in RENAMED {
+        if names.iter().any(|name| key == format!("{parents}.{name}")) {
+            names.iter().for_each(|name| drop(table.remove(*name)));
+        }
+    }
     table.insert(Spanned::new(at..at, leaf.into()), Spanned::new(at..at, value));
     Ok(())
 }
@@ -102,6 +114,23 @@ mod tests {
         );
         assert_eq!((c.model.latent, c.train.epochs), (7, 5));
         assert_eq!(c.data.source, "digits");
+    }
+
+    #[test]
+    fn a_key_is_overridden_under_its_former_and_under_its_present_name() {
+        for [in_text, set] in [["codes", "num_embeddings"], ["num_embeddings", "codes"]] {
+            let text =
+                format!("[model.posterior]\nkind = \"vq\"\n{in_text} = 8\n[objective]\nbeta = 0\n");
+            let c = config(&text, &[&format!("model.posterior.{set}=16")]);
+            let json = serde_json::to_value(&c.model).unwrap();
+            assert_eq!(json["posterior"]["num_embeddings"], 16);
+        }
+        for (_, names) in RENAMED {
+            let text =
+                "[model]\nlatent = 8\n[model.posterior]\nkind = \"vq\"\n[objective]\nbeta = 0\n";
+            let set = |name| config(text, &[&format!("model.posterior.{name}=4")]);
+            assert_eq!(*set(names[0]), *set(names[1]));
+        }
     }
 
     #[test]
