@@ -1,4 +1,4 @@
-//! A test that no file of an axis is forgotten: each must be a choice of its axis.
+//! Tests: every file in an axis's folder is a kind of that axis, and every kind has a file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::objective::ObjectiveConfig;
 use crate::posterior::PosteriorConfig;
 use crate::prior::PriorConfig;
 
-/// Checks that the files of an axis are its kinds, and what they share.
+/// Checks that the files in `folder` are the kinds of `C`, the helpers `shared`, and `mod`.
 fn check<C: Choice>(folder: &str, shared: &[&str]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
     let files: BTreeSet<String> = std::fs::read_dir(path)
@@ -23,7 +23,7 @@ fn check<C: Choice>(folder: &str, shared: &[&str]) {
 }
 
 #[test]
-fn every_file_of_an_axis_is_a_choice_and_every_choice_a_file() {
+fn every_file_of_an_axis_is_a_kind_and_every_kind_has_a_file() {
     check::<LikelihoodConfig>("likelihood", &["counts", "spread"]);
     check::<PosteriorConfig>("posterior", &["iaf"]);
     check::<PriorConfig>("prior", &["codes"]);
@@ -32,7 +32,7 @@ fn every_file_of_an_axis_is_a_choice_and_every_choice_a_file() {
 }
 
 #[test]
-fn every_choice_reads_back_what_it_writes_with_its_kind_first_last_or_left_out() {
+fn every_kind_round_trips_whether_its_kind_key_is_first_or_last() {
     fn check<
         C: Choice + serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
     >() {
@@ -42,7 +42,7 @@ fn every_choice_reads_back_what_it_writes_with_its_kind_first_last_or_left_out()
             let text = toml::to_string(&choice).unwrap();
             assert!(text.starts_with("kind = "), "{text}");
             assert_eq!(toml::from_str::<C>(&text).unwrap(), choice);
-            // A format that sorts its keys does not have the kind first.
+            // Formats that sort their keys do not write `kind` first.
             let (first, rest) = text.split_once('\n').unwrap();
             if !rest.contains('[') {
                 assert_eq!(toml::from_str::<C>(&format!("{rest}{first}\n")).unwrap(), choice);

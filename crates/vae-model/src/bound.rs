@@ -1,4 +1,4 @@
-//! Bounds on log p(x): the one definition of their terms, for every objective and evaluation.
+//! Terms of the bounds on log p(x), defined once for all objectives and evaluations.
 
 use burn::tensor::Tensor;
 
@@ -8,26 +8,27 @@ use crate::posterior::{Draw, PosteriorDistribution};
 use crate::prior::PriorDistribution;
 use crate::vae::Vae;
 
-/// A model on one batch: q(z|x), draws from it, and the terms of the bound.
+/// q(z|x) of a batch, draws from it, and the terms of the evidence lower bound.
 pub struct Terms {
     /// q(z|x).
     pub q: PosteriorDistribution,
-    /// The draws.
+    /// Draws from q(z|x).
     pub draw: Draw,
     /// p(z).
     pub prior: PriorDistribution,
-    /// -log p(x|z) in nats, averaged over draws and images, `[1]`.
+    /// -log p(x|z) in nats, averaged over draws and examples, `[1]`.
     pub reconstruction: Tensor<1>,
-    /// KL(q(z|x) || p(z)) in nats, averaged over the images, `[1]`: in closed form where there is one,
-    /// else from the draws. `None` if q has no density.
+    /// KL(q(z|x) || p(z)) in nats, averaged over the examples, `[1]`: in closed form if there is
+    /// one, otherwise estimated from the draws. `None` if q has no density.
     pub kl: Option<Tensor<1>>,
-    /// The same by latent dimension, `[1, latent]`, where it has a closed form.
+    /// KL per latent dimension in nats, averaged over the examples, `[1, latent]`. `None` without a
+    /// closed form.
     pub kl_per_dimension: Option<Tensor<2>>,
 }
 
 impl Terms {
-    /// Computes the terms from `k` draws per example; with `averaged`, decoded means are averaged over
-    /// the draws before the loss.
+    /// Computes the terms from `k` draws per example. With `averaged`, decoded means are averaged
+    /// over the draws before log p(x|z) is computed.
     pub fn new(vae: &Vae, batch: &Batch, noise: &dyn Noise, k: usize, averaged: bool) -> Self {
         let q = vae.encode_batch(batch);
         let draw = q.draw(noise, k);
@@ -39,13 +40,13 @@ impl Terms {
         Self { q, draw, prior, reconstruction: log_prob.mean().neg(), kl, kl_per_dimension }
     }
 
-    /// Returns reconstruction + KL without gradient: the negative evidence lower bound, `[1]`. `None` if q has no
-    /// density.
+    /// Returns the negative evidence lower bound in nats, reconstruction + KL, without gradient,
+    /// `[1]`. `None` if q has no density.
     pub fn neg_elbo(&self) -> Option<Tensor<1>> {
         self.kl.as_ref().map(|kl| self.reconstruction.clone().inner() + kl.clone().inner())
     }
 
-    /// Returns the terms that every objective logs, by name.
+    /// Returns the terms that every objective logs, with their names.
     pub fn named(&self) -> Vec<(&'static str, Tensor<1>)> {
         let mut terms = vec![("reconstruction", self.reconstruction.clone())];
         terms.extend(self.kl.clone().map(|kl| ("kl", kl)));
@@ -55,9 +56,11 @@ impl Terms {
     }
 }
 
-/// Returns KL(q(z|x) || p(z)) in nats, averaged over the examples: `[1]`, and by latent dimension, `[1,
-/// latent]`, where it has a closed form; without one the first is estimated from the draws. `None` if q
-/// has no density.
+/// Returns KL(q(z|x) || p(z)) in nats, averaged over the examples: the total, `[1]`, and the values
+/// per latent dimension, `[1, latent]`.
+///
+/// Without a closed form, the total is estimated from the draws, and the values per dimension are
+/// `None`. Both are `None` if q has no density.
 pub fn kl(
     q: &PosteriorDistribution,
     draw: &Draw,
@@ -70,8 +73,8 @@ pub fn kl(
     }
 }
 
-/// Returns log w = log p(x|z) + log p(z) - log q(z|x) in nats for `k` draws of each example of a batch, as
-/// `[k, batch]` (Burda et al. 2016, equation 8); `None` if q has no density.
+/// Returns log w = log p(x|z) + log p(z) - log q(z|x) in nats for `k` draws per example,
+/// `[k, batch]` (Burda et al. 2016, equation 8). `None` if q has no density.
 pub fn log_weights(
     vae: &Vae,
     batch: &Batch,
@@ -85,8 +88,8 @@ pub fn log_weights(
     Some(p.log_prob(batch.x.clone()) - kl)
 }
 
-/// Returns log q(z|x) - log p(z) of each draw in nats, `[k, batch]`: its mean estimates the KL. `None` if q has
-/// no density.
+/// Returns log q(z|x) - log p(z) of each draw in nats, `[k, batch]`. Its mean estimates the KL.
+/// `None` if q has no density.
 pub fn monte_carlo_kl(
     draw: &Draw,
     prior: &PriorDistribution,

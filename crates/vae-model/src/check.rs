@@ -1,14 +1,15 @@
-//! Range checks of numbers in a configuration: each says which key is wrong and what is right.
+//! Range checks of configuration values. An error names the key and the valid range.
 //!
-//! `key` is the path of the table and `name` the key in it: `check::range("model.prior", "k", 0,
-//! 1..=10)` is the error "model.prior.k: must be 1 to 10, not 0".
+//! `key` is the path of the table and `name` the key in it. For example,
+//! `check::range("model.prior", "k", 0, 1..=10)` returns the error "model.prior.k: must be 1 to 10,
+//! not 0". All checks refuse NaN.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use crate::error::ConfigError;
 
-/// Refuses the setting `name` of the table `key` for a reason.
+/// Returns the error `why` about the setting `name` of the table `key`.
 ///
 /// # Errors
 /// Always.
@@ -26,7 +27,7 @@ fn require(
     if holds { Ok(()) } else { refuse(key, name, why()) }
 }
 
-/// Checks that a number lies in a range, ends included.
+/// Checks that a number lies in a range, both ends included.
 pub fn range<T: PartialOrd + Display>(
     key: &str,
     name: &str,
@@ -38,7 +39,7 @@ pub fn range<T: PartialOrd + Display>(
     })
 }
 
-/// Checks that a number is not above `most`.
+/// Checks that a number is at most `most`.
 pub fn at_most<T: PartialOrd + Display>(
     key: &str,
     name: &str,
@@ -95,7 +96,7 @@ pub fn above_zero_to(key: &str, name: &str, value: f64, most: f64) -> Result<(),
     })
 }
 
-/// Checks a list of layers' widths: how many there are, and that each is 1 to `most`.
+/// Checks a list of layer widths: their count, and that each width is 1 to `most`.
 pub fn widths(
     key: &str,
     name: &str,
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_range_passes() {
+    fn values_in_range_pass() {
         range("a", "b", 1, 1..=3).unwrap();
         range("a", "b", 3, 1..=3).unwrap();
         at_most("a", "b", 3, 3).unwrap();
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_is_refused_with_the_key_and_the_range() {
+    fn errors_name_the_key_and_the_valid_range() {
         assert_eq!(refusal(range("a", "b", 4, 1..=3)), "a.b: must be 1 to 3, not 4");
         assert_eq!(refusal(at_most("a", "b", 4, 3)), "a.b: must be at most 3, not 4");
         assert_eq!(refusal(at_least_one("a", "b", 0)), "a.b: must be at least 1");
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn nan_and_infinity_are_refused() {
         for value in [f64::NAN, f64::INFINITY] {
             assert!(not_negative("a", "b", value).is_err());
             assert!(positive("a", "b", value).is_err());
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_are_refused_by_number_and_by_size() {
+    fn widths_are_checked_for_count_and_size() {
         let refused = |found: &[usize], count| refusal(widths("a", "b", found, count, 9));
         assert_eq!(refused(&[], 1..=16), "a.b: must be 1 to 16 widths of 1 to 9, not []");
         assert_eq!(refused(&[0], 0..=16), "a.b: must be at most 16 widths of 1 to 9, not [0]");

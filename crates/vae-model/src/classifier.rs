@@ -1,5 +1,4 @@
-//! The encoder as a feature extractor: a trained model without its decoder, and a linear layer on the
-//! features of its encoder.
+//! `Classifier`: the encoder of a trained model, and a linear layer on its features.
 
 use std::path::Path;
 
@@ -17,27 +16,27 @@ use crate::parameters::parameters;
 use crate::posterior::Posterior;
 use crate::vae::{Condition, DataSpec, Vae, VaeConfig, VaeSpec};
 
-/// What of the encoder the linear layer reads.
+/// Which features of the encoder the linear layer reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeatureLayer {
-    /// The code: the mean of q(z|x).
+    /// The mean of q(z|x).
     Latent,
-    /// The last layer before the posterior's heads.
+    /// The encoder's last layer before the posterior's heads.
     #[default]
     Trunk,
 }
 
-/// A classifier's configuration: the model whose encoder it has, what it reads of it, and its classes.
+/// A checked configuration of a classifier: model, features and number of classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassifierSpec {
-    /// The model; its data have the classes that are told apart.
+    /// The model whose encoder is used. `classes` of its data is the number of output classes.
     model: VaeSpec,
-    /// What the linear layer reads.
+    /// Which features the linear layer reads.
     features: FeatureLayer,
 }
 
-/// An encoder with a linear layer on it.
+/// An encoder followed by a linear layer.
 #[derive(Module, Debug)]
 pub struct Classifier {
     encoder: Encoder,
@@ -48,7 +47,7 @@ pub struct Classifier {
 }
 
 impl ClassifierSpec {
-    /// Makes the configuration of a classifier of so many classes on the encoder of `model`.
+    /// Makes the configuration of a classifier with `classes` classes on the encoder of `model`.
     ///
     /// # Errors
     /// If the model cannot be built for data with these classes.
@@ -61,7 +60,7 @@ impl ClassifierSpec {
         Ok(Self { model: VaeSpec::new(model.config().clone(), data)?, features })
     }
 
-    /// Returns the shape of an example, and how many classes are told apart.
+    /// Returns the shape of one example and the number of classes.
     pub fn data(&self) -> &DataSpec {
         self.model.data()
     }
@@ -92,18 +91,18 @@ impl ClassifierSpec {
 }
 
 impl Classifier {
-    /// Returns what it was built from.
+    /// Returns the configuration that the classifier was built from.
     pub fn spec(&self) -> &ClassifierSpec {
         &self.config
     }
 
-    /// The same with the encoder of `vae`, which must be of the same architecture.
+    /// Returns the classifier with the encoder of `vae`, which must have the same architecture.
     pub fn with_encoder(self, vae: &Vae) -> Self {
         let (encoder, posterior) = vae.inference();
         Self { encoder: encoder.clone(), posterior: posterior.clone(), ..self }
     }
 
-    /// The features of x `[batch, numbers]` that the linear layer reads, `[batch, width]`.
+    /// Returns the features of x `[batch, numbers]` that the linear layer reads, `[batch, width]`.
     pub fn features(&self, x: Tensor<2>) -> Tensor<2> {
         let trunk = self.encoder.forward(x, None);
         match self.config.features {
@@ -112,22 +111,23 @@ impl Classifier {
         }
     }
 
-    /// Unnormalized log-probabilities of the classes, `[batch, classes]`, from features.
+    /// Returns unnormalized log-probabilities of the classes, `[batch, classes]`, for features
+    /// `[batch, width]`.
     pub fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(features)
     }
 
-    /// The linear layer.
+    /// Returns the linear layer.
     pub fn output(&self) -> &Linear {
         &self.output
     }
 
-    /// The same with another linear layer.
+    /// Returns the classifier with another linear layer.
     pub fn with_output(self, output: Linear) -> Self {
         Self { output, ..self }
     }
 
-    /// What a file of it holds; more may be added to its metadata.
+    /// Returns the content of the classifier's file. Callers may add metadata.
     pub fn to_file(&self) -> ModelFile {
         let mut file = ModelFile::default();
         file.add_section("classifier", parameters(self));
@@ -148,27 +148,27 @@ impl Classifier {
         file
     }
 
-    /// The classifier that a file holds, on `device`.
+    /// Returns the classifier in a file, on `device`. `path` appears in error messages.
     ///
     /// # Errors
-    /// If the file holds none, or other parameters than its configuration describes.
+    /// If the file holds no classifier, or if its parameters do not match its configuration.
     pub fn from_file(file: &ModelFile, path: &Path, device: &Device) -> Result<Self, FileError> {
         let malformed = |why: String| FileError::Malformed { path: path.to_owned(), why };
         let features = match file.metadata.get("classifier").map(String::as_str) {
             Some("latent") => FeatureLayer::Latent,
             Some("trunk") => FeatureLayer::Trunk,
-            Some(other) => return Err(malformed(format!("a classifier on `{other}`"))),
+            Some(other) => return Err(malformed(format!("a classifier on unknown `{other}`"))),
             None => return Err(malformed("a model, not a classifier".to_owned())),
         };
-        let config = ClassifierSpec { model: file.described().map_err(malformed)?, features };
+        let config = ClassifierSpec { model: file.model_spec().map_err(malformed)?, features };
         build_stored(file.section("classifier"), device, |init| config.build(init))
-            .map_err(|why| malformed(format!("other weights than its configuration's: {why}")))
+            .map_err(|why| malformed(format!("weights do not match the configuration: {why}")))
     }
 }
 
-/// Returns a model's table as part of a whole configuration.
+/// Returns the TOML text of a configuration that has only the table `[model]`.
 fn model_table(model: &VaeConfig) -> String {
-    /// A configuration that says nothing but the model.
+    /// A configuration that has only the table `[model]`.
     #[derive(Serialize)]
     struct Whole<'a> {
         model: &'a VaeConfig,
@@ -179,20 +179,20 @@ fn model_table(model: &VaeConfig) -> String {
     }
 }
 
-/// Returns the mean cross-entropy in nats of logits `[batch, classes]` under one-hot classes of the same shape,
-/// `[1]`.
+/// Returns the cross-entropy in nats, averaged over the examples, `[1]`, of logits
+/// `[batch, classes]` and one-hot classes `[batch, classes]`.
 pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<2>) -> Tensor<1> {
     (activation::log_softmax(logits, 1) * classes).sum_dim(1).mean().neg()
 }
 
 impl VaeConfig {
-    /// Whether its encoder can be used without knowing the class.
+    /// Returns whether the encoder works without the label.
     pub fn encodes_alone(&self) -> bool {
         self.condition == Condition::None
     }
 }
 
-/// Reads the classifier in `path` onto `device`.
+/// Reads a classifier from the file at `path` onto `device`.
 ///
 /// # Errors
 /// If the file cannot be read, is damaged, or holds no classifier.

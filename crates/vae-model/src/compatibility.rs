@@ -1,8 +1,8 @@
-//! Compatibility: every rule between model, objective and data, each once and with its message.
+//! Compatibility rules between model, objective and data, with their error messages.
 //!
-//! A rule reads properties and requirements; it knows no variant by name. [`check_shape`] is applied
-//! where a model is built, [`check_objective`] where a training is configured, [`check_support`] as soon
-//! as it is known what numbers the data hold, [`check_examples`] where a trained model is given data.
+//! A rule reads properties and requirements, never the names of variants. [`check_shape`] runs when
+//! a model is built, [`check_objective`] when training is configured, [`check_support`] when the
+//! support of the data is known, and [`check_examples`] when a trained model reads data.
 
 use crate::error::ConfigError;
 use crate::likelihood::{LikelihoodConfig, Measure};
@@ -11,8 +11,8 @@ use crate::posterior::Density;
 use crate::support::Support;
 use crate::vae::{DataSpec, MAX_CLASSES, MAX_NUMBERS, Vae, VaeConfig};
 
-/// The most latent dimensions that a prior is fitted in when training ends: the work grows with their
-/// square.
+/// Largest number of latent dimensions in which a prior is fitted after training. The work grows
+/// with the square of the dimensions.
 pub const MAX_FITTED_LATENT: usize = 1024;
 
 fn refuse(key: impl Into<String>, why: impl Into<String>) -> Result<(), ConfigError> {
@@ -22,13 +22,13 @@ fn refuse(key: impl Into<String>, why: impl Into<String>) -> Result<(), ConfigEr
 /// Checks that a model can be built for data like `data`.
 ///
 /// # Errors
-/// For a shape that a network cannot take, or labels that are needed and not there.
+/// If a network cannot take the shape, or if the model needs labels and the data have none.
 pub fn check_shape(model: &VaeConfig, data: &DataSpec) -> Result<(), ConfigError> {
     let numbers = data.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
     if !numbers.is_some_and(|n| (1..=MAX_NUMBERS).contains(&n)) {
         let why = format!(
-            "an example of shape {:?} must have 1 to {MAX_NUMBERS} numbers: for pictures set data.size \
-             = [height, width]",
+            "an example of shape {:?} must have 1 to {MAX_NUMBERS} numbers: for pictures set \
+             data.size = [height, width]",
             data.shape
         );
         return refuse("model.encoder", why);
@@ -38,13 +38,13 @@ pub fn check_shape(model: &VaeConfig, data: &DataSpec) -> Result<(), ConfigError
     if model.uses_labels() && data.classes < 2 {
         let key = if model.prior.properties().uses_labels { "model.prior" } else { "model" };
         let why = format!(
-            "a condition on labels needs data of two or more classes, and this has no labels: choose \
-             other data, or set {key}.condition = \"none\""
+            "a condition on labels needs data with two or more classes, and these data have no \
+             labels: choose other data, or set {key}.condition = \"none\""
         );
         return refuse(format!("{key}.condition"), why);
     }
     if model.uses_labels() && data.classes > MAX_CLASSES {
-        let why = format!("{} classes are more than {MAX_CLASSES}", data.classes);
+        let why = format!("{} classes are more than the limit of {MAX_CLASSES}", data.classes);
         return refuse("model.condition", why);
     }
     Ok(())
@@ -61,8 +61,8 @@ pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result
     let key = |setting: &str| format!("objective.{setting}");
 
     if posterior.codes.is_some() && needs.prior_matching == crate::objective::PriorMatching::Draws {
-        let why = "discrete codes get their prior when training ends, so there is none to match before: \
-                   set objective.kind = \"elbo\" with beta = 0, or use another posterior";
+        let why = "the prior over discrete codes is fitted after training, so training cannot \
+                   match it: set objective.kind = \"elbo\" with beta = 0, or use another posterior";
         return refuse(key("kind"), why);
     }
     if let Some(need) = needs.density {
@@ -90,14 +90,14 @@ pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result
     if let Some(setting) = needs.averages_decodings
         && likelihood.outputs > 1
     {
-        let why = "decodings with a spread of their own have no average of their kind: set \
+        let why = "decoded means cannot be averaged if the decoder also outputs the spread: set \
                    model.likelihood.spread to \"fixed\" or \"global\"";
         return refuse(key(setting), why);
     }
     if let Some(setting) = needs.several_draws
         && !posterior.has_density()
     {
-        let why = "this posterior has only one draw; set samples and average_decodings to 1";
+        let why = "all draws of this posterior are equal: set samples and average_decodings to 1";
         return refuse(key(setting), why);
     }
     if let Some(setting) = needs.kl
@@ -110,8 +110,8 @@ pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result
     if let Some(setting) = needs.kl_per_dimension
         && !kl_is_per_dimension
     {
-        let why = "this KL is one number, not one per dimension: use a gaussian posterior without flow \
-                   steps and a standard prior, or capacity";
+        let why = "this model has no KL per dimension, only their sum: use a gaussian posterior \
+                   without flow steps and a standard prior, or capacity";
         return refuse(key(setting), why);
     }
     if needs.decomposes_kl && !prior.independent_dimensions {
@@ -122,68 +122,69 @@ pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result
     if let Some(setting) = needs.penalizes_codes
         && (posterior.has_density() || posterior.codes.is_some())
     {
-        let why = "it replaces the KL that a point posterior lacks: set model.posterior.kind = \
-                   \"point\", or use beta";
+        let why = "this penalty is for a point posterior, which has no KL: set \
+                   model.posterior.kind = \"point\", or use beta";
         return refuse(key(setting), why);
     }
     if let Some(setting) = needs.splits_gradients
         && prior.inference_network
     {
-        let why = "it weights the gradients of encoder and decoder differently, and a hierarchical \
-                   prior has parts of both: set estimator = \"plain\" and combination = \"miwae\", or \
-                   use another prior";
+        let why = "this setting weights the gradients of encoder and decoder differently, and a \
+                   hierarchical prior has both kinds of network: set estimator = \"plain\" and \
+                   combination = \"miwae\", or use another prior";
         return refuse(key(setting), why);
     }
     if prior.learned && !needs.trains_prior {
-        let why = "a critic on z takes the prior as given, so a learned one would stay as it starts: \
-                   use a standard prior or a mixture with components = \"ring\"";
+        let why = "a critic on z gives the prior no gradient, so a learned prior would not be \
+                   trained: use a standard prior or a mixture with components = \"ring\"";
         return refuse(key("over"), why);
     }
     let compares_draws = needs.prior_matching == crate::objective::PriorMatching::Draws;
     if prior.inference_network && compares_draws && needs.kl.is_none() {
-        let why = "the inference network of a hierarchical prior learns from the KL alone: set beta \
+        let why = "the inference network of a hierarchical prior learns only from the KL: set beta \
                    above 0 with a gaussian posterior, or use another prior";
         return refuse(key("beta"), why);
     }
     let matches_prior = needs.matches_prior(model);
     if !matches_prior && model.prior != Default::default() {
-        let why = "this training has no use for a prior, one is fitted when it ends: leave \
+        let why = "this training uses no prior, because a prior is fitted after training: leave \
                    [model.prior] out, or use a gaussian posterior";
         return refuse("model.prior.kind", why);
     }
     if !matches_prior && posterior.codes.is_none() && model.latent > MAX_FITTED_LATENT {
         let why = format!(
-            "a prior is fitted on the codes of this model when training ends, in at most \
-             {MAX_FITTED_LATENT} dimensions: use fewer, a gaussian posterior, or objective.kind = \
-             \"mmd\""
+            "after training, a prior is fitted on the codes of this model, in at most \
+             {MAX_FITTED_LATENT} dimensions: use fewer dimensions, a gaussian posterior, or \
+             objective.kind = \"mmd\""
         );
         return refuse("model.latent", why);
     }
     Ok(())
 }
 
-/// Checks that so many replicas can share a batch.
+/// Checks that a batch can be split over `replicas` replicas.
 ///
 /// # Errors
-/// If the objective needs whole batches.
+/// If the loss needs the whole batch.
 pub fn check_replicas(
     model: &VaeConfig,
     objective: &ObjectiveConfig,
     replicas: usize,
 ) -> Result<(), ConfigError> {
     if replicas > 1 && objective.requirements().needs_whole_batch(model) {
-        let why = "this objective looks at the examples of a batch together, which needs one replica: \
+        let why = "the loss of this objective needs the whole batch, and therefore one replica: \
                    leave replicas out or set it to 1";
         return refuse("train.replicas", why);
     }
     Ok(())
 }
 
-/// Checks that likelihood and objective can be used on x of a support; `key` is what decides it, for
-/// the error.
+/// Checks that likelihood and objective can be used on data with the support `data`. Errors are
+/// about `key`.
 ///
 /// # Errors
-/// If x cannot be explained by the likelihood, or not be compared with decoded means.
+/// If x is outside the likelihood's support, or if the objective cannot compare x with decoded
+/// means.
 pub fn check_support(
     likelihood: &LikelihoodConfig,
     objective: &ObjectiveConfig,
@@ -197,16 +198,17 @@ pub fn check_support(
         (Support::Counts, Support::Counts) => true,
         (Support::Counts, _) => {
             let why = format!(
-                "this likelihood is one of counts (0, 1, 2, ...), and these are {data}: use another \
-                 likelihood, or data of whole numbers with data.scale = \"none\""
+                "this likelihood is for counts (0, 1, 2, ...), and the data are {data}: use \
+                 another likelihood, or data of whole numbers with data.scale = \"none\""
             );
             return refuse(key, why);
         }
-        // On grey x a Bernoulli's log-probability is a loss, which is allowed and said.
+        // Grey x is allowed: log p(x|z) is then only a loss, see `is_likelihood`.
         (Support::Binary, _) => lowest >= 0.0 && highest <= 1.0,
         (Support::UnitInterval | Support::Levels { .. }, Support::Binary) => {
-            let why = "this likelihood is one of pixels of many levels, and these are black and white: \
-                       use pixels = \"grey\" on images of many levels, or a bernoulli likelihood";
+            let why = "this likelihood is for pixels of many levels, and the data are black and \
+                       white: use pixels = \"grey\" on images of many levels, or a bernoulli \
+                       likelihood";
             return refuse(key, why);
         }
         (Support::UnitInterval, Support::UnitInterval) => true,
@@ -221,51 +223,52 @@ pub fn check_support(
     };
     if !allowed && lowest.is_finite() && highest.is_finite() {
         let why = format!(
-            "these pixels lie in [{lowest}, {highest}], from {lowest} to {highest}, but this \
-             likelihood is one of numbers from {low} to {high}: use pixels = \"grey\" with output = \
-             \"sigmoid\", or \"signed\" with \"tanh\" or \"identity\""
+            "the data are numbers from {lowest} to {highest}, and this likelihood is for numbers \
+             from {low} to {high}: use pixels = \"grey\" with output = \"sigmoid\", or pixels = \
+             \"signed\" with output = \"tanh\" or \"identity\""
         );
         return refuse(key, why);
     }
     if !allowed {
         let why = format!(
-            "this likelihood is one of numbers from {low} to {high}, and these are {data}: use a \
+            "this likelihood is for numbers from {low} to {high}, and the data are {data}: use a \
              gaussian or laplace likelihood"
         );
         return refuse(key, why);
     }
     if objective.requirements().compares_x.is_some() && data == Support::Binary {
-        let why = "a critic on x would tell the decoder's grey means from black and white pixels by \
-                   that alone: use pixels = \"grey\" on images of many levels, or a critic on z";
+        let why = "a critic on x could separate decoded means from black and white pixels by their \
+                   grey levels alone: use pixels = \"grey\" on images of many levels, or a critic \
+                   on z";
         return refuse(key, why);
     }
     Ok(())
 }
 
-/// Returns whether log p(x|z) of a likelihood is a log-likelihood on x of a support, and not just a
-/// loss.
+/// Returns whether log p(x|z) is a normalized log-likelihood on data with the support `data`. If
+/// not, it is only a loss.
 pub fn is_likelihood(likelihood: &LikelihoodConfig, data: Support) -> bool {
     let properties = likelihood.properties();
     properties.measure != Measure::Loss
         && (properties.support != Support::Binary || data == Support::Binary)
 }
 
-/// Why a trained model cannot be used as asked.
+/// The reason why a trained model cannot be used on some data or for some estimate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Unusable {
     /// The examples have another shape.
     #[error("the examples have shape {found:?}, the model was trained on {expected:?}")]
     Shape {
-        /// The model's.
+        /// The shape that the model was trained on.
         expected: Vec<usize>,
-        /// That of the examples.
+        /// The shape of the examples.
         found: Vec<usize>,
     },
     /// The model uses labels, and the examples have none.
     #[error("the examples have no labels, and the model is conditional on them")]
     NoLabels,
     /// The examples have a class that the model does not know.
-    #[error("the examples have a class {found}, the model knows 0 to {}", known - 1)]
+    #[error("an example has class {found}, and the model knows the classes 0 to {}", known - 1)]
     UnknownClass {
         /// The largest class of the examples.
         found: usize,
@@ -274,39 +277,39 @@ pub enum Unusable {
     },
     /// The objective did not train the encoder.
     #[error(
-        "this model has no trained encoder: its objective, a critic on x, trained the decoder alone; \
-         sample from it, or train with objective.over = \"xz\" to have an encoder too"
+        "this model has no trained encoder: its objective, a critic on x, trained the decoder \
+         alone; sample from it, or train with objective.over = \"xz\" to have an encoder too"
     )]
     NoEncoder,
     /// The posterior has no density, so there are no importance weights.
-    #[error("this posterior has no density to weight importance samples with")]
+    #[error("this posterior has no density, which importance weights need")]
     NoDensity,
-    /// log p(x|z) is no likelihood on these examples.
+    /// log p(x|z) is not a log-likelihood on these examples.
     #[error(
-        "there is no likelihood to estimate: the model was trained with a cross-entropy on grey \
-         pixels or a squared error without its constant; train with data.pixels=stochastic (or \
-         binary), or with a gaussian likelihood and squared_error = false"
+        "log p(x) cannot be estimated: the model was trained with a cross-entropy on grey pixels \
+         or a squared error without its constant; train with data.pixels=stochastic (or binary), \
+         or with a gaussian likelihood and squared_error = false"
     )]
     NoLikelihood,
-    /// One of two likelihoods is a probability and one a density.
+    /// One of the two likelihoods is a probability, the other is a density.
     #[error(
-        "one of the two likelihoods is a probability and one a density, which cannot be compared: \
+        "one likelihood is a probability and the other is a density, which cannot be compared: \
          compare models with the same kind of likelihood"
     )]
     OtherMeasure,
-    /// One of two models is given the label.
+    /// Only one of the two models is conditional on the label.
     #[error(
-        "one of the two models is given the class and one is not, so their likelihoods are of \
-         different things: compare models with the same model.condition"
+        "only one of the two models is conditional on the label, so their likelihoods cannot be \
+         compared: compare models with the same model.condition"
     )]
     OtherLabels,
 }
 
-/// Checks that a trained model can read examples of a shape whose labels, if there are any, are at most
-/// `largest_label`.
+/// Checks that a trained model can read examples of shape `shape`. `largest_label` is their largest
+/// label, if they have labels.
 ///
 /// # Errors
-/// For the first thing that differs.
+/// If the shape differs, if labels are missing, or if the model does not know a label.
 pub fn check_examples(
     vae: &Vae,
     shape: &[usize],
@@ -336,10 +339,10 @@ pub fn check_encoder(objective: &ObjectiveConfig) -> Result<(), Unusable> {
     if objective.requirements().trains_encoder { Ok(()) } else { Err(Unusable::NoEncoder) }
 }
 
-/// Checks that log p(x) of a model can be estimated by importance sampling on x of a support.
+/// Checks that log p(x) can be estimated by importance sampling on data with the support `data`.
 ///
 /// # Errors
-/// If q(z|x) has no density or p(x|z) is no likelihood.
+/// If q(z|x) has no density, or if log p(x|z) is only a loss.
 pub fn check_nll(model: &VaeConfig, data: Support) -> Result<(), Unusable> {
     if !model.posterior_properties().has_density() {
         return Err(Unusable::NoDensity);
@@ -347,10 +350,10 @@ pub fn check_nll(model: &VaeConfig, data: Support) -> Result<(), Unusable> {
     if is_likelihood(&model.likelihood, data) { Ok(()) } else { Err(Unusable::NoLikelihood) }
 }
 
-/// Checks that log-likelihoods of two models can be compared.
+/// Checks that the log-likelihoods of two models can be compared.
 ///
 /// # Errors
-/// If they are of different things.
+/// If one is a probability and one a density, or if only one model is conditional on labels.
 pub fn check_comparable(a: &Vae, b: &Vae) -> Result<(), Unusable> {
     let measure = |vae: &Vae| vae.config().likelihood.properties().measure;
     if measure(a) != measure(b) {

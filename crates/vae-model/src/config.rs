@@ -1,5 +1,5 @@
-//! Choices: enums of configurations that a table picks by its `kind`, readable and writable by serde
-//! in any format.
+//! Choices: enums of configurations, selected by the key `kind` of a table. serde can read and
+//! write them in any format.
 
 use std::marker::PhantomData;
 
@@ -8,9 +8,9 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// A choice on one axis: an enum of configurations, each with a name.
+/// A choice on one axis: an enum of configurations with names.
 pub trait Choice: Sized + Default {
-    /// The names that a table may give as its `kind`.
+    /// The valid values of `kind`.
     const KINDS: &'static [&'static str];
 
     /// Returns the name of this choice.
@@ -29,10 +29,10 @@ pub trait Choice: Sized + Default {
     }
 }
 
-/// Declares an axis: an enum whose variants hold a configuration each and are told apart by `kind`.
+/// Declares an axis: an enum with one configuration per variant, selected by `kind`.
 ///
-/// With `: Trait` behind its name the enum dereferences to that trait of its configurations, so
-/// that nobody has to match on its variants.
+/// With `: Trait` after its name, the enum dereferences to the `dyn Trait` of its configuration, so
+/// callers need not match on the variants.
 #[macro_export]
 macro_rules! choice {
     ($(#[$meta:meta])* pub enum $name:ident: $role:ident {
@@ -94,7 +94,7 @@ macro_rules! choice {
     };
 }
 
-/// Returns the error for a kind that is not one of `C`'s.
+/// Returns the error for a `kind` that `C` does not have.
 pub fn unknown_kind<C: Choice, E: serde::de::Error>(kind: &str) -> E {
     let names: Vec<String> = C::KINDS.iter().map(|name| format!("`{name}`")).collect();
     E::custom(format!("unknown kind `{kind}`, expected one of {}", names.join(", ")))
@@ -102,9 +102,9 @@ pub fn unknown_kind<C: Choice, E: serde::de::Error>(kind: &str) -> E {
 
 /// Deserializes a choice from a map.
 ///
-/// A `kind` that comes first is followed without a copy of the rest, so that errors keep their place
-/// in the text. A map whose `kind` comes later or is left out (then it is the default choice's) is
-/// collected first.
+/// If `kind` is the first key, the settings are read directly, so that errors have their position
+/// in the text. Otherwise the settings are collected first. Without a `kind`, it is that of the
+/// default choice.
 ///
 /// # Errors
 /// For an unknown kind, an unknown setting or a wrong type.
@@ -142,7 +142,7 @@ pub fn deserialize_choice<'de, C: Choice, D: Deserializer<'de>>(from: D) -> Resu
         }
     }
 
-    /// Reads a name and checks that it is one of `C`'s, so that the error has the name's place.
+    /// Reads the name of a kind and checks it, so that the error has the position of the name.
     struct Kind<C>(PhantomData<C>);
 
     impl<'de, C: Choice> DeserializeSeed<'de> for Kind<C> {

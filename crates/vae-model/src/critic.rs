@@ -1,4 +1,4 @@
-//! Critics: networks beside the model that score x, z or pairs of them.
+//! Critics: auxiliary networks that score x, z or pairs (x, z).
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -9,8 +9,8 @@ use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
 
-/// Settings of a critic: a perceptron with (leaky) ReLU and no normalization, so that its gradient in its
-/// input is a product of weights and activation masks.
+/// Settings of a critic: an MLP with (leaky) ReLU and without normalization. The gradient with
+/// respect to its input is a product of weights and slopes of the activation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CriticConfig {
@@ -33,7 +33,7 @@ impl CriticConfig {
         check::fraction(key, "slope", self.slope)
     }
 
-    /// Makes a critic of rows of `inputs` numbers.
+    /// Makes a critic that reads rows of `inputs` numbers.
     pub fn init(&self, init: &Init<'_>, inputs: usize) -> Critic {
         let mut before = inputs;
         let mut layers = Vec::new();
@@ -45,7 +45,7 @@ impl CriticConfig {
     }
 }
 
-/// A critic: high scores for what it takes for real.
+/// A critic. A high score means that a row looks real.
 #[derive(Module, Debug)]
 pub struct Critic {
     layers: Vec<Linear>,
@@ -55,13 +55,13 @@ pub struct Critic {
 }
 
 impl Critic {
-    /// Returns the score of each row, `[rows, inputs]` to `[rows, 1]`.
+    /// Returns the score of each row, `[rows, 1]`, for `rows` `[rows, inputs]`.
     pub fn score(&self, rows: Tensor<2>) -> Tensor<2> {
         self.output.forward(self.features(rows, self.layers.len()))
     }
 
-    /// Returns the hidden units of layer `depth`, counted from 1, after its activation: `[rows, inputs]`
-    /// to `[rows, width]`.
+    /// Returns the activations of hidden layer `depth`, counted from 1, `[rows, width]`, for `rows`
+    /// `[rows, inputs]`.
     pub fn features(&self, rows: Tensor<2>, depth: usize) -> Tensor<2> {
         self.layers.iter().take(depth).fold(rows, |x, layer| self.activate(layer.forward(x)))
     }
@@ -70,14 +70,14 @@ impl Critic {
         if self.slope > 0.0 { activation::leaky_relu(x, self.slope) } else { activation::relu(x) }
     }
 
-    /// Returns the gradient of each row's score in the row, `[rows, inputs]`, differentiable in the
-    /// weights.
+    /// Returns the gradient of each score with respect to its row, `[rows, inputs]`, differentiable
+    /// with respect to the weights.
     ///
-    /// It is w W_n diag(a_n) ... W_1 with a_i the slopes of the activation at layer i. They are constant
-    /// nearly everywhere, so no second derivative is needed.
+    /// The gradient is w W_n diag(a_n) ... W_1, where a_i are the slopes of the activation in layer
+    /// i. The slopes are piecewise constant, so no second derivative is needed.
     pub fn input_gradient(&self, rows: Tensor<2>) -> Tensor<2> {
         let [n, _] = rows.dims();
-        // The slopes need no gradient: they are found without one.
+        // The slopes need no gradient, so they are computed without autodiff.
         let mut x = rows.inner();
         let mut slopes = Vec::new();
         for layer in self.layers.clone().valid() {

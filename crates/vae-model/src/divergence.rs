@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kernel {
-    /// Inverse multiquadratic, sum_s C_s / (C_s + d^2) with C_s = 2 latent bandwidth^2 s over seven scales
-    /// s from 0.1 to 10 (Tolstikhin et al. 2018).
+    /// Inverse multiquadratic, sum_s C_s / (C_s + d^2) with C_s = 2 latent bandwidth^2 s over seven
+    /// scales s from 0.1 to 10 (Tolstikhin et al. 2018).
     #[default]
     Imq,
     /// exp(-d^2 / (2 latent bandwidth^2)) (Zhao et al. 2019).
@@ -16,7 +16,8 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// Returns the kernel of squared distances `[a, b]` between points of `latent` dimensions.
+    /// Returns the kernel's values for squared distances `[a, b]` between points of `latent`
+    /// dimensions, `[a, b]`.
     fn of(self, squares: Tensor<2>, latent: usize, bandwidth: f64) -> Tensor<2> {
         let unit = 2.0 * latent as f64 * bandwidth * bandwidth;
         match self {
@@ -31,12 +32,12 @@ impl Kernel {
     }
 }
 
-/// Returns the unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, lemma 6)
-/// between the distributions that `a` and `b`, `[n, latent]` each with n of at least 2, are drawn from:
-/// `[1]`. It has no unit, and may be below 0.
+/// Returns the unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012,
+/// lemma 6) between the distributions of the samples `a` `[n, latent]` and `b` `[m, latent]`,
+/// `[1]`. It has no unit and may be negative. n and m must be at least 2.
 pub fn mmd(a: Tensor<2>, b: Tensor<2>, kernel: Kernel, bandwidth: f64) -> Tensor<1> {
     let ([n, latent], [m, _]) = (a.dims(), b.dims());
-    // Of each sample with itself; the diagonal, where the distance is 0, is left out.
+    // Within one sample. The diagonal, where the distance is 0, is left out.
     let device = a.device();
     let within = |x: &Tensor<2>, n: usize| {
         let others = Tensor::<2>::eye(n, &device.clone().inner()).neg().add_scalar(1.0);
@@ -48,10 +49,10 @@ pub fn mmd(a: Tensor<2>, b: Tensor<2>, kernel: Kernel, bandwidth: f64) -> Tensor
     within(&a, n) + within(&b, m) - between
 }
 
-/// Returns squared Euclidean distances between rows, `[n, d]` and `[m, d]` to `[n, m]`.
+/// Returns squared Euclidean distances between the rows of `a` `[n, d]` and `b` `[m, d]`, `[n, m]`.
 fn squared_distances(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     let norms = |x: &Tensor<2>| x.clone().square().sum_dim(1);
     let squares = norms(&a) + norms(&b).transpose();
-    // What rounding takes below 0 is 0.
+    // Rounding may make a distance negative.
     (squares - a.matmul(b.transpose()).mul_scalar(2.0)).clamp_min(0.0)
 }

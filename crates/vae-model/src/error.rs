@@ -1,14 +1,14 @@
-//! What can go wrong with a model: its configuration, or the file it is read from.
+//! Errors of configurations and of model files.
 
 use std::path::PathBuf;
 
-/// A configuration that cannot be used: which key, and what is wrong with it.
+/// An error in a configuration: the key and the reason.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}{message}", if key.is_empty() { String::new() } else { format!("{key}: ") })]
 pub struct ConfigError {
     /// The key or table, such as `model.prior.kind`; empty if the text itself is malformed.
     pub key: String,
-    /// What is wrong with it and what would be right.
+    /// The reason, and what would work.
     pub message: String,
 }
 
@@ -19,15 +19,15 @@ impl ConfigError {
     }
 }
 
-/// A model file that cannot be read or written.
+/// An error while reading or writing a model file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file holds a classifier, and a model was to be read.
@@ -41,7 +41,7 @@ pub enum FileError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }

@@ -1,10 +1,16 @@
-//! Model files (`.vae`): the one place of this crate that touches a file.
+//! Model files (`.vae`). No other module of this crate reads or writes files.
 //!
-//! A model file is a safetensors file, which any tool of the field opens. Its metadata holds
-//! `format` = `vae`, `version`, `input` (the shape of one example), `classes` (how many labels tell apart; left
-//! out for none), `config` (TOML; its `[model]` table describes the model) and `sha256`, the hash of the whole file with the digits of that hash as zeros.
-//! Parameters are called `model.<path>`; other sections (an optimizer's state, say) have other first
-//! names and other keys in the metadata, and a reader of models passes over them.
+//! A model file is a safetensors file, so other tools can open it. Its metadata are:
+//!
+//! - `format`: `vae`
+//! - `version`: the version of the format
+//! - `input`: the shape of one example
+//! - `classes`: the number of label classes; left out if there are none
+//! - `config`: TOML text whose table `[model]` describes the model
+//! - `sha256`: the hash of the whole file, computed with zeros in place of its digits
+//!
+//! Parameters are named `model.<path>`. Other sections, such as the state of an optimizer, have
+//! other prefixes and other metadata keys. A reader of models ignores them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -19,10 +25,11 @@ use crate::error::FileError;
 use crate::init::{Stored, build_stored};
 use crate::vae::{DataSpec, Vae, VaeConfig, VaeSpec};
 
-/// The version that this program writes, and the newest that it reads.
+/// The version that is written, and the newest version that is read.
 const VERSION: u32 = 1;
-/// A file above this size is none of ours.
+/// Largest model file that is read.
 const MAX_BYTES: u64 = 16 << 30;
+/// Placeholder for the digits of the hash while the hash is computed.
 const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The content of a model file.
@@ -35,7 +42,7 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// The tensors of one section, without the section's name.
+    /// Returns the tensors of a section, by their names without the section's prefix.
     pub fn section(&self, section: &str) -> BTreeMap<String, Stored> {
         self.tensors
             .iter()
@@ -46,13 +53,16 @@ impl ModelFile {
             .collect()
     }
 
-    /// Adds the tensors of one section.
+    /// Adds the tensors of a section.
     pub fn add_section(&mut self, section: &str, tensors: BTreeMap<String, Stored>) {
         self.tensors.extend(tensors.into_iter().map(|(path, t)| (format!("{section}.{path}"), t)));
     }
 
-    /// Writes the file: under a temporary name in the same folder, flushed, then renamed, so that
-    /// whatever happens the file at `path` is whole.
+    /// Writes the file atomically: a temporary file in the same folder is written, flushed and
+    /// renamed.
+    ///
+    /// # Errors
+    /// If the file cannot be written. An older file at `path` is then unchanged.
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
         let io = |source| FileError::Io { path: path.to_owned(), source };
         let temporary = path.with_extension("vae.tmp");
@@ -63,11 +73,11 @@ impl ModelFile {
             fs::rename(&temporary, path)
         });
         if written.is_err() {
-            // The temporary file is useless now; that it cannot be removed changes nothing.
+            // The write has failed anyway, so an error of the removal is ignored.
             let _ = fs::remove_file(&temporary);
         }
         written.map_err(io)?;
-        // The rename itself must reach the disk too, where folders can be flushed.
+        // The rename must reach the disk too. Not every system can flush a folder.
         if let Some(Ok(folder)) = path.parent().map(File::open) {
             let _ = folder.sync_all();
         }
@@ -100,7 +110,10 @@ impl ModelFile {
         Ok(bytes)
     }
 
-    /// Reads a file and checks all of it: its form, its version and its hash.
+    /// Reads a file and checks its format, version and hash.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or has a newer format.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let io = |source| FileError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
@@ -155,7 +168,10 @@ impl ModelFile {
         Ok(Self { metadata, tensors: tensors? })
     }
 
-    /// The model that the file holds, on `device`. `path` is for error messages.
+    /// Returns the model in the file, on `device`. `path` appears in error messages.
+    ///
+    /// # Errors
+    /// If the file holds no model, or if its parameters do not match its configuration.
     pub fn model(&self, path: &Path, device: &Device) -> Result<Vae, FileError> {
         if self.metadata.contains_key("classifier") {
             return Err(FileError::HoldsClassifier { path: path.to_owned() });
@@ -164,14 +180,14 @@ impl ModelFile {
     }
 
     fn try_model(&self, device: &Device) -> Result<Vae, String> {
-        let spec = self.described()?;
+        let spec = self.model_spec()?;
         build_stored(self.section("model"), device, |init| spec.build(init))
-            .map_err(|why| format!("of another architecture than its configuration says: {why}"))
+            .map_err(|why| format!("weights of another architecture than its configuration: {why}"))
     }
 
-    /// Returns the model that the metadata describe.
-    pub(crate) fn described(&self) -> Result<VaeSpec, String> {
-        /// The part of a whole configuration that describes the model.
+    /// Returns the specification of the model from the metadata.
+    pub(crate) fn model_spec(&self) -> Result<VaeSpec, String> {
+        /// The part of a configuration that describes the model.
         #[derive(serde::Deserialize)]
         struct Whole {
             #[serde(default)]
@@ -192,11 +208,11 @@ impl ModelFile {
     }
 }
 
-/// Reads the model in `path` (a `.vae` file: a checkpoint of a run, or an exported model) onto `device`.
+/// Reads a model from the `.vae` file at `path` (a checkpoint or an exported model) onto `device`.
 ///
 /// # Errors
-/// If the file cannot be read, is damaged, of a newer format, or holds other parameters than its
-/// configuration describes.
+/// If the file cannot be read, is damaged, has a newer format, or if its parameters do not match
+/// its configuration.
 pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Vae, FileError> {
     let path = path.as_ref();
     ModelFile::read(path)?.model(path, device)
@@ -206,7 +222,7 @@ fn malformed(path: &Path, why: String) -> FileError {
     FileError::Malformed { path: path.to_owned(), why }
 }
 
-/// Where in the header the digits of the hash stand.
+/// Returns the position in `bytes` of the digits of `hash`, if the header has them.
 fn hash_position(bytes: &[u8], hash: &str) -> Option<usize> {
     let length = u64::from_le_bytes(*bytes.first_chunk()?);
     let header = bytes.get(8..8usize.checked_add(usize::try_from(length).ok()?)?)?;
@@ -229,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_to_the_bit() {
+    fn a_file_round_trips_bit_for_bit() {
         let read = ModelFile::from_bytes(small().to_bytes().unwrap()).unwrap();
         assert_eq!(read.tensors, small().tensors);
         assert_eq!(read.tensors["model.a"].values[1].to_bits(), (-0.0f32).to_bits());
@@ -245,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed() {
+    fn every_flipped_bit_is_detected() {
         let good = small().to_bytes().unwrap();
         for at in 0..good.len() {
             for bit in 0..8 {
@@ -257,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_is_noticed() {
+    fn every_truncation_is_detected() {
         let good = small().to_bytes().unwrap();
         for length in 0..good.len() {
             assert!(ModelFile::from_bytes(good[..length].to_vec()).is_err(), "{length} bytes");
@@ -271,7 +287,7 @@ mod tests {
         let path = folder.join("m.vae");
         small().write(&path).unwrap();
         let old = fs::read(&path).unwrap();
-        // The temporary name is taken by a folder, so that nothing can be written under it.
+        // A folder has the temporary name, so the write fails.
         fs::create_dir(folder.join("m.vae.tmp")).unwrap();
         assert!(matches!(small().write(&path), Err(FileError::Io { .. })));
         assert_eq!(fs::read(&path).unwrap(), old);

@@ -1,5 +1,6 @@
-//! Where a module under construction gets its weights: drawn, keyed by parameter path (the same on
-//! every backend and in any order of building), or stored, from a file.
+//! `Init`: the source of the weights of a new module. Random weights depend only on the parameter's
+//! path, so they are the same on every backend and in any order of construction. Stored weights
+//! come from a file.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,31 +11,31 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::noise::Noise;
 
-/// A parameter on the host: its shape and its numbers, row-major.
+/// A parameter in host memory: its shape and its values, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// Dimensions.
     pub shape: Vec<usize>,
-    /// As many numbers as the dimensions ask for.
+    /// Values, row-major. Their number is the product of the dimensions.
     pub values: Vec<f32>,
 }
 
-/// What weights come from.
+/// Where weights come from.
 #[derive(Clone, Copy)]
 enum Weights<'a> {
-    /// None: they are only counted.
+    /// Weights are only counted.
     Counted(&'a Cell<u128>),
     Drawn(&'a dyn Noise),
     Stored(&'a RefCell<Store>),
 }
 
-/// Stored parameters by path, and the first that did not fit.
+/// Stored parameters by path, and the first error.
 struct Store {
     tensors: BTreeMap<String, Stored>,
     problem: Option<String>,
 }
 
-/// Where a module under construction stands in the tree, and what its weights are.
+/// A position in the module tree, and the source of the weights there.
 #[derive(Clone)]
 pub struct Init<'a> {
     weights: Weights<'a>,
@@ -43,20 +44,20 @@ pub struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    /// The root of a module tree on `device`, its weights drawn from `noise`.
+    /// Makes the root of a module tree on `device`. Weights are drawn from `noise`.
     pub fn drawn(noise: &'a dyn Noise, device: &'a Device) -> Self {
         Self { weights: Weights::Drawn(noise), device, path: String::new() }
     }
 
-    /// The child called `name`: the name of the field, or the index in a list.
+    /// Returns the child `name`: the name of a field, or the index in a list.
     pub fn at(&self, name: impl std::fmt::Display) -> Self {
         let path =
             if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) };
         Self { path, ..self.clone() }
     }
 
-    /// A linear layer with weights `[inputs, outputs]` and biases `[outputs]`, all uniform in
-    /// +-1/sqrt(inputs): what PyTorch's `nn.Linear` starts from (Kaiming uniform with a = sqrt 5).
+    /// Makes a linear layer with weights `[inputs, outputs]` and biases `[outputs]`, initially
+    /// uniform in +-1/sqrt(inputs) as in PyTorch's `nn.Linear` (Kaiming uniform with a = sqrt 5).
     pub fn linear(&self, inputs: usize, outputs: usize) -> Linear {
         let bound = 1.0 / (inputs as f64).sqrt();
         Linear {
@@ -65,7 +66,7 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// A linear layer that starts with all zeros: what it feeds starts as if it were not there.
+    /// Makes a linear layer whose weights and biases are initially 0.
     pub fn linear_zero(&self, inputs: usize, outputs: usize) -> Linear {
         Linear {
             weight: self.constant("weight", [inputs, outputs], 0.0),
@@ -73,7 +74,7 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// The parameter `name` of this module; drawn, it is uniform in +-`bound`.
+    /// Makes the parameter `name` of this module, initially uniform in +-`bound`.
     pub fn uniform<const D: usize>(
         &self,
         name: &str,
@@ -83,7 +84,7 @@ impl<'a> Init<'a> {
         self.uniform_about(name, shape, 0.0, bound)
     }
 
-    /// The parameter `name` of this module; drawn, it is uniform in `centre` +- `bound`.
+    /// Makes the parameter `name` of this module, initially uniform in `centre` +- `bound`.
     pub fn uniform_about<const D: usize>(
         &self,
         name: &str,
@@ -98,7 +99,7 @@ impl<'a> Init<'a> {
         })
     }
 
-    /// The parameter `name` of this module; every number of it starts as `value`.
+    /// Makes the parameter `name` of this module, initially `value` everywhere.
     pub fn constant<const D: usize>(
         &self,
         name: &str,
@@ -108,7 +109,7 @@ impl<'a> Init<'a> {
         self.parameter(name, shape, |_, _| vec![value as f32; shape.iter().product()])
     }
 
-    /// The parameter `name` of this module; `start` gives what it is before it is learned.
+    /// Makes the parameter `name` of this module. `start` returns its initial values.
     fn parameter<const D: usize>(
         &self,
         name: &str,
@@ -130,11 +131,12 @@ impl<'a> Init<'a> {
 }
 
 impl Store {
-    /// The stored parameter, or an empty one in its place (and then the module is never used).
+    /// Returns the stored parameter. On an error, records it and returns a placeholder; the module
+    /// is then never used.
     fn take<const D: usize>(&mut self, path: &str, shape: [usize; D]) -> TensorData {
         let problem = match self.tensors.remove(path) {
             Some(stored) if stored.shape == shape => return TensorData::new(stored.values, shape),
-            Some(stored) => format!("`{path}` is {:?} where the model has {shape:?}", stored.shape),
+            Some(stored) => format!("`{path}` has shape {:?}, not {shape:?}", stored.shape),
             None => format!("`{path}` is missing"),
         };
         self.problem.get_or_insert(problem);
@@ -142,17 +144,19 @@ impl Store {
     }
 }
 
-/// How many weights the module that `build` builds has. None of them is made.
+/// Returns the number of weights of the module that `build` makes. The weights are not allocated.
 pub fn count_weights<M>(device: &Device, build: impl FnOnce(&Init<'_>) -> M) -> u128 {
     let count = Cell::new(0);
     build(&Init { weights: Weights::Counted(&count), device, path: String::new() });
     count.get()
 }
 
-/// Builds a module from stored parameters, which must be exactly those that it has.
+/// Builds a module from stored parameters, which must be exactly the parameters of the module.
 ///
-/// Nothing is allocated for a parameter that the store does not hold. The error names the first
-/// parameter that is missing, left over or of another shape.
+/// Parameters that are not stored are not allocated.
+///
+/// # Errors
+/// Names the first parameter that is missing, unknown or of another shape.
 pub fn build_stored<M>(
     tensors: BTreeMap<String, Stored>,
     device: &Device,
@@ -163,7 +167,7 @@ pub fn build_stored<M>(
     let Store { tensors, problem } = store.into_inner();
     match (problem, tensors.keys().next()) {
         (Some(problem), _) => Err(problem),
-        (None, Some(path)) => Err(format!("`{path}` belongs to no part of the model")),
+        (None, Some(path)) => Err(format!("the model has no parameter `{path}`")),
         (None, None) => Ok(module),
     }
 }

@@ -8,21 +8,22 @@
 //!                                 \________ Loss __________/        objective (+ critic)
 //! ```
 //!
-//! A model is one choice on each axis: network ([`network`]), posterior q(z|x) ([`posterior`]), prior
-//! p(z) ([`prior`]), likelihood p(x|z) ([`likelihood`]), perhaps a condition ([`Condition`]). It is
-//! trained by one objective ([`objective`]), some of which train a [`critic`] too. A published variant is
-//! a combination of choices, never a type of its own. What goes together is said in [`compatibility`].
+//! A model is one choice on each axis: network ([`network`]), posterior q(z|x) ([`posterior`]),
+//! prior p(z) ([`prior`]), likelihood p(x|z) ([`likelihood`]) and an optional condition
+//! ([`Condition`]). It is trained by one objective ([`objective`]). Some objectives also train a
+//! [`critic`]. A published variant is a combination of choices, not a type of its own.
+//! [`compatibility`] has the rules for combinations.
 //!
-//! Conventions: x is `[batch, numbers]` (an image is flattened `[c, h, w]`), draws are `[k, batch,
-//! latent]`, quantities are nats per example, summed over numbers and dimensions. Models draw no random
-//! numbers: a [`Noise`] is an argument.
+//! Conventions: x is `[batch, numbers]` (an image is flattened `[c, h, w]`). k draws of z per
+//! example are `[k, batch, latent]`. Losses are in nats per example, summed over numbers and latent
+//! dimensions. Random numbers come from a [`Noise`] argument.
 //!
 //! ```
 //! # #[cfg(feature = "flex")] {
 //! use burn::tensor::{Device, Tensor};
 //! use vae_model::{DataSpec, Noise, VaeConfig, VaeSpec};
 //!
-//! /// Noise that is always the same; a real source is keyed by purpose and position.
+//! /// Constant noise. A real source returns numbers that depend on purpose and position.
 //! struct Fixed;
 //! impl Noise for Fixed {
 //!     fn normal(&self, _purpose: &str, shape: [usize; 3]) -> Vec<f32> {

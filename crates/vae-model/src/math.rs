@@ -1,4 +1,4 @@
-//! Small functions of tensors and numbers that several axes share.
+//! Small functions of tensors and numbers, shared by several axes.
 
 use burn::tensor::{Tensor, activation};
 
@@ -7,9 +7,9 @@ pub(crate) fn log_2_pi() -> f64 {
     (2.0 * std::f64::consts::PI).ln()
 }
 
-/// Returns log sum exp over dimension `dim`, which becomes 1 long; exact where all but one vanish.
+/// Returns log sum exp over dimension `dim`, which keeps length 1. Large and small x are safe.
 pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
-    // The largest is a constant: it cancels, in value and in gradient.
+    // The maximum is treated as a constant. It cancels in the value and in the gradient.
     let largest = x.clone().inner().max_dim(dim);
     (x - largest.clone()).exp().sum_dim(dim).log() + largest
 }
@@ -26,10 +26,11 @@ pub(crate) fn log_standard_normal(x: Tensor<3>) -> Tensor<2> {
     sum.add_scalar(d as f64 * log_2_pi()).mul_scalar(-0.5)
 }
 
-/// Draws a category by inversion: returns the index on which u in [0, 1) falls when the categories lie
-/// side by side, as wide as their `weights`, which sum to `total`.
+/// Returns the index of a category drawn by inversion with u in [0, 1): the first category whose
+/// cumulative weight exceeds u * `total`. `total` is the sum of the `weights`.
 ///
-/// Rounding may leave u a little above the last, which is then drawn. There must be a category.
+/// If rounding makes u * `total` larger than the sum, the last category is drawn. `weights` must
+/// not be empty.
 pub fn categorical(weights: impl IntoIterator<Item = f64>, total: f64, u: f64) -> usize {
     let mut left = u * total;
     let mut last = 0;

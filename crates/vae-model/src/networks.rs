@@ -1,4 +1,4 @@
-//! `Networks`: all that an objective trains, a model and the auxiliary networks beside it.
+//! `Networks`: everything that an objective trains, a model and its auxiliary networks.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -11,7 +11,7 @@ use crate::noise::Noise;
 use crate::objective::{ObjectiveConfig, Requirements};
 use crate::vae::{DataSpec, MAX_WEIGHTS, Vae, VaeConfig, VaeSpec};
 
-/// Which network a loss is for: its gradient trains that network, and the others are frozen.
+/// Which network a loss trains. The other networks are frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The model.
@@ -25,12 +25,12 @@ pub enum Role {
 pub struct Networks {
     /// The model.
     pub vae: Vae,
-    /// In the order of [`Requirements::auxiliaries`].
+    /// The auxiliary networks, in the order of [`Requirements::auxiliaries`].
     pub auxiliaries: Vec<Critic>,
 }
 
 impl Networks {
-    /// Returns an auxiliary network. The objective that asks for it has asked for it to be built.
+    /// Returns the auxiliary network with this index in [`Requirements::auxiliaries`].
     pub(crate) fn auxiliary(&self, index: usize) -> &Critic {
         match self.auxiliaries.get(index) {
             Some(network) => network,
@@ -40,15 +40,15 @@ impl Networks {
 }
 
 impl From<Vae> for Networks {
-    /// Makes the networks of an objective that asks for no auxiliary network.
+    /// Makes the networks of an objective without auxiliary networks.
     fn from(vae: Vae) -> Self {
         Self { vae, auxiliaries: Vec::new() }
     }
 }
 
-/// A model and an objective that were checked against each other and against the data.
+/// A model and an objective, checked against each other and against the data.
 ///
-/// It is the one thing that networks for training are built from.
+/// Networks for training are built only from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworksSpec {
     vae: VaeSpec,
@@ -56,10 +56,10 @@ pub struct NetworksSpec {
 }
 
 impl NetworksSpec {
-    /// Checks a model and an objective for data like `data`.
+    /// Checks a model and an objective for data with the shape and classes of `data`.
     ///
     /// # Errors
-    /// For the first impossible value, or a combination that cannot be trained.
+    /// For the first invalid value, or for a combination that cannot be trained.
     pub fn new(
         model: VaeConfig,
         objective: ObjectiveConfig,
@@ -71,7 +71,7 @@ impl NetworksSpec {
         Ok(Self { vae, objective })
     }
 
-    /// Returns the model's part.
+    /// Returns the specification of the model.
     pub fn vae(&self) -> &VaeSpec {
         &self.vae
     }
@@ -81,18 +81,18 @@ impl NetworksSpec {
         &self.objective
     }
 
-    /// Returns what the objective requires.
+    /// Returns the requirements of the objective.
     pub fn requirements(&self) -> Requirements {
         self.objective.requirements()
     }
 
-    /// Returns how many weights all networks have; `device` may be any.
+    /// Returns the number of weights of all networks. It is the same for every `device`.
     pub fn count_weights(&self, device: &Device) -> u128 {
         count_weights(device, |init| self.build(init))
     }
 
-    /// Makes the networks with initial weights from `noise`, on `device`. Ask for an autodiff device to
-    /// train them.
+    /// Makes the networks with initial weights from `noise`, on `device`. Training needs an
+    /// autodiff device.
     ///
     /// # Errors
     /// If they have more than [`MAX_WEIGHTS`] weights.

@@ -1,23 +1,23 @@
-//! Where randomness enters: models draw no random numbers, they are handed a source.
+//! `Noise`: the source of random numbers, an argument of every function that needs them.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// A source of random numbers, addressed by what they are for.
+/// A source of random numbers, keyed by their purpose.
 ///
-/// The same purpose and position must give the same number, whatever else was drawn before: so a run
-/// is the same on every backend and for every chunk size. Shapes are `[draws, images, width]`.
+/// The same purpose and position must give the same number, whatever was drawn before. A run is
+/// then the same on every backend and for every chunk size. Shapes are `[draws, examples, width]`.
 pub trait Noise {
-    /// Independent standard normal numbers, row-major in `shape`.
+    /// Returns independent standard normal numbers, row-major in `shape`.
     fn normal(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32>;
 
-    /// Independent uniform numbers in [0, 1), row-major in `shape`.
+    /// Returns independent uniform numbers in [0, 1), row-major in `shape`.
     fn uniform(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32>;
 
-    /// A uniformly random order of `0..n`.
+    /// Returns a uniformly random permutation of `0..n`.
     fn permutation(&self, purpose: &str, n: usize) -> Vec<u32>;
 }
 
-/// Standard normal numbers as a tensor, `[draws, images, width]`.
+/// Returns standard normal numbers as a tensor, `[draws, examples, width]`.
 pub(crate) fn normal_tensor(
     noise: &dyn Noise,
     purpose: &str,
@@ -27,7 +27,7 @@ pub(crate) fn normal_tensor(
     Tensor::from_data(TensorData::new(noise.normal(purpose, shape), shape), device)
 }
 
-/// Uniform numbers as a tensor, `[draws, images, width]`.
+/// Returns uniform numbers in [0, 1) as a tensor, `[draws, examples, width]`.
 pub(crate) fn uniform_tensor(
     noise: &dyn Noise,
     purpose: &str,

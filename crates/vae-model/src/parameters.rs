@@ -7,19 +7,20 @@ use burn::tensor::Tensor;
 
 use crate::init::Stored;
 
-/// The path to where a walk over a module stands, such as `decoder.trunk.layers.0.weight`.
+/// The path of the current parameter in a walk over a module, such as
+/// `decoder.trunk.layers.0.weight`.
 ///
-/// The choice made on an axis is no part of a name: it stands in the configuration.
+/// A path has no names of enum variants: the choice on an axis is in the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Path(Vec<Option<String>>);
 
 impl Path {
-    /// Goes down into `name`, which is a container of type `container`.
+    /// Enters the child `name` of type `container`.
     pub fn enter(&mut self, name: &str, container: &str) {
         self.0.push((!container.starts_with("Enum:")).then(|| name.to_owned()));
     }
 
-    /// Goes back up.
+    /// Leaves the current child.
     pub fn exit(&mut self) {
         self.0.pop();
     }
@@ -32,7 +33,7 @@ impl std::fmt::Display for Path {
     }
 }
 
-/// All parameters of `module` on the host, by path.
+/// Returns all parameters of `module` in host memory, by path.
 pub fn parameters<M: Module>(module: &M) -> BTreeMap<String, Stored> {
     struct Collect {
         path: Path,
@@ -54,10 +55,10 @@ pub fn parameters<M: Module>(module: &M) -> BTreeMap<String, Stored> {
     collect.found
 }
 
-/// A tensor's shape and numbers on the host.
+/// Returns a tensor's shape and values in host memory.
 pub fn stored<const D: usize>(tensor: Tensor<D>) -> Stored {
     let shape = tensor.dims().to_vec();
-    // Tensors of this workspace are f32 throughout, so the conversion changes nothing.
+    // All tensors of this workspace are f32, so the conversion changes nothing.
     let values = tensor.into_data().iter::<f32>().collect();
     Stored { shape, values }
 }

@@ -1,8 +1,8 @@
-//! `Support`: the sets of numbers that data hold and that likelihoods are distributions over.
+//! `Support`: the set of numbers that data contain, or that a likelihood is a distribution over.
 
 use std::fmt;
 
-/// A set of numbers that each element of x is in.
+/// A set that contains every number of x.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Support {
     /// 0 and 1.
@@ -11,9 +11,9 @@ pub enum Support {
     UnitInterval,
     /// 256 levels, evenly from `low` to `high`.
     Levels {
-        /// The lowest.
+        /// The lowest level.
         low: f64,
-        /// The highest.
+        /// The highest level.
         high: f64,
     },
     /// 0, 1, 2, ...
@@ -23,7 +23,7 @@ pub enum Support {
 }
 
 impl Support {
-    /// Returns the lowest and highest number in it.
+    /// Returns the lowest and the highest number of the set.
     pub fn range(self) -> (f64, f64) {
         match self {
             Self::Binary | Self::UnitInterval => (0.0, 1.0),
@@ -35,7 +35,7 @@ impl Support {
 }
 
 impl fmt::Display for Support {
-    /// Writes what numbers of this set are called.
+    /// Writes a description of the numbers for error messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Binary => f.write_str("black and white pixels"),

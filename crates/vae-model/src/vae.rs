@@ -1,4 +1,5 @@
-//! `Vae`: encoder + posterior + prior + decoder + likelihood (+ condition), one choice on each axis.
+//! `Vae`: encoder + posterior + prior + decoder + likelihood (+ condition), one choice on each
+//! axis.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -23,11 +24,11 @@ use crate::prior::{Context, Prior, PriorConfig, PriorDistribution};
 pub struct VaeConfig {
     /// Latent dimensions.
     pub latent: usize,
-    /// What encoder and decoder are given beside x and z.
+    /// Additional input of encoder and decoder.
     pub condition: Condition,
     /// The encoder's network.
     pub encoder: NetworkConfig,
-    /// The decoder's network; left out of a table, it mirrors the encoder.
+    /// The decoder's network. If a table leaves it out, it mirrors the encoder.
     pub decoder: NetworkConfig,
     /// q(z|x).
     pub posterior: PosteriorConfig,
@@ -37,7 +38,7 @@ pub struct VaeConfig {
     pub likelihood: LikelihoodConfig,
 }
 
-/// A `[model]` table as it is written: values may be left out.
+/// A `[model]` table as it is read. Values may be left out.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default, rename = "model")]
 struct VaeTable {
@@ -78,8 +79,8 @@ impl Default for VaeConfig {
     }
 }
 
-/// What a part of the model is given beside its usual input. With the label y, q(z|x, y) and
-/// p(x|z, y) depend on it (Sohn et al. 2015).
+/// Additional input of a part of the model. With the label y, encoder and decoder are q(z|x, y) and
+/// p(x|z, y) (Sohn et al. 2015).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
@@ -90,32 +91,32 @@ pub enum Condition {
     Label,
 }
 
-/// What a model has to know of its data to be built.
+/// The properties of the data that a model is built for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSpec {
     /// The shape of one example: `[c, h, w]` or `[d]`.
     pub shape: Vec<usize>,
-    /// How many classes the labels tell apart; 0 without labels.
+    /// Number of label classes; 0 without labels.
     pub classes: usize,
 }
 
 impl DataSpec {
-    /// Describes examples of a shape, without labels.
+    /// Makes a description of examples of a shape, without labels.
     pub fn new(shape: &[usize]) -> Self {
         Self { shape: shape.to_vec(), classes: 0 }
     }
 
-    /// Returns the numbers in one example.
+    /// Returns the number of values in one example.
     pub fn numbers(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
 impl VaeConfig {
-    /// Checks every value, and those of the model against each other.
+    /// Checks every value, and the values against each other.
     ///
     /// # Errors
-    /// For the first impossible value.
+    /// For the first invalid value.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check::range("model", "latent", self.latent, 1..=65_536)?;
         self.encoder.validate("model.encoder")?;
@@ -126,7 +127,7 @@ impl VaeConfig {
         self.likelihood.validate("model.likelihood")
     }
 
-    /// Returns what is known of its posterior.
+    /// Returns the properties of the posterior.
     pub fn posterior_properties(&self) -> posterior::Properties {
         self.posterior.properties(self.latent)
     }
@@ -136,7 +137,7 @@ impl VaeConfig {
         self.condition == Condition::Label || self.prior.properties().uses_labels
     }
 
-    /// Returns how many numbers encoder and decoder are given as a condition, for data like `data`.
+    /// Returns the number of inputs that encoder and decoder get as a condition, for `data`.
     pub fn condition_width(&self, data: &DataSpec) -> usize {
         match self.condition {
             Condition::None => 0,
@@ -145,9 +146,9 @@ impl VaeConfig {
     }
 }
 
-/// A model configuration that was checked, alone and against the data that the model is for.
+/// A model configuration, checked by itself and against the data.
 ///
-/// It is the one thing that a model is built from.
+/// Models are built only from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VaeSpec {
     config: VaeConfig,
@@ -155,10 +156,10 @@ pub struct VaeSpec {
 }
 
 impl VaeSpec {
-    /// Checks a configuration for data like `data`.
+    /// Checks a configuration for data with the shape and classes of `data`.
     ///
     /// # Errors
-    /// For the first impossible value, or data that the model cannot take.
+    /// For the first invalid value, or if the model cannot read the data.
     pub fn new(config: VaeConfig, data: DataSpec) -> Result<Self, ConfigError> {
         config.validate()?;
         compatibility::check_shape(&config, &data)?;
@@ -170,23 +171,23 @@ impl VaeSpec {
         &self.config
     }
 
-    /// Returns what the model knows of its data.
+    /// Returns the properties of the data.
     pub fn data(&self) -> &DataSpec {
         &self.data
     }
 
-    /// Returns how many weights the model has; `device` may be any.
+    /// Returns the number of weights of the model. It is the same for every `device`.
     pub fn count_weights(&self, device: &Device) -> u128 {
         count_weights(device, |init| self.build(init))
     }
 
-    /// Makes the model with initial weights from `noise`, on `device`. Ask for an autodiff device to
-    /// train it.
+    /// Makes the model with initial weights from `noise`, on `device`. Training needs an autodiff
+    /// device.
     pub fn init(&self, noise: &dyn Noise, device: &Device) -> Vae {
         self.build(&Init::drawn(noise, device))
     }
 
-    /// Makes the model with the weights that `init` gives.
+    /// Makes the model with weights from `init`.
     pub(crate) fn build(&self, init: &Init<'_>) -> Vae {
         let Self { config, data } = self;
         let condition = config.condition_width(data);
@@ -208,11 +209,11 @@ impl VaeSpec {
     }
 }
 
-/// The most numbers that one example may have.
+/// Largest number of values in one example.
 pub const MAX_NUMBERS: usize = 1 << 24;
-/// The most classes that labels may tell apart.
+/// Largest number of label classes.
 pub const MAX_CLASSES: usize = 1 << 12;
-/// The most weights that a model may have; training needs room for four times as many.
+/// Largest number of weights of a model. Training needs memory for four times as many numbers.
 pub const MAX_WEIGHTS: u128 = 1 << 28;
 
 /// A variational autoencoder (or, with a point posterior, an autoencoder).
@@ -228,12 +229,12 @@ pub struct Vae {
 }
 
 impl Vae {
-    /// Returns what it was built from.
+    /// Returns the specification that the model was built from.
     pub fn spec(&self) -> &VaeSpec {
         &self.spec
     }
 
-    /// Returns the configuration that it was built from.
+    /// Returns the configuration that the model was built from.
     pub fn config(&self) -> &VaeConfig {
         &self.spec.config
     }
@@ -243,39 +244,39 @@ impl Vae {
         &self.spec.data.shape
     }
 
-    /// Returns the numbers in one example.
+    /// Returns the number of values in one example.
     pub fn numbers(&self) -> usize {
         self.spec.data.numbers()
     }
 
-    /// Returns how many classes its labels tell apart; 0 for a model that uses no labels.
+    /// Returns the number of label classes; 0 for a model that uses no labels.
     pub fn classes(&self) -> usize {
         if self.config().uses_labels() { self.spec.data.classes } else { 0 }
     }
 
-    /// Returns the discrete codes of x `[batch, numbers]`, `[batch, positions]`; `None` for a model
-    /// without any.
+    /// Returns the discrete codes of x `[batch, numbers]`, `[batch, positions]`. `None` for a model
+    /// without discrete codes.
     pub fn codes(&self, x: Tensor<2>, labels: Option<&Tensor<2>>) -> Option<Tensor<2, Int>> {
         self.encode(x, labels).codes()
     }
 
-    /// Returns z of discrete codes `[rows, positions]`, each below the number of embeddings: `[rows,
-    /// latent]`; `None` for a model without any.
+    /// Returns z `[rows, latent]` of discrete codes `[rows, positions]`, which must be below the
+    /// number of embeddings. `None` for a model without discrete codes.
     pub fn vectors(&self, codes: Tensor<2, Int>) -> Option<Tensor<2>> {
         self.posterior.codebook().map(|codebook| codebook.vectors(codes))
     }
 
-    /// Returns how z is made of discrete codes; `None` for a model without any.
+    /// Returns the space of discrete codes. `None` for a model without discrete codes.
     pub fn code_space(&self) -> Option<posterior::CodeSpace> {
         self.config().posterior_properties().codes
     }
 
-    /// Returns the model with its codebook changed by what a step found.
+    /// Returns the model after the codebook update of a step.
     pub fn apply_codebook_update(self, update: CodebookUpdate) -> Self {
         Self { posterior: self.posterior.apply_codebook_update(update), ..self }
     }
 
-    /// Returns the parts that make q(z|x).
+    /// Returns the encoder's network and the posterior's heads, which compute q(z|x).
     pub(crate) fn inference(&self) -> (&Encoder, &Posterior) {
         (&self.encoder, &self.posterior)
     }
@@ -285,8 +286,8 @@ impl Vae {
         &self.decoder
     }
 
-    /// Returns the condition of encoder and decoder: none if they have none, zeros where no label is
-    /// given.
+    /// Returns the condition of encoder and decoder, `[rows, classes]`: zeros if `labels` is
+    /// `None`. `None` if the model has no condition. `like` is the input, for its rows and device.
     fn condition(&self, labels: Option<&Tensor<2>>, like: &Tensor<2>) -> Option<Tensor<2>> {
         let [rows, _] = like.dims();
         let width = self.config().condition_width(&self.spec.data);
@@ -294,20 +295,20 @@ impl Vae {
         (width > 0).then(|| labels.cloned().unwrap_or_else(unknown))
     }
 
-    /// Returns q(z|x) of x `[batch, numbers]` with labels `[batch, classes]`, which only a conditional
-    /// model reads.
+    /// Returns q(z|x) of x `[batch, numbers]`. Only a conditional model reads `labels` `[batch,
+    /// classes]`.
     pub fn encode(&self, x: Tensor<2>, labels: Option<&Tensor<2>>) -> PosteriorDistribution {
         let condition = self.condition(labels, &x);
         self.posterior.forward(self.encoder.forward(x, condition))
     }
 
-    /// Returns q(z|x) of a batch, as the encoder sees it.
+    /// Returns q(z|x) of the encoder's input of a batch.
     pub fn encode_batch(&self, batch: &Batch) -> PosteriorDistribution {
         self.encode(batch.encoder_input(), batch.labels.as_ref())
     }
 
-    /// Returns p(x|z) of z `[rows, latent]` with labels `[rows, classes]`, which only a conditional
-    /// model reads.
+    /// Returns p(x|z) of z `[rows, latent]`. Only a conditional model reads `labels`
+    /// `[rows, classes]`.
     pub fn decode(&self, z: Tensor<2>, labels: Option<&Tensor<2>>) -> LikelihoodDistribution {
         let condition = self.condition(labels, &z);
         let outputs = self.decoder.forward(concat_condition(z, condition));
@@ -315,16 +316,17 @@ impl Vae {
         LikelihoodDistribution::new(outputs, family, self.likelihood.log_spread())
     }
 
-    /// Returns p(x|z) of k draws of each example, z `[k, batch, latent]`, with the examples' labels
-    /// `[batch, classes]`; its rows go draw by draw.
+    /// Returns p(x|z) of k draws per example, z `[k, batch, latent]`, with the examples' labels
+    /// `[batch, classes]`. Its rows are ordered draw by draw.
     pub fn decode_draws(&self, z: Tensor<3>, labels: Option<&Tensor<2>>) -> LikelihoodDistribution {
         let [k, batch, latent] = z.dims();
         let labels = labels.map(|c| if k == 1 { c.clone() } else { c.clone().repeat_dim(0, k) });
         self.decode(z.reshape([k * batch, latent]), labels.as_ref())
     }
 
-    /// Returns p(z), ready for one step; it may use the encoder. A prior that depends on labels is
-    /// p(z|y) for labels `[batch, classes]`, and p(z) over all classes without any.
+    /// Returns p(z) with the current parameters; a VampPrior also runs the encoder. A
+    /// label-conditional prior returns p(z|y) for labels `[batch, classes]`, and p(z) over all
+    /// classes without labels.
     pub fn prior(&self, labels: Option<&Tensor<2>>, device: &Device) -> PriorDistribution {
         let encode = |x: Tensor<2>, labels: Option<&Tensor<2>>| self.encode(x, labels);
         self.prior.distribution(&Context { encode: &encode, labels, device })

@@ -10,20 +10,20 @@ use crate::noise::Noise;
 use crate::ops::bernoulli_log_prob;
 use crate::support::Support;
 
-/// The Bernoulli likelihood has no settings. On x between 0 and 1 its log-probability is the
-/// cross-entropy, a loss and no likelihood.
+/// Settings of the Bernoulli likelihood: none. For x between 0 and 1 its log-probability is the
+/// cross-entropy, which is a loss but not a log-likelihood.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BernoulliConfig {}
 
-/// Returns x log p + (1 - x) log(1 - p) with p = sigmoid(l) of each number, on logits l:
-/// log sigmoid(l) - (1 - x) l.
+/// Returns x log p + (1 - x) log(1 - p) of each number with p = sigmoid(l) for logits l, computed
+/// as log sigmoid(l) - (1 - x) l.
 pub(super) fn cross_entropy(logits: Tensor<3>, x: Tensor<3>) -> Tensor<3> {
     activation::log_sigmoid(logits.clone()) + logits * x.sub_scalar(1.0)
 }
 
-/// Returns the logit of the average over `k` draws of sigmoid(l), and the cross-entropy of x there,
-/// `[1, batch, numbers]` each. The average has no logit at hand; a clamp keeps 0 log 0 out.
+/// Returns the logit of the average of sigmoid(l) over `k` draws, and the cross-entropy of x for
+/// that logit, `[1, batch, numbers]` each. The average is clamped to avoid 0 log 0.
 pub(super) fn at_average(logits: Tensor<3>, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let p = average(activation::sigmoid(logits)).clamp(1e-6, 1.0 - 1e-6);
     let log_not_p = p.clone().neg().add_scalar(1.0).log();

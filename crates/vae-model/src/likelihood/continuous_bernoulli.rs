@@ -1,5 +1,5 @@
-//! The continuous Bernoulli likelihood of pixels in [0, 1] (Loaiza-Ganem and Cunningham 2019), on
-//! logits.
+//! The continuous Bernoulli likelihood of pixels in [0, 1], parameterized by logits (Loaiza-Ganem
+//! and Cunningham 2019).
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -10,18 +10,18 @@ use crate::error::ConfigError;
 use crate::noise::Noise;
 use crate::support::Support;
 
-/// The continuous Bernoulli likelihood has no settings.
+/// Settings of the continuous Bernoulli likelihood: none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContinuousBernoulliConfig {}
 
-/// Below this a series replaces l / tanh(l / 2), whose numerator and denominator vanish.
+/// For |l| below this, a series replaces l / tanh(l / 2), which is 0 / 0 at l = 0.
 const NEAR: f64 = 0.3;
 
-/// Returns log C of each number on logits l: with lambda = sigmoid(l),
+/// Returns log C of each number for logits l. With lambda = sigmoid(l),
 /// C = 2 atanh(1 - 2 lambda) / (1 - 2 lambda) = l / tanh(l / 2).
 fn log_normalizer(logits: Tensor<3>) -> Tensor<3> {
-    // It is even in l. log(l / tanh(l/2)) = log l + log(1 + e^-l) - log(1 - e^-l).
+    // C is even in l. For l > 0, log C = log l + log(1 + e^-l) - log(1 - e^-l).
     let near = logits.clone().abs().lower_elem(NEAR);
     let l = logits.clone().abs().clamp_min(NEAR);
     let tail = l.clone().neg().exp();
@@ -33,10 +33,11 @@ fn log_normalizer(logits: Tensor<3>) -> Tensor<3> {
     far.mask_where(near, series)
 }
 
-/// Returns the mean on logits l: sigmoid(l) / tanh(l / 2) - 1 / l, which is 1/2 at 0.
+/// Returns the mean of each number for logits l: sigmoid(l) / tanh(l / 2) - 1 / l, and 1/2 at l =
+/// 0.
 fn mean(logits: Tensor<3>) -> Tensor<3> {
     let near = logits.clone().abs().lower_elem(NEAR);
-    // Where the series is taken any number that is not 0 will do.
+    // Logits near 0 are replaced by 1, because the series gives their result.
     let safe = logits.clone().mask_fill(near.clone(), 1.0);
     let far =
         activation::sigmoid(safe.clone()) / safe.clone().mul_scalar(0.5).tanh() - safe.recip();
@@ -48,8 +49,8 @@ fn mean(logits: Tensor<3>) -> Tensor<3> {
     far.mask_where(near, (slope * l).add_scalar(0.5))
 }
 
-/// Returns the number in [0, 1] below which the mass is u: log(1 + u (e^l - 1)) / l, or by symmetry
-/// from the other side for positive l, so that nothing overflows.
+/// Returns the quantile of u, a number in [0, 1]: log(1 + u (e^l - 1)) / l. For positive l it is
+/// computed by symmetry from -l, so that nothing overflows.
 fn quantile(logits: Tensor<3>, u: Tensor<3>) -> Tensor<3> {
     let positive = logits.clone().greater_elem(0.0);
     let u = u.clone().mask_where(positive.clone(), u.neg().add_scalar(1.0));

@@ -1,26 +1,27 @@
-//! What likelihoods of counts share: rates, factorials and draws.
+//! Shared by the likelihoods of counts: rates, factorials and sampling.
 //!
-//! Counts and means may be large, so that log-probabilities are differences of numbers a thousand times
-//! their size. Everything here is arranged such that those differences are taken before rounding.
+//! Counts and means may be large. A log-probability is then a small difference of numbers that are
+//! a thousand times larger. The formulas here cancel the large terms analytically, before rounding.
 
 use burn::tensor::{Tensor, TensorData};
 
 use super::Parameters;
 use crate::math::{log_2_pi, softplus};
 
-/// Below this softplus(l) is exp(l) to the last bit, and its logarithm is l.
+/// For l below this, softplus(l) equals exp(l) in f32 precision, and its logarithm is l.
 const LINEAR: f64 = -15.0;
 
-/// Returns the mean softplus(l) of each number and its logarithm, which stays finite for any output l.
+/// Returns the rate softplus(l) of each number and its logarithm, which is finite for every l.
 pub(super) fn rate(l: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let rate = softplus(l.clone());
     let far = l.clone().lower_elem(LINEAR);
-    // The branch that is not taken must have a finite gradient too.
+    // The branch that is not selected must have a finite gradient too.
     let near = softplus(l.clone().clamp_min(LINEAR)).log();
     (rate, near.mask_where(far, l))
 }
 
-/// Stirling's series for log Gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2, to 1e-9 from z = 7 on.
+/// Returns log Gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2 by Stirling's series. The error is
+/// below 1e-9 for z >= 7.
 pub(super) fn stirling_tail(z: Tensor<3>) -> Tensor<3> {
     let inverse = z.recip();
     let square = inverse.clone().square();
@@ -28,15 +29,15 @@ pub(super) fn stirling_tail(z: Tensor<3>) -> Tensor<3> {
     series.add_scalar(1.0 / 12.0) * inverse
 }
 
-/// Returns log x! - x log max(x, 1) + max(x, 1) of counts x: it grows with log x alone.
+/// Returns log x! - x log max(x, 1) + max(x, 1) of counts x, which grows only like log x.
 pub(super) fn log_factorial_rest(x: Tensor<3>) -> Tensor<3> {
-    // From 8 on: log x + (log 2 pi) / 2 - ... by Stirling's series of x + 1 about x.
+    // For x >= 8: log(2 pi x) / 2 + Stirling's series.
     let large = x.clone().clamp_min(8.0);
     let far = (large.clone().log().add_scalar(log_2_pi())).mul_scalar(0.5) + stirling_tail(large);
-    // Below: log of the product of 1 to x, each factor capped at x.
+    // For x < 8: the logarithm of the product of min(x, i) over i = 2 to 7.
     let factor = |i: i32| x.clone().clamp(1.0, f64::from(i)).log();
     let small = (2..=7).map(factor).fold(x.zeros_like(), |sum, log| sum + log);
-    // clamp(1, i) is min(x, i) for x >= 1: the product of min(x, i) over i is x! x^(7 - x) for x < 8.
+    // clamp(1, i) is min(x, i) for x >= 1. The product is x! x^(7 - x) for x < 8.
     let at_least_one = x.clone().clamp_min(1.0);
     let log = at_least_one.clone().log();
     let surplus = (at_least_one.clone().neg().add_scalar(7.0)).clamp_min(0.0) * log.clone();
@@ -44,9 +45,10 @@ pub(super) fn log_factorial_rest(x: Tensor<3>) -> Tensor<3> {
     far.mask_where(x.lower_elem(8.0), small)
 }
 
-/// A draw by inversion: u runs through the counts from `start` outwards, in turn up and down, and stops
-/// where the mass adds up to it. Any order of the counts gives the right distribution; this one takes
-/// about as many steps as the standard deviation.
+/// Draws a count by inversion: masses are added from `start` outwards, alternately above and below,
+/// until their sum exceeds u. `mass` is the mass of `start`, and `ratio_up(x)` is the mass of x + 1
+/// over that of x. Any order of the counts gives the right distribution. This order takes about as
+/// many steps as the standard deviation.
 fn draw(u: f64, start: u64, mass: f64, ratio_up: impl Fn(u64) -> f64) -> f64 {
     let (mut low, mut high) = (start, start);
     let (mut below, mut above) = (mass, mass);
@@ -66,7 +68,7 @@ fn draw(u: f64, start: u64, mass: f64, ratio_up: impl Fn(u64) -> f64) -> f64 {
                 return low as f64;
             }
         }
-        // Rounding may leave a little beyond all mass.
+        // Because of rounding, u may exceed the sum of all masses.
         if above < 1e-18 && (low == 0 || below < 1e-18) {
             return start as f64;
         }
@@ -88,7 +90,7 @@ fn log_gamma(z: f64) -> f64 {
     (z - 0.5) * z.ln() - z + 0.5 * log_2_pi() + tail - shift
 }
 
-/// Returns a Poisson draw for a uniform number u in [0, 1).
+/// Returns a Poisson sample for a uniform number u in [0, 1).
 pub(super) fn poisson(mean: f64, u: f64) -> f64 {
     if mean <= 0.0 {
         return 0.0;
@@ -98,7 +100,7 @@ pub(super) fn poisson(mean: f64, u: f64) -> f64 {
     draw(u, mode as u64, mass, |x| mean / (x as f64 + 1.0))
 }
 
-/// Returns a negative binomial draw of a mean and an inverse dispersion r for u in [0, 1).
+/// Returns a negative binomial sample with inverse dispersion r for a uniform number u in [0, 1).
 pub(super) fn negative_binomial(mean: f64, r: f64, u: f64) -> f64 {
     if mean <= 0.0 {
         return 0.0;
@@ -111,8 +113,8 @@ pub(super) fn negative_binomial(mean: f64, r: f64, u: f64) -> f64 {
     draw(u, mode as u64, log_mass.exp(), |x| (x as f64 + r) / (x as f64 + 1.0) * p)
 }
 
-/// Returns a draw for each number, made on the host from a uniform number and the parameters in `of`,
-/// each `[k, batch, numbers]`.
+/// Returns one sample per number, `[k, batch, numbers]`. `draw` computes it on the host from the
+/// parameters `of` and a uniform number, `[k, batch, numbers]` each.
 pub(super) fn sample<const N: usize>(
     p: &Parameters,
     uniform: Tensor<3>,
@@ -144,8 +146,8 @@ mod tests {
     }
 
     #[test]
-    fn draws_by_inversion_have_the_mean_and_variance_of_their_distribution() {
-        // An even grid of u stands for uniform numbers: the moments are then nearly exact.
+    fn samples_by_inversion_have_the_mean_and_variance_of_their_distribution() {
+        // An even grid of u replaces random numbers, so the moments are nearly exact.
         let n = 200_000;
         let moments = |draw: &dyn Fn(f64) -> f64| {
             let draws: Vec<f64> =

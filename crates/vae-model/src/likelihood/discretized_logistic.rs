@@ -10,18 +10,19 @@ use crate::error::ConfigError;
 use crate::noise::Noise;
 use crate::support::Support;
 
-/// Settings of the discretized logistic likelihood: the mass that a logistic distribution has between
-/// the midpoints to the next of 256 levels; the outermost levels take all beyond.
+/// Settings of the discretized logistic likelihood. The mass of one of 256 levels is the mass of a
+/// logistic distribution between the midpoints to the neighbouring levels. The lowest and the
+/// highest level also get the tails.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogisticConfig {
-    /// Scale of every number, in the units that x is trained in; its start where it is learned
-    /// (`spread`).
+    /// Scale of every number, in units of the preprocessed x. The initial scale if `spread` is
+    /// learned.
     pub scale: f64,
-    /// Whether the scale is given or learned.
+    /// Whether the scale is fixed or learned.
     pub spread: Spread,
-    /// The activation that turns the decoder's output into the location, and with it the range of x:
-    /// `sigmoid` for pixels in [0, 1], `tanh` for pixels in [-1, 1].
+    /// Activation that maps the decoder's output to the location. It also determines the range of
+    /// x: `sigmoid` for pixels in [0, 1], `tanh` for pixels in [-1, 1].
     pub output: Output,
 }
 
@@ -32,19 +33,20 @@ impl Default for LogisticConfig {
 }
 
 impl LogisticConfig {
-    /// Returns log of the mass of each number's level.
+    /// Returns the logarithm of the mass of each number's level, `[k, batch, numbers]`.
     ///
     /// With a = (x + h - m) / s and b = (x - h - m) / s the mass is sigmoid(a) - sigmoid(b) =
     /// sigmoid(a) sigmoid(-b) (1 - exp(b - a)). Each factor is stable, and a - b = 2 h / s.
     fn at(&self, location: Tensor<3>, log_spread: &LogSpread, x: Tensor<3>) -> Tensor<3> {
         let (low, high) = self.output.range();
         let half = 0.5 * (high - low) / 255.0;
-        // Each example of x meets k draws of the location.
+        // x is repeated for the k draws of the location.
         let x = x.expand(location.dims());
         let from = x.clone() - location;
         let below = activation::log_sigmoid(log_spread.divide(from.clone().add_scalar(half)));
         let above = activation::log_sigmoid(log_spread.divide(from.sub_scalar(half)).neg());
-        // log(1 - exp(-w)) by t = tanh(w / 2): exact where w is small and 1 - exp(-w) would cancel.
+        // log(1 - exp(-w)) = log(2 t / (1 + t)) with t = tanh(w / 2), without cancellation for
+        // small w.
         let t = log_spread.divide(x.ones_like().mul_scalar(half)).tanh();
         let between = t.clone().mul_scalar(2.0).log() - t.add_scalar(1.0).log();
         let lowest = x.clone().lower_elem(low + half);
@@ -58,8 +60,8 @@ impl LogisticConfig {
 impl LikelihoodFamily for LogisticConfig {
     fn validate(&self, key: &str) -> Result<(), ConfigError> {
         if self.output == Output::Identity {
-            let why = "256 levels need a range: use \"sigmoid\" for pixels in [0, 1] or \"tanh\" for \
-                       pixels in [-1, 1]";
+            let why = "the 256 levels need a finite range: use \"sigmoid\" for pixels in [0, 1] or \
+                       \"tanh\" for pixels in [-1, 1]";
             return check::refuse(key, "output", why);
         }
         spread::validate(key, "scale", self.scale)

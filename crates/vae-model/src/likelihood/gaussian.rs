@@ -15,15 +15,15 @@ use crate::support::Support;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GaussianConfig {
-    /// Standard deviation of every number, in the units that x is trained in; its start where it is
-    /// learned (`spread`).
+    /// Standard deviation of every number, in units of the preprocessed x. The initial standard
+    /// deviation if `spread` is learned.
     pub sigma: f64,
-    /// Whether sigma is given or learned.
+    /// Whether sigma is fixed or learned.
     pub spread: Spread,
-    /// Takes sum (x - mean)^2 for -log p(x|z): sigma^2 = 1/2 without the constant D/2 log pi. Then
-    /// `sigma` and `spread` must keep their defaults.
+    /// Uses sum (x - mean)^2 as -log p(x|z): sigma^2 = 1/2 without the constant D/2 log pi. `sigma`
+    /// and `spread` must then have their default values.
     pub squared_error: bool,
-    /// The activation that turns the decoder's output into the mean.
+    /// Activation that maps the decoder's output to the mean.
     pub output: Output,
 }
 
@@ -34,7 +34,7 @@ impl Default for GaussianConfig {
 }
 
 impl GaussianConfig {
-    /// Returns log p of each number at a mean.
+    /// Returns log p of each number for a mean.
     fn at(&self, mean: Tensor<3>, log_spread: &LogSpread, x: Tensor<3>) -> Tensor<3> {
         if self.squared_error {
             return (mean - x).square().neg();

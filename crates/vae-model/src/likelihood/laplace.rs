@@ -13,12 +13,12 @@ use crate::support::Support;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LaplaceConfig {
-    /// Scale of every number, in the units that x is trained in; its start where it is learned
-    /// (`spread`).
+    /// Scale of every number, in units of the preprocessed x. The initial scale if `spread` is
+    /// learned.
     pub scale: f64,
-    /// Whether the scale is given or learned.
+    /// Whether the scale is fixed or learned.
     pub spread: Spread,
-    /// The activation that turns the decoder's output into the location.
+    /// Activation that maps the decoder's output to the location.
     pub output: Output,
 }
 
@@ -28,7 +28,7 @@ impl Default for LaplaceConfig {
     }
 }
 
-/// Returns log p of each number at a location.
+/// Returns log p of each number for a location.
 fn at(location: Tensor<3>, log_spread: &LogSpread, x: Tensor<3>) -> Tensor<3> {
     let scaled = log_spread.divide(x - location);
     log_spread.normalize(scaled.abs().neg(), std::f64::consts::LN_2)

@@ -1,5 +1,5 @@
-//! Likelihoods: the axis of p(x|z). A likelihood is a file here, which holds all that is known of it,
-//! and a line in the `choice!` below.
+//! Likelihoods p(x|z): one axis of a model. Each likelihood has its own file with all its
+//! properties, and a line in the `choice!` below.
 
 mod bernoulli;
 mod continuous_bernoulli;
@@ -31,16 +31,16 @@ use crate::noise::{Noise, normal_tensor, uniform_tensor};
 use crate::support::Support;
 
 choice! {
-    /// Which likelihood, with its settings.
+    /// A likelihood with its settings.
     pub enum LikelihoodConfig: LikelihoodFamily {
         /// Independent Bernoulli pixels.
         "bernoulli" => Bernoulli(BernoulliConfig),
-        /// Independent pixels in [0, 1] with the normalized density of the Bernoulli's formula
+        /// Independent pixels in [0, 1] with the Bernoulli formula, normalized as a density
         /// (Loaiza-Ganem and Cunningham 2019).
         "continuous-bernoulli" => ContinuousBernoulli(ContinuousBernoulliConfig),
-        /// Independent normal numbers.
+        /// Independent Gaussian numbers.
         "gaussian" => Gaussian(GaussianConfig),
-        /// Independent numbers of a Laplace distribution.
+        /// Independent Laplace numbers.
         "laplace" => Laplace(LaplaceConfig),
         /// Independent pixels of 256 levels (Salimans et al. 2017).
         "discretized-logistic" => DiscretizedLogistic(LogisticConfig),
@@ -59,72 +59,74 @@ impl Default for LikelihoodConfig {
 
 /// A family of distributions p(x|z) of independent numbers, with its settings.
 pub trait LikelihoodFamily: std::fmt::Debug {
-    /// Checks the settings found at `key`.
+    /// Checks the settings. `key` is the path of their table, for errors.
     ///
     /// # Errors
-    /// For the first impossible value.
+    /// For the first invalid value.
     fn validate(&self, key: &str) -> Result<(), ConfigError>;
 
-    /// Returns what the rest of the program has to know of the family.
+    /// Returns the properties of the family that other modules use.
     fn properties(&self) -> Properties;
 
     /// Returns the mean of x, `[k, batch, numbers]`.
     fn mean(&self, p: &Parameters) -> Tensor<3>;
 
-    /// Returns log p(x|z) of each number in nats, `[k, batch, numbers]`, for x `[1, batch, numbers]`.
+    /// Returns log p(x|z) of each number in nats, `[k, batch, numbers]`, for x
+    /// `[1, batch, numbers]`.
     fn log_prob(&self, p: &Parameters, x: Tensor<3>) -> Tensor<3>;
 
-    /// Returns log p of each number, `[1, batch, numbers]`, for x of the same shape, under the average
-    /// over the `k` draws of the parameter that the decoder gives (its mean, for most families). Only
-    /// for families with one output per number.
+    /// Returns log p of each number in nats, `[1, batch, numbers]`, for x of the same shape. The
+    /// decoded parameter (for most families the mean) is averaged over the `k` draws. Only for
+    /// families with one output per number.
     fn log_prob_of_average(&self, p: &Parameters, x: Tensor<3>) -> Tensor<3>;
 
-    /// Returns log p(x|z) summed over the numbers, `[k * batch, 1]`, of x `[batch, numbers]`, by an
-    /// operation that does it in one pass over decoder outputs `[k * batch, numbers]`; `None` where
-    /// there is none and [`Self::log_prob`] is summed.
+    /// Returns log p(x|z) in nats, summed over the numbers, `[k * batch, 1]`, for x
+    /// `[batch, numbers]`, by one pass over the decoder outputs `[k * batch, numbers]`. `None` if
+    /// the family or the device has no such operation; callers then sum [`Self::log_prob`].
     fn fused_log_prob(&self, outputs: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>>;
 
-    /// Returns one draw of x for each row, `[k, batch, numbers]`.
+    /// Returns one sample of x per row, `[k, batch, numbers]`.
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3>;
 }
 
-/// What the rest of the program has to know of a likelihood.
+/// Properties of a likelihood that other modules use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Properties {
-    /// The numbers that it is a distribution over.
+    /// The set of numbers that it is a distribution over.
     pub support: Support,
-    /// What its log p(x|z) is.
+    /// Whether log p(x|z) is that of a probability, of a density, or only a loss.
     pub measure: Measure,
     /// Decoder outputs per number of x.
     pub outputs: usize,
     /// The lowest and highest number that the mean can reach.
     pub mean_range: (f64, f64),
-    /// The parameters that it learns beside the decoder, if any.
+    /// Learned parameters that are not decoder outputs, if any.
     pub shared: Option<Shared>,
 }
 
-/// What log p(x|z) is.
+/// The meaning of log p(x|z).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// The logarithm of a probability.
     Mass,
     /// The logarithm of a density, which cannot be compared with a probability.
     Density,
-    /// A loss whose constant is left out: no likelihood.
+    /// A loss without its normalizing constant, not a log-likelihood.
     Loss,
 }
 
-/// Parameters that a likelihood learns beside the decoder: logarithms of spreads.
+/// Learned parameters of a likelihood that are not decoder outputs: logarithms of spreads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shared {
-    /// Whether each number of x has its own; otherwise all share one.
+    /// Whether each number of x has its own parameter. If not, all numbers share one.
     pub per_number: bool,
-    /// The value that they start from.
+    /// The initial value.
     pub start: f64,
 }
 
 impl LikelihoodConfig {
-    /// Makes what is learned beside the decoder, for examples of so many numbers.
+    /// Makes the learned parameters that are not decoder outputs, for examples of `numbers`
+    /// numbers.
     pub(crate) fn init(&self, init: &Init<'_>, numbers: usize) -> Likelihood {
         let log_spread = self.properties().shared.map(|shared| {
             let len = if shared.per_number { numbers } else { 1 };
@@ -134,7 +136,7 @@ impl LikelihoodConfig {
     }
 }
 
-/// What is learned of a likelihood beside the decoder.
+/// Learned parameters of a likelihood that are not decoder outputs.
 #[derive(Module, Debug)]
 pub struct Likelihood {
     /// Logarithms of spreads, `[1]` or `[numbers]`: of standard deviations, scales or inverse
@@ -153,14 +155,15 @@ impl Likelihood {
 pub struct Parameters {
     /// Decoder outputs, `[k, batch, outputs * numbers]`.
     outputs: Tensor<3>,
-    /// Outputs per number.
+    /// Decoder outputs per number.
     per_number: usize,
-    /// Learned beside the decoder, `[1]` or `[numbers]`.
+    /// Learned logarithms of spreads that are not decoder outputs, `[1]` or `[numbers]`.
     shared: Option<Tensor<1>>,
 }
 
 impl Parameters {
-    /// Returns the first output of each number, before any output activation, `[k, batch, numbers]`.
+    /// Returns the first output of each number, before any output activation,
+    /// `[k, batch, numbers]`.
     fn first(&self) -> Tensor<3> {
         let [_, _, width] = self.outputs.dims();
         match self.per_number {
@@ -169,14 +172,16 @@ impl Parameters {
         }
     }
 
-    /// Returns the second output of each number, `[k, batch, numbers]`; `None` if there is one output.
+    /// Returns the second output of each number, `[k, batch, numbers]`; `None` if there is one
+    /// output.
     fn second(&self) -> Option<Tensor<3>> {
         let [_, _, width] = self.outputs.dims();
         let numbers = width / self.per_number;
         (self.per_number > 1).then(|| self.outputs.clone().narrow(2, numbers, numbers))
     }
 
-    /// Returns what is learned beside the decoder, `[1, 1, 1]` or `[1, 1, numbers]`.
+    /// Returns the learned parameters that are not decoder outputs, `[1, 1, 1]` or
+    /// `[1, 1, numbers]`.
     fn shared(&self) -> Option<Tensor<3>> {
         self.shared.clone().map(|shared| {
             let [len] = shared.dims();
@@ -211,7 +216,7 @@ impl Parameters {
     }
 }
 
-/// p(x|z) for rows of z: a family with the outputs of the decoder.
+/// p(x|z) for rows of z: a family of distributions, and the decoder's outputs.
 #[derive(Clone, Debug)]
 pub struct LikelihoodDistribution {
     /// `[rows, outputs * numbers]`.
@@ -222,14 +227,14 @@ pub struct LikelihoodDistribution {
 }
 
 impl LikelihoodDistribution {
-    /// Makes it from the decoder's outputs, `[rows, outputs * numbers]`, where the second output of
-    /// all numbers (a log-spread) lies behind the first, and from the log-spread `[1]` or `[numbers]`
-    /// that is learned beside the decoder, where there is one.
+    /// Makes p(x|z) from the decoder's outputs, `[rows, outputs * numbers]`: the first output of
+    /// all numbers, then the second (a log-spread) of all numbers. `shared` is a learned log-spread
+    /// that is not a decoder output, `[1]` or `[numbers]`.
     pub fn new(outputs: Tensor<2>, family: LikelihoodConfig, shared: Option<Tensor<1>>) -> Self {
         Self { outputs, family, shared }
     }
 
-    /// Returns the parameters with rows read as `k` draws of each example.
+    /// Returns the parameters, with the rows grouped into `k` draws per example.
     fn parameters(&self, k: usize) -> Parameters {
         let [rows, width] = self.outputs.dims();
         Parameters {
@@ -239,22 +244,23 @@ impl LikelihoodDistribution {
         }
     }
 
-    /// Returns the mean of x, `[rows, numbers]`. (Of a discretized logistic the location, which is its
-    /// mean except near the ends of the range.)
+    /// Returns the mean of x, `[rows, numbers]`. For a discretized logistic it is the location,
+    /// which differs from the mean near the ends of the range.
     pub fn mean(&self) -> Tensor<2> {
         self.family.mean(&self.parameters(1)).squeeze_dim(0)
     }
 
-    /// Returns log p in nats of x `[batch, numbers]` under the average of the means of `k` draws per
-    /// example, `[1, batch]`; rows go draw by draw. It is no bound on log p(x). (Of a continuous
-    /// Bernoulli the parameter is averaged.) Only for families with one output per number.
+    /// Returns log p in nats, `[1, batch]`, of x `[batch, numbers]` for the average of the means of
+    /// `k` draws per example. Rows are ordered draw by draw. The result is not a bound on log p(x).
+    /// For a continuous Bernoulli the parameter is averaged. Only for families with one output per
+    /// number.
     pub fn log_prob_of_average(&self, x: Tensor<2>, k: usize) -> Tensor<2> {
         let each = self.family.log_prob_of_average(&self.parameters(k), x.unsqueeze());
         each.sum_dim(2).squeeze_dim(2)
     }
 
-    /// Returns log p(x|z) in nats of x `[batch, numbers]` under each of the rows, which hold k draws of
-    /// every example draw by draw: `[k, batch]`.
+    /// Returns log p(x|z) in nats, `[k, batch]`, for x `[batch, numbers]`. The rows are k draws per
+    /// example, ordered draw by draw.
     pub fn log_prob(&self, x: Tensor<2>) -> Tensor<2> {
         let ([rows, _], [batch, _]) = (self.outputs.dims(), x.dims());
         let k = rows / batch;
@@ -267,7 +273,7 @@ impl LikelihoodDistribution {
         }
     }
 
-    /// Returns one draw of x for each row, `[rows, numbers]`.
+    /// Returns one sample of x per row, `[rows, numbers]`.
     pub fn sample(&self, noise: &dyn Noise) -> Tensor<2> {
         self.family.sample(&self.parameters(1), noise).squeeze_dim(0)
     }

@@ -11,14 +11,16 @@ use crate::math::{log_2_pi, softplus};
 use crate::noise::Noise;
 use crate::support::Support;
 
-/// Settings of the negative binomial likelihood with mean m = softplus(output) and inverse dispersion
-/// r: Gamma(x + r) / (Gamma(r) x!) (r / (r + m))^r (m / (r + m))^x, of variance m + m^2 / r.
+/// Settings of the negative binomial likelihood with mean m = softplus(output) and inverse
+/// dispersion r: Gamma(x + r) / (Gamma(r) x!) (r / (r + m))^r (m / (r + m))^x, of variance m + m^2
+/// / r.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NegativeBinomialConfig {
     /// Which numbers of x share a learned inverse dispersion.
     pub dispersion: Dispersion,
-    /// What the inverse dispersion r starts from. As r grows the distribution becomes Poisson's.
+    /// Initial inverse dispersion r. For large r the distribution approaches a Poisson
+    /// distribution.
     pub inverse_dispersion: f64,
 }
 
@@ -26,7 +28,7 @@ pub struct NegativeBinomialConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dispersion {
-    /// All of x has one.
+    /// All numbers of x share one.
     #[default]
     Global,
     /// Each number of x has its own.
@@ -39,14 +41,14 @@ impl Default for NegativeBinomialConfig {
     }
 }
 
-/// So many factors are taken out of each Gamma function before Stirling's series.
+/// Number of factors that are taken out of each Gamma function before Stirling's series is used.
 const SHIFT: i32 = 7;
 
 /// Returns log Gamma(x + r) - log Gamma(r) - log Gamma(x + 1), `[k, batch, numbers]`.
 ///
 /// With Gamma(z) = Gamma(z + 7) / (z (z + 1) ... (z + 6)), A = x + r + 7, B = x + 8 and C = r + 7,
-/// Stirling's series gives (B - 1/2) log(A / B) + (C - 1/2) log(A / C) - 7.5 log A + 8 - log(2 pi) / 2
-/// and its tails: no difference of large numbers is left.
+/// Stirling's series gives (B - 1/2) log(A / B) + (C - 1/2) log(A / C) - 7.5 log A + 8 - log(2 pi)
+/// / 2 plus the tails of the series. No difference of large numbers remains.
 fn log_binomial(x: Tensor<3>, r: Tensor<3>) -> Tensor<3> {
     let a = (x.clone() + r.clone()).add_scalar(f64::from(SHIFT));
     let b = x.clone().add_scalar(f64::from(SHIFT + 1));
@@ -76,7 +78,7 @@ impl NegativeBinomialConfig {
         }
     }
 
-    /// Returns log p of each count at a mean, given by its logarithm.
+    /// Returns log p of each count for the logarithm of a mean.
     fn at(&self, p: &Parameters, log_mean: Tensor<3>, x: Tensor<3>) -> Tensor<3> {
         let log_r = self.log_r(p);
         let r = log_r.clone().exp();

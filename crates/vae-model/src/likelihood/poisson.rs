@@ -10,15 +10,15 @@ use crate::error::ConfigError;
 use crate::noise::Noise;
 use crate::support::Support;
 
-/// The Poisson likelihood rate^x exp(-rate) / x! with rate = softplus(output) has no settings.
+/// Settings of the Poisson likelihood rate^x exp(-rate) / x! with rate = softplus(output): none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoissonConfig {}
 
-/// Returns log p of each count at a rate.
+/// Returns log p of each count for a rate: x log rate - rate - log x!.
 ///
-/// x log rate - rate - log x!, with log x! = x log max(x, 1) - max(x, 1) + rest, so that what is large
-/// in x cancels before it is rounded.
+/// With log x! = x log max(x, 1) - max(x, 1) + rest, the terms that are large in x cancel before
+/// rounding.
 fn at(rate: Tensor<3>, log_rate: Tensor<3>, x: Tensor<3>) -> Tensor<3> {
     let at_least_one = x.clone().clamp_min(1.0);
     let rest = log_factorial_rest(x.clone());

@@ -1,5 +1,5 @@
-//! What likelihoods with a location and a spread share: output activations, and spreads that are
-//! given, learned for all numbers, or outputs of the decoder.
+//! Shared by the likelihoods with a location and a spread: output activations, and spreads that are
+//! fixed, learned for all numbers, or outputs of the decoder.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::{Parameters, Shared};
 use crate::check;
 use crate::error::ConfigError;
 
-/// The output activation, which decides the range of the mean.
+/// The output activation, which determines the range of the mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Output {
@@ -22,7 +22,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// Applies it to every element; the shape stays.
+    /// Applies the activation to every element.
     pub(super) fn forward(self, output: Tensor<3>) -> Tensor<3> {
         match self {
             Self::Identity => output,
@@ -45,21 +45,21 @@ impl Output {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spread {
-    /// A given number.
+    /// A fixed number.
     #[default]
     Fixed,
     /// One learned number for all of x (Rybkin et al. 2021).
     Global,
-    /// The decoder gives one for each number of x.
+    /// One decoder output for each number of x.
     Pixel,
 }
 
-/// Learned log-spreads stay within +-7: the density of a pixel that is always black has no bound, and
-/// would take all weight.
+/// Learned log-spreads are clamped to +-7. Otherwise the density of a pixel that is always black
+/// would grow without bound and dominate the loss.
 pub(super) const LOG_SPREAD: f64 = 7.0;
 
 impl Spread {
-    /// Returns the decoder outputs per number of x.
+    /// Returns the number of decoder outputs per number of x.
     pub(super) fn outputs(self) -> usize {
         match self {
             Self::Fixed | Self::Global => 1,
@@ -67,7 +67,7 @@ impl Spread {
         }
     }
 
-    /// Returns what is learned beside the decoder, for a spread that starts at `start`.
+    /// Returns the learned parameters that are not decoder outputs, for the initial spread `start`.
     pub(super) fn shared(self, start: f64) -> Option<Shared> {
         match self {
             Self::Fixed | Self::Pixel => None,
@@ -75,7 +75,7 @@ impl Spread {
         }
     }
 
-    /// Returns the log-spread; `fixed` is the spread in settings.
+    /// Returns the log-spread. `fixed` is the spread in the settings.
     pub(super) fn of(self, p: &Parameters, fixed: f64) -> LogSpread {
         match p.second().or_else(|| p.shared()) {
             Some(log) => LogSpread::Learned(log.clamp(-LOG_SPREAD, LOG_SPREAD)),
@@ -84,7 +84,7 @@ impl Spread {
     }
 }
 
-/// A spread that is known, or a tensor that broadcasts to `[k, batch, numbers]`.
+/// A log-spread: a fixed number, or a tensor that broadcasts to `[k, batch, numbers]`.
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a loss has one spread")]
 pub(super) enum LogSpread {
     Fixed(f64),
@@ -117,7 +117,7 @@ impl LogSpread {
     }
 }
 
-/// Checks the spread, or what it starts from, found at `key`.
+/// Checks the fixed or initial spread `name` of the table `key`.
 pub(super) fn validate(key: &str, name: &str, value: f64) -> Result<(), ConfigError> {
     let (low, high) = ((-LOG_SPREAD).exp(), LOG_SPREAD.exp());
     if (low..=high).contains(&value) {
@@ -126,7 +126,7 @@ pub(super) fn validate(key: &str, name: &str, value: f64) -> Result<(), ConfigEr
     check::refuse(key, name, format!("must be {low:.4} to {high:.0}, not {value}"))
 }
 
-/// Returns the average over the `k` draws of t `[k, batch, numbers]`, `[1, batch, numbers]`.
+/// Returns the average of t `[k, batch, numbers]` over the `k` draws, `[1, batch, numbers]`.
 pub(super) fn average(t: Tensor<3>) -> Tensor<3> {
     t.mean_dim(0)
 }

@@ -21,14 +21,14 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies it to every element; the shape stays.
+    /// Applies the activation to every element.
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => activation::relu(x),
             Self::LeakyRelu => activation::leaky_relu(x, 0.01),
             Self::Tanh => x.tanh(),
-            // Burn's own `elu` takes exp of all of x: its slope is no number from x = 89 on, where exp
-            // overflows, although that branch is not taken.
+            // Burn's `elu` computes exp(x) for every x. From x = 89 on exp overflows, and the
+            // gradient is NaN although that branch is not selected.
             Self::Elu => activation::relu(x.clone()) + x.clamp_max(0.0).exp().sub_scalar(1.0),
             Self::Silu => activation::silu(x),
         }

@@ -1,6 +1,7 @@
-//! Convolutional networks for images: each stage of the encoder halves the picture by a strided
-//! convolution, each stage of the decoder doubles it by repeating pixels and convolves (Odena et al. 2016:
-//! no checkerboards), with residual blocks and group normalization if wished.
+//! Convolutional networks for images. Each stage of the encoder halves the image by a strided
+//! convolution. Each stage of the decoder doubles the image by repeating pixels, then convolves it,
+//! which avoids checkerboard artifacts (Odena et al. 2016). Residual blocks and group normalization
+//! are optional.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -19,15 +20,16 @@ use crate::init::Init;
 pub struct ConvConfig {
     /// Channels after each halving (encoder), or before each doubling (decoder).
     pub channels: Vec<usize>,
-    /// Widths of the fully connected layers between the last picture and the latent.
+    /// Widths of the fully connected layers between the smallest image and the latent.
     pub hidden: Vec<usize>,
-    /// What follows every layer.
+    /// Activation after every layer.
     pub activation: Activation,
     /// Residual blocks in each stage (He et al. 2016).
     pub residual: usize,
     /// Groups of group normalization (Wu and He 2018) after every convolution; 0 for none.
     pub groups: usize,
-    /// Layers in each head of the posterior, as for `mlp`. Decoders have no heads and want 1.
+    /// Layers in each head of the posterior, as for `mlp`. Must be 1 for decoders, which have no
+    /// heads.
     pub head_depth: usize,
 }
 
@@ -45,8 +47,8 @@ impl Default for ConvConfig {
 }
 
 impl ConvConfig {
-    /// Returns channels, height and width of the picture that all halvings leave, from the channel
-    /// count there.
+    /// Returns channels, height and width of the image after all halvings. `channels` is its
+    /// channel count.
     fn smallest(&self, shape: &[usize], channels: Option<&usize>) -> [usize; 3] {
         let side = |i: usize| shape.get(i).map_or(1, |n| (n >> self.channels.len()).max(1));
         [channels.copied().unwrap_or(1), side(1), side(2)]
@@ -62,7 +64,7 @@ impl NetworkFamily for ConvConfig {
         if self.groups > 0
             && let Some(c) = self.channels.iter().find(|c| !c.is_multiple_of(self.groups))
         {
-            let why = format!("{c} channels are not {} equal groups", self.groups);
+            let why = format!("{c} channels cannot be split into {} equal groups", self.groups);
             return check::refuse(key, "groups", why);
         }
         Ok(())
@@ -70,7 +72,7 @@ impl NetworkFamily for ConvConfig {
 
     fn validate_shape(&self, key: &str, shape: &[usize]) -> Result<(), ConfigError> {
         let &[_, height, width] = shape else {
-            let why = format!("convolutions need images, not vectors of {shape:?}: use an mlp");
+            let why = format!("convolutions need images, not shape {shape:?}: use an mlp");
             return check::refuse(key, "kind", why);
         };
         let halvings = self.channels.len();
@@ -79,9 +81,7 @@ impl NetworkFamily for ConvConfig {
             let instead = match possible {
                 0 => "for a folder of pictures set data.size to even numbers; otherwise use an mlp"
                     .to_owned(),
-                n => format!(
-                    "use at most {n} channel counts, or a folder of pictures with data.size"
-                ),
+                n => format!("use at most {n} entries, or a folder of pictures with data.size"),
             };
             let why = format!("{height}x{width} cannot be halved {halvings} times: {instead}");
             return check::refuse(key, "channels", why);
@@ -139,7 +139,7 @@ impl NetworkFamily for ConvConfig {
     }
 }
 
-/// A 3x3 convolution that keeps the size of a picture, or with stride 2 halves it.
+/// A 3x3 convolution. Stride 1 keeps the size of the image, stride 2 halves it.
 #[derive(Module, Debug)]
 pub struct Conv {
     /// `[after, before, 3, 3]`.
@@ -151,7 +151,8 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Weights start as PyTorch's `nn.Conv2d`: uniform in +-1/sqrt(inputs).
+    /// Makes a convolution with the initial weights of PyTorch's `nn.Conv2d`: uniform in
+    /// +-1/sqrt(inputs).
     fn new(init: &Init<'_>, before: usize, after: usize, stride: usize) -> Self {
         let bound = 1.0 / ((before * 9) as f64).sqrt();
         Self {
@@ -166,13 +167,14 @@ impl Conv {
         conv2d(x, self.weight.val(), Some(self.bias.val()), options)
     }
 
-    /// The convolution (of stride 1) of a picture of twice the size, in which every pixel is a square of
-    /// four. A pixel reaches 4x4 results of that, so it is one transposed convolution of the small picture:
-    /// the same numbers with less than half the products.
+    /// Returns the convolution with stride 1 of the image doubled in size by repeating pixels.
+    ///
+    /// Each pixel of the small image affects 4x4 outputs. The result is therefore a transposed
+    /// convolution of the small image, with less than half the multiplications.
     fn of_doubled(&self, x: Tensor<4>) -> Tensor<4> {
         let [after, before, _, _] = self.weight.dims();
         let device = x.device().inner();
-        // Along an axis a pixel's two copies meet the weights [a, b, c] as [c, b + c, a + b, a].
+        // Along one axis, weights [a, b, c] on the two copies of a pixel are [c, b + c, a + b, a].
         let rows = [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]];
         let spread = Tensor::<2>::from_data(rows, &device);
         let weight =
@@ -185,8 +187,8 @@ impl Conv {
     }
 }
 
-/// Group normalization: each group of channels of each picture to mean 0 and variance 1, then a learned
-/// scale and shift of each channel.
+/// Group normalization (Wu and He 2018): each group of channels of each image gets mean 0 and
+/// variance 1, then each channel gets a learned scale and shift.
 #[derive(Module, Debug)]
 pub struct GroupNorm {
     /// `[channels]`.
@@ -218,7 +220,7 @@ impl GroupNorm {
     }
 }
 
-/// A convolution with what follows it.
+/// A convolution with optional group normalization.
 #[derive(Module, Debug)]
 pub struct Layer {
     conv: Conv,
@@ -233,7 +235,8 @@ impl Layer {
         }
     }
 
-    /// Convolution, of the doubled picture if so, and normalization; the activation is left to the caller.
+    /// Applies the convolution, to the doubled image if `doubled`, and the normalization. The
+    /// caller applies the activation.
     fn forward(&self, x: Tensor<4>, doubled: bool) -> Tensor<4> {
         let x = if doubled { self.conv.of_doubled(x) } else { self.conv.forward(x) };
         match &self.norm {
@@ -243,7 +246,7 @@ impl Layer {
     }
 }
 
-/// One stage: a convolution from one channel count to the next, then residual blocks of two.
+/// One stage: a convolution that changes the channel count, then residual blocks of two layers.
 #[derive(Module, Debug)]
 pub struct ConvStack {
     first: Layer,
@@ -264,8 +267,8 @@ impl ConvStack {
         }
     }
 
-    /// `[batch, before, h, w]` to `[batch, after, h / stride, w / stride]`; `doubled` if what is meant is the
-    /// picture of twice the size.
+    /// Maps `[batch, before, h, w]` to `[batch, after, h / stride, w / stride]`. With `doubled`,
+    /// the image is first doubled in size.
     pub fn forward(&self, x: Tensor<4>, doubled: bool) -> Tensor<4> {
         let act = |x| self.activation.forward(x);
         let x = act(self.first.forward(x, doubled));
@@ -288,8 +291,8 @@ pub struct ConvEncoder {
 }
 
 impl ConvEncoder {
-    /// x `[batch, numbers]` and, as a plane each, the numbers of a condition `[batch, classes]`, to
-    /// `[batch, features]`.
+    /// Maps x `[batch, numbers]` to `[batch, features]`. Each number of a condition
+    /// `[batch, classes]` becomes a constant input channel.
     pub(super) fn forward(&self, x: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
         let [batch, numbers] = x.dims();
         let (h, w) = (self.shape[1], self.shape[2]);
@@ -316,7 +319,7 @@ pub struct ConvDecoder {
 }
 
 impl ConvDecoder {
-    /// z `[rows, latent]` to `[rows, parameters * numbers]`.
+    /// Maps z `[rows, latent]` to `[rows, outputs * numbers]`.
     pub(super) fn forward(&self, z: Tensor<2>) -> Tensor<2> {
         let [rows, _] = z.dims();
         let [channels, height, width] = self.smallest;

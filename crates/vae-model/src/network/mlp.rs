@@ -1,4 +1,4 @@
-//! Multi-layer perceptrons: the encoder's and decoder's trunks and the heads on them.
+//! Multi-layer perceptrons: trunks of encoders and decoders, and heads of posteriors.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -17,12 +17,13 @@ use crate::init::Init;
 pub struct MlpConfig {
     /// Widths of the hidden layers, from the data to the latent (encoder) or back (decoder).
     pub hidden: Vec<usize>,
-    /// What follows every hidden layer.
+    /// Activation after every hidden layer.
     pub activation: Activation,
-    /// Gated hidden layers (Dauphin et al. 2017): (W x + b) sigmoid(V x + c) in place of the activation.
+    /// Uses gated hidden layers in place of the activation: (W x + b) sigmoid(V x + c) (Dauphin et
+    /// al. 2017).
     pub gated: bool,
-    /// Layers in each head of the posterior: 1 is a single linear layer, n has n - 1 hidden layers of
-    /// the last trunk width before it. Decoders have no heads and want 1.
+    /// Layers in each head of the posterior: a linear layer after `head_depth` - 1 hidden layers of
+    /// the last trunk width. Must be 1 for decoders, which have no heads.
     pub head_depth: usize,
 }
 
@@ -32,11 +33,11 @@ impl Default for MlpConfig {
     }
 }
 
-/// Widest layer: a typing error should not ask for terabytes.
+/// Largest width of a layer. A typing error must not allocate terabytes.
 const WIDEST: usize = 1 << 16;
 
 impl MlpConfig {
-    /// Makes the hidden layers behind `inputs` numbers.
+    /// Makes the hidden layers for `inputs` inputs.
     fn trunk(&self, init: &Init<'_>, inputs: usize) -> Mlp {
         let mlp = Mlp::new(init, inputs, &self.hidden, self.activation);
         if self.gated { mlp.gated(init, inputs, &self.hidden) } else { mlp }
@@ -87,7 +88,7 @@ impl NetworkFamily for MlpConfig {
     }
 }
 
-/// The perceptron decoder's layers; the last is linear.
+/// An MLP decoder: hidden layers and a linear output layer.
 #[derive(Module, Debug)]
 pub struct MlpDecoder {
     trunk: Mlp,
@@ -111,18 +112,18 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Layers of `inputs` -> `hidden[0]` -> ... .
+    /// Makes layers of widths `inputs` -> `hidden[0]` -> ... .
     pub fn new(init: &Init<'_>, inputs: usize, hidden: &[usize], activation: Activation) -> Self {
         let layers = chain(&init.at("layers"), inputs, hidden);
         Self { layers, gates: Vec::new(), activation }
     }
 
-    /// The same with a gate for each layer in place of the activation.
+    /// Returns the MLP with a gate for each layer in place of the activation.
     fn gated(self, init: &Init<'_>, inputs: usize, hidden: &[usize]) -> Self {
         Self { gates: chain(&init.at("gates"), inputs, hidden), ..self }
     }
 
-    /// `[rows, inputs]` to `[rows, last hidden width]`; with no layer the identity.
+    /// Maps `[rows, inputs]` to `[rows, last hidden width]`. Without layers it is the identity.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.layers.iter().enumerate().fold(x, |x, (i, layer)| match self.gates.get(i) {
             Some(gate) => sigmoid(gate.forward(x.clone())) * layer.forward(x),
@@ -131,7 +132,7 @@ impl Mlp {
     }
 }
 
-/// Linear layers of `inputs` -> `widths[0]` -> ... .
+/// Makes linear layers of widths `inputs` -> `widths[0]` -> ... .
 fn chain(init: &Init<'_>, inputs: usize, widths: &[usize]) -> Vec<Linear> {
     let widths: Vec<usize> = std::iter::once(inputs).chain(widths.iter().copied()).collect();
     widths.windows(2).enumerate().map(|(i, w)| init.at(i).linear(w[0], w[1])).collect()
@@ -145,7 +146,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// `features` inputs, `outputs` outputs, `depth` layers in all.
+    /// Makes a head that maps `features` to `outputs` numbers, with `features.head_depth` layers.
     pub fn new(init: &Init<'_>, features: Features, outputs: usize) -> Self {
         let hidden = vec![features.width; features.head_depth - 1];
         Self {
@@ -154,7 +155,7 @@ impl Head {
         }
     }
 
-    /// `[rows, features]` to `[rows, outputs]`.
+    /// Maps `[rows, features]` to `[rows, outputs]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.output.forward(self.trunk.forward(x))
     }

@@ -1,6 +1,6 @@
-//! Networks: the axis that maps data to features (`Encoder`) and latents to likelihood parameters
-//! (`Decoder`). A network is a file here, a line in the `choice!` below and a variant in each module
-//! enum.
+//! Networks: one axis of a model. An `Encoder` maps data to features, a `Decoder` maps latents to
+//! parameters of the likelihood. Each network has its own file, a line in the `choice!` below and a
+//! variant in each module enum.
 
 mod activation;
 mod conv;
@@ -18,7 +18,7 @@ use crate::error::ConfigError;
 use crate::init::Init;
 
 choice! {
-    /// Which network, with its settings.
+    /// A network with its settings.
     pub enum NetworkConfig: NetworkFamily {
         /// A multi-layer perceptron on the flattened data.
         "mlp" => Mlp(MlpConfig),
@@ -35,51 +35,53 @@ impl Default for NetworkConfig {
 
 /// A family of networks, with its settings.
 pub trait NetworkFamily: std::fmt::Debug {
-    /// Checks the settings found at `key`.
+    /// Checks the settings. `key` is the path of their table, for errors.
     ///
     /// # Errors
-    /// For the first impossible value.
+    /// For the first invalid value.
     fn validate(&self, key: &str) -> Result<(), ConfigError>;
 
-    /// Checks that the settings found at `key` can be built for examples of this shape.
+    /// Checks that the network can be built for examples of shape `shape`. `key` is the path of its
+    /// table, for errors.
     ///
     /// # Errors
     /// For a shape that the network cannot take.
     fn validate_shape(&self, key: &str, shape: &[usize]) -> Result<(), ConfigError>;
 
-    /// Returns the layers in each head of a posterior on this network.
+    /// Returns the number of layers in each head of a posterior on this network.
     fn head_depth(&self) -> usize;
 
-    /// Returns the network in a few characters, such as `mlp 400`.
+    /// Returns a short description of the network, such as `mlp 400`.
     fn summary(&self) -> String;
 
     /// Returns the decoder that mirrors this encoder layer by layer.
     fn mirrored(&self) -> NetworkConfig;
 
-    /// Makes the encoder's trunk for examples of this shape and a condition of so many numbers, and
-    /// returns it with what it offers to heads.
+    /// Makes the encoder's trunk for examples of shape `shape` and a condition of `condition`
+    /// numbers. Returns it with a description of its features.
     fn encoder(&self, init: &Init<'_>, shape: &[usize], condition: usize) -> (Encoder, Features);
 
-    /// Makes the decoder from `latent` numbers (z and the condition) to so many `outputs` for each
-    /// number of an example of this shape.
+    /// Makes the decoder from `latent` numbers (z and the condition) to `outputs` outputs per
+    /// number of an example of shape `shape`.
     fn decoder(&self, init: &Init<'_>, latent: usize, shape: &[usize], outputs: usize) -> Decoder;
 }
 
 impl NetworkConfig {
-    /// Checks that the settings found at `key` say nothing that only an encoder has.
+    /// Checks that a decoder has no settings of an encoder. `key` is the path of its table, for
+    /// errors.
     ///
     /// # Errors
-    /// For heads on a decoder.
+    /// If `head_depth` is not 1.
     pub(crate) fn validate_decoder(&self, key: &str) -> Result<(), ConfigError> {
         if self.head_depth() != 1 {
-            let why = "a decoder has no heads: set it on model.encoder";
+            let why = "a decoder has no heads: set head_depth in model.encoder";
             return Err(ConfigError::new(format!("{key}.head_depth"), why));
         }
         Ok(())
     }
 }
 
-/// What an encoder offers to the heads built on it.
+/// A description of an encoder's features, for the heads that read them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Features {
     /// Width of the feature vector.
@@ -90,7 +92,7 @@ pub struct Features {
     pub activation: Activation,
 }
 
-/// Data to features: `[batch, numbers]` to `[batch, features]`.
+/// An encoder's trunk, which maps data `[batch, numbers]` to features `[batch, features]`.
 #[derive(Module, Debug)]
 pub enum Encoder {
     /// A multi-layer perceptron.
@@ -110,7 +112,7 @@ impl Encoder {
     }
 }
 
-/// Returns `x` with the condition's columns behind its own.
+/// Returns `x` with the columns of the condition appended.
 pub(crate) fn concat_condition(x: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
     match condition {
         Some(condition) => Tensor::cat(vec![x, condition], 1),
@@ -118,7 +120,7 @@ pub(crate) fn concat_condition(x: Tensor<2>, condition: Option<Tensor<2>>) -> Te
     }
 }
 
-/// Latents to the parameters of p(x|z): `[rows, latent]` to `[rows, outputs]`.
+/// A decoder, which maps latents `[rows, latent]` to the parameters of p(x|z), `[rows, outputs]`.
 #[derive(Module, Debug)]
 pub enum Decoder {
     /// A multi-layer perceptron with a linear last layer.
@@ -128,7 +130,7 @@ pub enum Decoder {
 }
 
 impl Decoder {
-    /// Maps z and its condition, `[rows, latent]`, to `[rows, outputs]`.
+    /// Maps z with its condition, `[rows, latent]`, to `[rows, outputs]`.
     pub fn forward(&self, z: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Mlp(mlp) => mlp.forward(z),

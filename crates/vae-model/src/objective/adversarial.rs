@@ -1,7 +1,7 @@
-//! Adversarial objectives: a critic distinguishes draws of the model from what they should be like, and
-//! the model learns to make them indistinguishable. On z this replaces the KL (AAE, Makhzani et al. 2016),
-//! on x it trains the decoder from the prior alone (GAN, Goodfellow et al. 2014), on pairs (x, z) encoder
-//! and decoder at once (ALI, Dumoulin et al. 2017).
+//! Adversarial objectives: a critic learns to separate real from fake samples, and the model learns
+//! to make them indistinguishable. A critic on z replaces the KL (AAE, Makhzani et al. 2016). A
+//! critic on x trains the decoder on samples of the prior (GAN, Goodfellow et al. 2014). A critic
+//! on pairs (x, z) trains encoder and decoder (ALI, Dumoulin et al. 2017).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -25,19 +25,19 @@ use crate::vae::{Condition, Vae};
 pub struct AdversarialConfig {
     /// What the critic scores.
     pub over: Over,
-    /// What the critic minimizes, and the model against it.
+    /// Loss of the critic. It also determines the adversarial term of the model.
     pub loss: CriticLoss,
     /// Weight of the adversarial term in the model's loss.
     pub weight: f64,
-    /// Weight of -log p(x|z) of reconstructions there.
+    /// Weight of the reconstruction term -log p(x|z) in the model's loss.
     pub reconstruction: f64,
-    /// Weight of the KL there.
+    /// Weight of the KL in the model's loss.
     pub beta: f64,
     /// Critic steps before each step of the model.
     pub critic_steps: usize,
-    /// What `wasserstein-clip` holds the critic's weights within.
+    /// Bound of the critic's weights for `wasserstein-clip`.
     pub clip: f64,
-    /// Weight of the penalty of `wasserstein-gp`.
+    /// Weight of the gradient penalty for `wasserstein-gp`.
     pub penalty: f64,
     /// The critic's network.
     pub critic: CriticConfig,
@@ -47,26 +47,28 @@ pub struct AdversarialConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Over {
-    /// z: from p(z), or the encoder's.
+    /// z: real from p(z), fake from the encoder.
     #[default]
     Z,
-    /// x: from the data, or decoded from p(z).
+    /// x: real from the data, fake decoded from samples of p(z).
     X,
-    /// Pairs: x from the data with the encoder's z, or z from p(z) with the x decoded from it.
+    /// Pairs (x, z): real are x of the data and the encoder's z, fake are z from p(z) and the
+    /// decoded x.
     Xz,
 }
 
-/// What the critic minimizes.
+/// Loss of the critic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CriticLoss {
-    /// The cross-entropy of telling real from fake; the model maximizes the fakes' log-odds of being real
-    /// (the non-saturating form).
+    /// Cross-entropy of classifying real and fake. The model's term is the non-saturating one,
+    /// softplus(-score) of fakes (Goodfellow et al. 2014).
     #[default]
     Logistic,
-    /// The difference of the mean scores, weights held in a box (Arjovsky et al. 2017).
+    /// Difference of the mean scores, with clipped weights (Arjovsky et al. 2017).
     WassersteinClip,
-    /// The difference of the mean scores, and a penalty on slopes other than 1 (Gulrajani et al. 2017).
+    /// Difference of the mean scores, with a penalty on gradient norms other than 1 (Gulrajani et
+    /// al. 2017).
     WassersteinGp,
 }
 
@@ -86,7 +88,7 @@ impl Default for AdversarialConfig {
     }
 }
 
-/// Rows for the critic: what it should take for real and for fake, and the labels of both.
+/// Inputs of the critic: real rows, fake rows, and the labels of both.
 struct Pair {
     real: Tensor<2>,
     fake: Tensor<2>,
@@ -103,8 +105,8 @@ impl ObjectiveFamily for AdversarialConfig {
         check::range(key, "critic_steps", self.critic_steps, 1..=100)?;
         self.critic.validate(&format!("{key}.critic"))?;
         if self.over == Over::Z && self.reconstruction == 0.0 {
-            let why = "a critic on z does not train the decoder: set reconstruction above 0, or over = \
-                       \"xz\"";
+            let why = "a critic on z does not train the decoder: set reconstruction above 0, or \
+                       over = \"xz\"";
             return check::refuse(key, "reconstruction", why);
         }
         Ok(())
@@ -126,7 +128,7 @@ impl ObjectiveFamily for AdversarialConfig {
         Requirements {
             joint_batch: false,
             trains_encoder: self.over != Over::X || self.reconstruction > 0.0 || self.beta > 0.0,
-            // A critic on z sees draws of the prior as they are; through x a prior gets a gradient.
+            // A critic on z gives the prior no gradient. A critic on x does, through the decoder.
             trains_prior: self.over != Over::Z || self.beta > 0.0,
             prior_matching: PriorMatching::Draws,
             kl: (self.beta > 0.0).then_some("beta"),
@@ -164,13 +166,13 @@ impl ObjectiveFamily for AdversarialConfig {
 }
 
 impl AdversarialConfig {
-    /// Returns whether the critic sees the encoder's z.
+    /// Returns whether the critic reads the encoder's z.
     fn needs_z(&self) -> bool {
         self.over != Over::X
     }
 
-    /// Returns what the critic is shown; `z` has the encoder's draws `[1, batch, latent]` where it sees
-    /// them.
+    /// Returns the critic's inputs. `z` holds the encoder's draws, `[1, batch, latent]`, if the
+    /// critic reads them.
     fn pair(&self, vae: &Vae, batch: &Batch, z: Option<Tensor<3>>, noise: &dyn Noise) -> Pair {
         let device: Device = batch.x.device();
         let labels = match vae.config().condition {
@@ -187,13 +189,13 @@ impl AdversarialConfig {
                 (real, Tensor::cat(vec![decoded(prior.clone()), prior], 1))
             }
             (Over::X, _) => (batch.x.clone(), decoded(prior)),
-            (Over::Z | Over::Xz, None) => unreachable!("z is drawn wherever the critic sees it"),
+            (Over::Z | Over::Xz, None) => unreachable!("z is drawn if the critic reads it"),
         };
         Pair { real, fake, labels }
     }
 
-    /// Returns the critic's loss on rows `[n, inputs]` that it should take for real and for fake, with
-    /// the labels `[n, classes]` of both.
+    /// Returns the critic's loss, `[1]`, on real and fake rows, `[n, inputs]` each, with the labels
+    /// `[n, classes]` of both.
     pub fn critic_loss(
         &self,
         critic: &Critic,
@@ -216,10 +218,10 @@ impl AdversarialConfig {
                 let u = noise.uniform("penalty", [1, n, 1]);
                 let u = Tensor::<2>::from_data(TensorData::new(u, [n, 1]), &real.device());
                 let between = fake.clone() + u * (real - fake);
-                // Both ends have the same label, so the slope in the label's columns is free.
+                // Both ends have the same label, so the penalty leaves out the label's columns.
                 let slope = critic.input_gradient(with_label(&between)).narrow(1, 0, width);
                 let squares = slope.square().sum_dim(1);
-                // The root has no finite gradient at 0.
+                // The square root has no finite gradient at 0.
                 let norms = squares.add_scalar(1e-12).sqrt();
                 let penalty = norms.clone().sub_scalar(1.0).square().mean();
                 terms.push(("gradient_norm", norms.mean()));
@@ -233,7 +235,7 @@ impl AdversarialConfig {
     fn model_loss(&self, vae: &Vae, critic: &Critic, batch: &Batch, noise: &dyn Noise) -> Loss {
         let mut named = Vec::new();
         let mut total: Tensor<1> = Tensor::zeros([1], &batch.x.device());
-        // q(z|x) and, where it is asked for, what is decoded from it.
+        // Draws from q(z|x), with the reconstruction and the KL if they have a weight.
         let z = if self.reconstruction > 0.0 || self.beta > 0.0 {
             let terms = Terms::new(vae, batch, noise, 1, false);
             named.extend(terms.named());
@@ -254,8 +256,8 @@ impl AdversarialConfig {
         Loss::new(total, named)
     }
 
-    /// Returns what the model minimizes against the critic, `[1]`: on rows that the critic takes for
-    /// fake, and for pairs on the real ones too, which have the encoder's z in them.
+    /// Returns the adversarial term of the model's loss, `[1]`, on fake rows. For pairs it includes
+    /// the real rows, because they contain the encoder's z.
     pub fn adversarial_term(
         &self,
         critic: &Critic,

@@ -1,5 +1,5 @@
-//! The evidence lower bound: reconstruction + beta * KL, with warm-up, free bits, a capacity, and the
-//! penalties of regularized autoencoders.
+//! The evidence lower bound: reconstruction + beta * KL, with warm-up, free bits, a capacity, and
+//! the penalties of regularized autoencoders.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -21,18 +21,18 @@ pub struct ElboConfig {
     pub beta: f64,
     /// Epochs over which the weight rises linearly from 0 to `beta` (Bowman et al. 2016).
     pub warmup_epochs: f64,
-    /// Nats that each latent dimension may use freely: its KL, averaged over the batch, counts at least
-    /// this much (Kingma et al. 2016, appendix C8).
+    /// Lower limit in nats of the KL of each latent dimension, averaged over the batch: a smaller
+    /// KL is replaced by it (Kingma et al. 2016, appendix C8).
     pub free_bits: f64,
-    /// Nats that the KL, averaged over the batch, is pulled towards: the loss has beta |KL - capacity|
-    /// in place of beta KL (Burgess et al. 2018); 0 for the plain KL.
+    /// Target in nats of the KL, averaged over the batch: the loss has beta |KL - capacity| in
+    /// place of beta KL (Burgess et al. 2018). 0 for the plain KL.
     pub capacity: f64,
     /// Epochs over which the capacity rises linearly from 0.
     pub capacity_epochs: f64,
     /// Draws of z per example; their losses are averaged.
     pub samples: usize,
-    /// Draws of z per example whose decoded means are averaged before the loss. Above 1 the loss is no
-    /// bound and is never reported as `neg_elbo`.
+    /// Draws of z per example. Their decoded means are averaged before the loss. If above 1, the
+    /// loss is not a bound and is not logged as `neg_elbo`.
     pub average_decodings: usize,
     /// Weight of |z|^2 / 2 of a point posterior (RAE, Ghosh et al. 2020).
     pub latent_penalty: f64,
@@ -57,7 +57,7 @@ impl Default for ElboConfig {
 }
 
 impl ElboConfig {
-    /// Returns the weight of the KL `epoch` passes over the data after the start.
+    /// Returns the weight of the KL. `epoch` is the number of passes over the data since the start.
     pub fn weight(&self, epoch: f64) -> f64 {
         self.beta * rise(epoch, self.warmup_epochs)
     }
@@ -79,8 +79,7 @@ impl ObjectiveFamily for ElboConfig {
         check::range(key, "samples", self.samples, 1..=10_000)?;
         check::range(key, "average_decodings", self.average_decodings, 1..=10_000)?;
         if self.samples > 1 && self.average_decodings > 1 {
-            let why =
-                "averages decoded means where `samples` averages losses; set one of them to 1";
+            let why = "averages decoded means, and `samples` averages losses: set one of them to 1";
             return check::refuse(key, "average_decodings", why);
         }
         if self.free_bits > 0.0 && self.capacity > 0.0 {
@@ -93,7 +92,7 @@ impl ObjectiveFamily for ElboConfig {
     fn requirements(&self) -> Requirements {
         let used = |name: &'static str, value: f64| (value > 0.0).then_some(name);
         Requirements {
-            // Free bits and a capacity change the KL averaged over the batch.
+            // Free bits and a capacity apply to the KL averaged over the batch.
             joint_batch: self.free_bits > 0.0 || self.capacity > 0.0,
             trains_encoder: true,
             trains_prior: true,
@@ -131,7 +130,7 @@ impl ObjectiveFamily for ElboConfig {
         let averaged = self.average_decodings > 1;
         let terms = Terms::new(vae, batch, noise, k, averaged);
         let mut named = terms.named();
-        // With averaged decodings the loss is no bound.
+        // With averaged decodings the loss is not a bound.
         named.retain(|(name, _)| !(averaged && *name == "neg_elbo"));
         let mut total = terms.reconstruction;
         let mut update = None;
@@ -165,7 +164,7 @@ impl ObjectiveFamily for ElboConfig {
     }
 }
 
-/// Returns how far a linear rise over so many epochs has come, 0 to 1.
+/// Returns the progress of a linear rise over `epochs` epochs, 0 to 1.
 fn rise(epoch: f64, epochs: f64) -> f64 {
     if epochs > 0.0 { (epoch / epochs).min(1.0) } else { 1.0 }
 }

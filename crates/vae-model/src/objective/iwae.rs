@@ -1,9 +1,9 @@
 //! Importance-weighted bounds (Burda et al. 2016) and the estimators of their gradients.
 //!
-//! With m groups of k draws, L = 1/m sum_g log 1/k sum_i w_gi. All gradients are weighted sums over the
-//! draws of the gradient of log w. The estimators differ in the weights alone: those of the decoder (and
-//! prior) and those of the encoder. Where the two differ, log w is computed twice, once with a frozen
-//! decoder and once at frozen draws, and one backward pass goes through both.
+//! With m groups of k draws, L = 1/m sum_g log 1/k sum_i w_gi. All gradients are weighted sums over
+//! the draws of the gradient of log w. The estimators differ only in the weights, one set for the
+//! encoder and one for decoder and prior. If the two sets differ, log w is computed twice, once
+//! with a frozen decoder and once at frozen draws. One backward pass covers both.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
@@ -24,27 +24,28 @@ use crate::vae::Vae;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IwaeConfig {
-    /// Draws of z per example in each group: k.
+    /// Draws of z per example in each group, k.
     pub samples: usize,
-    /// Groups, whose bounds are averaged: m (MIWAE(m, k), Rainforth et al. 2018).
+    /// Number of groups, m, whose bounds are averaged (MIWAE(m, k), Rainforth et al. 2018).
     pub groups: usize,
-    /// Which bound trains which part, where there are several groups.
+    /// Which bound trains encoder and decoder if there are several groups.
     pub combination: Combination,
-    /// Weight of the evidence lower bound of the same draws, the rest being that of the importance-weighted
-    /// one (CIWAE, Rainforth et al. 2018).
+    /// Weight of the evidence lower bound of the same draws. The importance-weighted bound has the
+    /// weight 1 - `elbo_weight` (CIWAE, Rainforth et al. 2018).
     pub elbo_weight: f64,
     /// How the encoder's gradient is estimated.
     pub estimator: Estimator,
 }
 
-/// Which bound trains which part.
+/// Which bound trains encoder and decoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Combination {
-    /// The average of the groups' bounds trains all.
+    /// The average of the groups' bounds trains encoder and decoder.
     #[default]
     Miwae,
-    /// The bound of all m k draws trains the decoder, the average of the groups' the encoder.
+    /// The bound of all m k draws trains the decoder. The average of the groups' bounds trains the
+    /// encoder (PIWAE, Rainforth et al. 2018).
     Piwae,
 }
 
@@ -52,10 +53,11 @@ pub enum Combination {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Estimator {
-    /// By the gradient of the bound as it stands.
+    /// The gradient of the bound.
     #[default]
     Plain,
-    /// Doubly reparameterized (Tucker et al. 2019): without the score of q, with squared weights.
+    /// The doubly reparameterized gradient (Tucker et al. 2019): without the score function of q,
+    /// and with squared weights.
     Dreg,
 }
 
@@ -72,7 +74,7 @@ impl Default for IwaeConfig {
 }
 
 impl IwaeConfig {
-    /// Returns the setting by which encoder and decoder have different weights, if they have.
+    /// Returns the setting that gives encoder and decoder different weights, if one does.
     fn split_setting(&self) -> Option<&'static str> {
         match (self.estimator, self.combination) {
             (Estimator::Plain, Combination::Miwae) => None,
@@ -81,8 +83,8 @@ impl IwaeConfig {
         }
     }
 
-    /// Returns -log of the mean weight in nats for log-weights `[m k, batch]`, averaged over the groups
-    /// and the examples, `[1]`.
+    /// Returns -log of the mean weight in nats for log-weights `[m k, batch]`, averaged over the
+    /// groups and the examples, `[1]`.
     fn negative_bound(&self, log_w: &Tensor<2>, groups: usize) -> Tensor<1> {
         let [draws, batch] = log_w.dims();
         let k = draws / groups;
@@ -97,13 +99,13 @@ impl ObjectiveFamily for IwaeConfig {
         check::range(key, "groups", self.groups, 1..=10_000)?;
         check::range(key, "elbo_weight", self.elbo_weight, 0.0..=1.0)?;
         if self.elbo_weight > 0.0 && self.split_setting().is_some() {
-            let why = "only estimator = \"plain\" with combination = \"miwae\" is mixed with the \
-                       evidence lower bound: set elbo_weight = 0, or those";
+            let why = "the evidence lower bound can be mixed in only with estimator = \"plain\" \
+                       and combination = \"miwae\": set both, or elbo_weight = 0";
             return check::refuse(key, "elbo_weight", why);
         }
         if self.estimator == Estimator::Dreg && self.combination == Combination::Piwae {
-            let why = "piwae has an encoder's gradient of its own: set combination = \"miwae\", or \
-                       estimator = \"plain\"";
+            let why = "piwae defines the encoder's gradient itself: set combination = \"miwae\", \
+                       or estimator = \"plain\"";
             return check::refuse(key, "estimator", why);
         }
         if self.combination == Combination::Piwae && self.groups == 1 {
@@ -166,7 +168,7 @@ impl ObjectiveFamily for IwaeConfig {
             return Loss::new(total, vec![("neg_elbo", neg_elbo)]);
         }
 
-        // For the encoder: through z alone (and log q), with a frozen decoder and prior.
+        // Encoder: gradient through z and log q only, with a frozen decoder and prior.
         let frozen = vae.valid();
         let draw = q.draw(noise, draws);
         let log_q = match self.estimator {
@@ -198,7 +200,7 @@ impl ObjectiveFamily for IwaeConfig {
                 self.negative_bound(&log_w, 1),
             ),
         };
-        // For the decoder and the prior: at frozen draws.
+        // Decoder and prior: gradient at frozen draws.
         let at_draws = joint(vae, draw.z.inner());
         let surrogate = (through_z * encoder + at_draws * decoder).sum_dim(0).mean().neg();
         // The value of the bound, with the gradient of the surrogate.
@@ -207,7 +209,7 @@ impl ObjectiveFamily for IwaeConfig {
     }
 }
 
-/// Stops where a bound of a posterior without density is asked for.
+/// Panics because the posterior has no density, which validation excludes.
 fn no_density() -> ! {
-    unreachable!("validation lets only posteriors with the density in that the estimator needs")
+    unreachable!("validation accepts only posteriors with the density that the estimator needs")
 }

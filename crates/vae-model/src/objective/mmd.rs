@@ -1,5 +1,5 @@
-//! Reconstruction + beta * KL + weight * MMD(q(z), p(z)): the Wasserstein autoencoder (beta 0; Tolstikhin et
-//! al. 2018) and InfoVAE (Zhao et al. 2019).
+//! Reconstruction + beta * KL + weight * MMD(q(z), p(z)): the Wasserstein autoencoder (beta 0;
+//! Tolstikhin et al. 2018) and InfoVAE (Zhao et al. 2019).
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::error::ConfigError;
 use crate::networks::{Networks, Role};
 use crate::noise::Noise;
 
-/// Settings of the discrepancy between q(z) and p(z).
+/// Settings of the objective with the maximum mean discrepancy between q(z) and p(z).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MmdConfig {
@@ -23,7 +23,7 @@ pub struct MmdConfig {
     pub beta: f64,
     /// The kernel.
     pub kernel: Kernel,
-    /// Its width, in standard deviations of the prior.
+    /// Bandwidth of the kernel, in standard deviations of the prior N(0, I).
     pub bandwidth: f64,
 }
 
@@ -39,7 +39,7 @@ impl ObjectiveFamily for MmdConfig {
         check::not_negative(key, "beta", self.beta)?;
         check::positive(key, "bandwidth", self.bandwidth)?;
         if self.weight == 0.0 {
-            let why = "must be above 0; for the bound alone set objective.kind = \"elbo\"";
+            let why = "must be above 0; for no discrepancy set objective.kind = \"elbo\"";
             return check::refuse(key, "weight", why);
         }
         Ok(())

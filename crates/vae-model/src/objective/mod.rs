@@ -1,5 +1,5 @@
-//! Objectives: the axis of what is minimized. An objective is a file here, which holds all that is
-//! known of it, and a line in the `choice!` below.
+//! Objectives: the losses that training minimizes. Each objective has its own file with all its
+//! properties, and a line in the `choice!` below.
 
 mod adversarial;
 mod elbo;
@@ -27,17 +27,18 @@ use crate::posterior::{CodebookUpdate, Density};
 use crate::vae::{Condition, VaeConfig, VaeSpec};
 
 choice! {
-    /// Which objective, with its settings.
+    /// An objective with its settings.
     pub enum ObjectiveConfig: ObjectiveFamily {
-        /// The evidence lower bound and its weighted relatives.
+        /// The evidence lower bound and its weighted variants.
         "elbo" => Elbo(ElboConfig),
         /// Importance-weighted bounds.
         "iwae" => Iwae(IwaeConfig),
-        /// The bound with its KL decomposed: mutual information, total correlation, the rest.
+        /// The evidence lower bound with its KL decomposed into mutual information, total
+        /// correlation and dimension-wise KL.
         "tc" => Tc(TcConfig),
         /// The maximum mean discrepancy between q(z) and p(z), with or without the KL.
         "mmd" => Mmd(MmdConfig),
-        /// A critic on z, x or both, with or without the bound's terms.
+        /// A critic on z, x or both, with or without the terms of the evidence lower bound.
         "adversarial" => Adversarial(AdversarialConfig),
         /// Reconstruction in the features of a discriminator on x (Larsen et al. 2016).
         "vae-gan" => VaeGan(VaeGanConfig),
@@ -52,17 +53,17 @@ impl Default for ObjectiveConfig {
 
 /// A family of losses, with its settings.
 pub trait ObjectiveFamily: std::fmt::Debug {
-    /// Checks the settings found at `key`.
+    /// Checks the settings. `key` is the path of their table, for errors.
     ///
     /// # Errors
-    /// For the first impossible value.
+    /// For the first invalid value.
     fn validate(&self, key: &str) -> Result<(), ConfigError>;
 
-    /// Returns what it requires of the model, the data and the training loop.
+    /// Returns the requirements on the model, the data and the training loop.
     fn requirements(&self) -> Requirements;
 
-    /// Returns the loss of one network on a batch, `epoch` passes over the data after the start. Its
-    /// gradient is meant for that network alone.
+    /// Returns the loss of the network `role` on a batch. Its gradient must update only that
+    /// network. `epoch` is the number of passes over the data since the start.
     fn loss(
         &self,
         role: Role,
@@ -73,29 +74,31 @@ pub trait ObjectiveFamily: std::fmt::Debug {
     ) -> Loss;
 }
 
-/// What an objective requires of the model, the data and the training loop.
+/// Requirements of an objective on the model, the data and the training loop.
 ///
-/// The rules that follow from it are in [`crate::compatibility`]. A field that names a setting names
-/// the one that a user has to change.
+/// The rules that use them are in [`crate::compatibility`]. A field that holds a name holds the
+/// name of the setting to change, for errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirements {
-    /// Whether the loss is no average over the examples of a batch, so that a batch cannot be split.
+    /// Whether the loss is not an average over the examples of a batch, so that a batch cannot be
+    /// split.
     pub joint_batch: bool,
-    /// Whether the encoder gets a gradient; where not, q(z|x) means nothing. (The decoder always does.)
+    /// Whether the encoder gets a gradient. If not, q(z|x) is meaningless. The decoder always gets
+    /// one.
     pub trains_encoder: bool,
     /// Whether the parameters of a learned prior get a gradient.
     pub trains_prior: bool,
-    /// What makes the codes of the data match the prior.
+    /// How training matches the latents of the data to the prior.
     pub prior_matching: PriorMatching,
-    /// The setting that weights the KL, if any is not 0.
+    /// The setting that gives the KL a weight above 0, if there is one.
     pub kl: Option<&'static str>,
     /// The setting that changes the KL of single dimensions, if it is used.
     pub kl_per_dimension: Option<&'static str>,
     /// Whether the KL is decomposed into parts that exist for independent dimensions only.
     pub decomposes_kl: bool,
-    /// What it needs the density of q(z|x) for, if it does.
+    /// Why the density of q(z|x) is needed, if it is.
     pub density: Option<DensityNeed>,
-    /// The setting that asks for several draws per example, if it does.
+    /// The setting that asks for several draws per example, if it is used.
     pub several_draws: Option<&'static str>,
     /// The setting that averages decoded means over draws, if it is used.
     pub averages_decodings: Option<&'static str>,
@@ -105,49 +108,50 @@ pub struct Requirements {
     pub splits_gradients: Option<&'static str>,
     /// The setting that lets a network compare x of the data with decoded means, if it is used.
     pub compares_x: Option<&'static str>,
-    /// The networks that it trains beside the model, in the order of their steps.
+    /// The auxiliary networks, in the order of their steps.
     pub auxiliaries: Vec<Auxiliary>,
 }
 
-/// What makes the codes of the data match the prior.
+/// How training matches the latents of the data to the prior.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PriorMatching {
-    /// The KL, where q(z|x) has a density; otherwise nothing.
+    /// By the KL if q(z|x) has a density, otherwise not at all.
     Kl,
-    /// A comparison of draws from q(z) and p(z).
+    /// By a comparison of draws from q(z) and p(z).
     Draws,
 }
 
-/// What an objective needs the density of q(z|x) for.
+/// Why an objective needs the density of q(z|x).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DensityNeed {
-    /// The setting that asks for it.
+    /// The setting that needs the density.
     pub setting: &'static str,
-    /// What is computed from it.
+    /// What is computed from the density.
     pub purpose: &'static str,
-    /// Where it must be known.
+    /// Where the density must be known.
     pub at: Density,
-    /// What would work with another posterior.
+    /// The setting that works without the density.
     pub instead: &'static str,
 }
 
-/// A network that an objective trains beside the model.
+/// An auxiliary network that an objective trains together with the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Auxiliary {
-    /// Its name in files and logs.
+    /// The network's name in files and logs.
     pub name: &'static str,
-    /// Its architecture.
+    /// The network's architecture.
     pub network: CriticConfig,
-    /// What it reads.
+    /// What the network reads.
     pub input: AuxiliaryInput,
-    /// Its steps before each step of the model.
+    /// Number of steps of the network before each step of the model.
     pub steps: usize,
-    /// The bound that its weights are clipped to after each of its steps, if any.
+    /// The bound that the weights are clipped to after each step of the network, if any.
     pub clip: Option<f64>,
 }
 
 impl Auxiliary {
-    /// Returns the network after one of its steps, held to its constraint.
+    /// Returns the network with its weights clipped, if they have a bound. Called after each of its
+    /// steps.
     pub fn constrain(&self, network: Critic) -> Critic {
         match self.clip {
             Some(bound) => network.clipped(bound),
@@ -163,12 +167,12 @@ pub struct AuxiliaryInput {
     pub x: bool,
     /// z.
     pub z: bool,
-    /// The label, where the model is conditional.
+    /// The label, if encoder and decoder are conditional on it.
     pub label: bool,
 }
 
 impl AuxiliaryInput {
-    /// Returns the numbers in a row of it, for a model.
+    /// Returns the number of inputs per row, for a model.
     pub fn width(self, model: &VaeSpec) -> usize {
         let (config, data) = (model.config(), model.data());
         let of = |read: bool, width: usize| if read { width } else { 0 };
@@ -179,8 +183,8 @@ impl AuxiliaryInput {
 }
 
 impl Requirements {
-    /// Returns whether training makes codes of `model` match its prior; where not, a prior is fitted
-    /// when training ends.
+    /// Returns whether training matches the latents of `model` to its prior. If not, a prior is
+    /// fitted after training.
     pub fn matches_prior(&self, model: &VaeConfig) -> bool {
         match self.prior_matching {
             PriorMatching::Kl => model.posterior_properties().has_density(),
@@ -188,38 +192,39 @@ impl Requirements {
         }
     }
 
-    /// Returns whether a batch cannot be split into shares whose losses are averaged. (A codebook
-    /// learns from the whole batch.)
+    /// Returns whether a batch cannot be split into parts whose losses are averaged. A codebook
+    /// also needs the whole batch.
     pub fn needs_whole_batch(&self, model: &VaeConfig) -> bool {
         self.joint_batch || model.posterior_properties().codes.is_some()
     }
 }
 
-/// What one evaluation of an objective gives.
+/// The result of one evaluation of an objective.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// What is minimized: nats per example, averaged over the batch, `[1]`. (A Wasserstein critic's has
-    /// the unit of its score.)
+    /// The loss to minimize in nats per example, averaged over the batch, `[1]`. The loss of a
+    /// Wasserstein critic has the unit of its score.
     pub total: Tensor<1>,
-    /// Its parts and what else is worth a log, each `[1]`, in nats per example where they have a unit.
+    /// Values to log, `[1]` each, with their names: parts of the loss in nats per example, and
+    /// other statistics.
     pub terms: Vec<(&'static str, Tensor<1>)>,
-    /// What the step changes beside what the gradient changes, in the model.
+    /// An update of the codebook that does not use the gradient, if the model has one.
     pub update: Option<CodebookUpdate>,
 }
 
 impl Loss {
-    /// Makes a loss that changes nothing but by its gradient.
+    /// Makes a loss without an update of a codebook.
     fn new(total: Tensor<1>, terms: Vec<(&'static str, Tensor<1>)>) -> Self {
         Self { total, terms, update: None }
     }
 
-    /// Returns the names of the values that [`Loss::values`] gives.
+    /// Returns the names of the values that [`Loss::values`] returns.
     pub fn names(&self) -> Vec<&'static str> {
         std::iter::once("loss").chain(self.terms.iter().map(|(name, _)| *name)).collect()
     }
 
-    /// Returns total and terms in one tensor without gradient, so that one read brings them all to the
-    /// host.
+    /// Returns total and terms in one tensor, `[1 + terms]`, without gradient. A single read then
+    /// copies them to the host.
     pub fn values(&self) -> Tensor<1> {
         let all = std::iter::once(&self.total).chain(self.terms.iter().map(|(_, value)| value));
         Tensor::cat(all.map(|value| value.clone().inner()).collect(), 0)

@@ -1,5 +1,5 @@
-//! The KL decomposed (Chen et al. 2018): KL = mutual information of x and z + total correlation of
-//! q(z) + the KLs of its dimensions, each with a weight of its own.
+//! The decomposed KL (Chen et al. 2018): KL = mutual information of x and z + total correlation of
+//! q(z) + dimension-wise KL, each with its own weight.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -22,16 +22,16 @@ use crate::posterior::{Density, Gaussian};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TcConfig {
-    /// Weight of the mutual information; must be 1 for the discriminator, which estimates the total
-    /// correlation alone.
+    /// Weight of the mutual information. Must be 1 for the discriminator, which estimates only the
+    /// total correlation.
     pub alpha: f64,
     /// Weight of the total correlation.
     pub beta: f64,
-    /// Weight of the dimensions' KLs; must be 1 for the discriminator.
+    /// Weight of the dimension-wise KL. Must be 1 for the discriminator.
     pub gamma: f64,
     /// How the total correlation is estimated.
     pub estimator: TcEstimator,
-    /// The discriminator.
+    /// The discriminator's network.
     pub critic: CriticConfig,
 }
 
@@ -39,10 +39,12 @@ pub struct TcConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TcEstimator {
-    /// From the batch, weighted as a stratified sample of the data set (beta-TCVAE, Chen et al. 2018).
+    /// From the batch, weighted as a stratified sample of the data set (beta-TCVAE, Chen et al.
+    /// 2018).
     #[default]
     Stratified,
-    /// By a discriminator between q(z) and the product of its dimensions (FactorVAE, Kim and Mnih 2018).
+    /// By a discriminator between q(z) and the product of its marginals (FactorVAE, Kim and Mnih
+    /// 2018).
     Discriminator,
 }
 
@@ -65,8 +67,8 @@ impl ObjectiveFamily for TcConfig {
         }
         self.critic.validate(&format!("{key}.critic"))?;
         if self.estimator == TcEstimator::Discriminator && (self.alpha, self.gamma) != (1.0, 1.0) {
-            let why = "a discriminator estimates the total correlation alone: set alpha = 1 and gamma = \
-                       1, or estimator = \"stratified\"";
+            let why = "a discriminator estimates only the total correlation: set alpha = 1 and \
+                       gamma = 1, or estimator = \"stratified\"";
             return check::refuse(key, "estimator", why);
         }
         Ok(())
@@ -127,11 +129,11 @@ impl TcConfig {
         let mut named = terms.named();
         let reconstruction = terms.reconstruction.clone();
         let (Some(q), Some(kl)) = (terms.q.gaussian(), &terms.kl) else {
-            unreachable!("validation lets only a Gaussian posterior in")
+            unreachable!("validation accepts only a Gaussian posterior")
         };
         let total = match self.estimator {
             TcEstimator::Discriminator => {
-                // The score is the logarithm of q(z) over the product of its dimensions.
+                // The score estimates the logarithm of q(z) over the product of its marginals.
                 let z: Tensor<2> = terms.draw.z.clone().squeeze_dim(0);
                 let tc = networks.auxiliary(0).valid().score(z).mean();
                 named.push(("total_correlation", tc.clone()));
@@ -155,12 +157,14 @@ impl TcConfig {
     }
 }
 
-/// Estimates mutual information, total correlation and the dimensions' KLs in nats, `[1]` each.
+/// Returns estimates of mutual information, total correlation and dimension-wise KL in nats, `[1]`
+/// each.
 ///
-/// They are estimated from one draw z `[batch, latent]` of each q(z|x) of a batch with its log p(z)
-/// `[1, batch]`, out of a data set of N examples, by minibatch-stratified sampling (Chen et al. 2018,
-/// appendix C.2): log q(z_i) is estimated by log sum_j W_ij q(z_i|x_j), where example i itself has weight
-/// 1/N, one other (N - M)/(N M) and the rest 1/M, with M one less than the batch.
+/// The estimates use one draw z `[batch, latent]` of each q(z|x) of a batch and its log p(z)
+/// `[1, batch]`. `data_set` is N, the number of examples in the data set. By minibatch-stratified
+/// sampling (Chen et al. 2018, appendix C.2), log q(z_i) is estimated by log sum_j W_ij q(z_i|x_j).
+/// Example i itself has weight 1/N, one other example has weight (N - M)/(N M), and the others have
+/// weight 1/M. M is the batch size minus 1.
 pub fn stratified(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>, data_set: usize) -> [Tensor<1>; 3] {
     let [batch, latent] = z.dims();
     let log_weights = TensorData::new(stratified_weights(batch, data_set), [batch, batch]);
@@ -171,7 +175,7 @@ pub fn stratified(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>, data_set: usize)
     let squares = (z.unsqueeze_dim::<3>(1) - mean).square() * log_var.clone().neg().exp();
     let each = (squares + log_var).add_scalar(log_2_pi()).mul_scalar(-0.5);
     let joint: Tensor<2> = each.clone().sum_dim(2).squeeze_dim(2);
-    // Of each z under its own example: the diagonal.
+    // log q(z_i | x_i) is the diagonal.
     let own = Tensor::<2>::eye(batch, &joint.device().inner());
     let log_q = (joint.clone() * own).sum_dim(1);
     let log_qz = log_sum_exp(joint + log_weights.clone(), 1);
@@ -184,7 +188,7 @@ pub fn stratified(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>, data_set: usize)
     ]
 }
 
-/// Logarithms of the weights W, row by row.
+/// Returns the logarithms of the weights W, row-major.
 fn stratified_weights(batch: usize, data_set: usize) -> Vec<f32> {
     let (n, m) = (data_set.max(batch) as f64, (batch.max(2) - 1) as f64);
     let weight = |i: usize, j: usize| {
@@ -200,8 +204,8 @@ fn stratified_weights(batch: usize, data_set: usize) -> Vec<f32> {
     (0..batch * batch).map(|at| weight(at / batch, at % batch)).collect()
 }
 
-/// Returns the discriminator's loss: draws from q(z) against draws whose dimensions are shuffled over
-/// the batch (Kim and Mnih 2018, algorithm 2).
+/// Returns the discriminator's loss: the cross-entropy of classifying draws from q(z) and draws
+/// whose dimensions are shuffled over the batch (Kim and Mnih 2018, algorithm 2).
 fn discriminate(networks: &Networks, batch: &Batch, noise: &dyn Noise) -> Loss {
     let q = networks.vae.valid().encode_batch(batch);
     let z = q.draw(noise, 2).z;

@@ -1,5 +1,5 @@
-//! VAE-GAN (Larsen et al. 2016): the reconstruction is measured in the features of a discriminator on
-//! x, which also judges reconstructions and samples.
+//! VAE-GAN (Larsen et al. 2016): the reconstruction error is measured in the features of a
+//! discriminator on x. The discriminator learns to separate data from reconstructions and samples.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -25,8 +25,8 @@ use crate::vae::Vae;
 pub struct VaeGanConfig {
     /// Weight of the KL.
     pub beta: f64,
-    /// Weight of the feature reconstruction against the adversarial term in the decoder's gradient
-    /// (algorithm 1 there). The encoder's has weight 1.
+    /// Weight of the feature reconstruction error, relative to the adversarial term, in the
+    /// decoder's gradient (algorithm 1). In the encoder's gradient its weight is 1.
     pub gamma: f64,
     /// The hidden layer of the discriminator whose features are compared, counted from 1.
     pub layer: usize,
@@ -103,14 +103,14 @@ impl ObjectiveFamily for VaeGanConfig {
     }
 }
 
-/// Returns z drawn from p(z) for each example, `[batch, latent]`.
+/// Returns one draw of z from p(z) per example, `[batch, latent]`.
 fn from_prior(vae: &Vae, batch: &Batch, noise: &dyn Noise) -> Tensor<2> {
     let device = batch.x.device();
     vae.prior(batch.labels.as_ref(), &device).sample(noise, batch.size(), &device)
 }
 
-/// Returns the discriminator's loss: the cross-entropy of telling x from its reconstruction and from a
-/// sample (equation 6 there, with both kinds of fakes).
+/// Returns the discriminator's loss: the cross-entropy of classifying x as real, and
+/// reconstructions and samples as fake (Larsen et al. 2016, equation 6, with both kinds of fakes).
 fn discriminate(vae: &Vae, discriminator: &Critic, batch: &Batch, noise: &dyn Noise) -> Loss {
     let labels = batch.labels.as_ref();
     let z = vae.encode_batch(batch).draw(noise, 1).z;
@@ -133,15 +133,16 @@ fn discriminate(vae: &Vae, discriminator: &Critic, batch: &Batch, noise: &dyn No
 
 impl VaeGanConfig {
     /// Returns the feature reconstruction error in nats, `[1]`: -log N(features of x; features of
-    /// `mean`, I) without its constant, averaged over the examples (equation 7 there).
+    /// `mean`, I) without its constant, averaged over the examples (Larsen et al. 2016, equation
+    /// 7).
     fn feature_error(&self, discriminator: &Critic, x: &Tensor<2>, mean: Tensor<2>) -> Tensor<1> {
         let of = |rows: Tensor<2>| discriminator.features(rows, self.layer);
         (of(x.clone()) - of(mean)).square().sum_dim(1).mean().mul_scalar(0.5)
     }
 
-    /// Returns L_prior + L_llike + L_GAN (equation 8 there). Its gradient for the encoder is that of
-    /// beta L_prior + L_llike, and for the decoder that of gamma L_llike + L_GAN in the non-saturating
-    /// form, softplus(-score) of fakes.
+    /// Returns beta L_prior + L_llike + L_GAN (Larsen et al. 2016, equation 8). The encoder's
+    /// gradient is that of beta L_prior + L_llike. The decoder's gradient is that of gamma L_llike
+    /// + L_GAN. L_GAN has the non-saturating form, softplus(-score) of fakes.
     fn model_loss(
         &self,
         vae: &Vae,
@@ -154,13 +155,13 @@ impl VaeGanConfig {
         let draw = q.draw(noise, 1);
         let prior = vae.prior(labels, &batch.x.device());
         let Some(kl) = kl(&q, &draw, &prior, noise).0 else {
-            unreachable!("validation lets only posteriors with a density in")
+            unreachable!("validation accepts only posteriors with a density")
         };
 
-        // For the encoder: through z, with a frozen decoder.
+        // Encoder: gradient through z, with a frozen decoder.
         let through_z = vae.valid().decode_draws(draw.z.clone(), labels).mean();
         let encoder_error = self.feature_error(discriminator, &batch.x, through_z);
-        // For the decoder: at frozen z.
+        // Decoder: gradient at frozen z.
         let p = vae.decode_draws(draw.z.inner(), labels);
         let decoder_error = self.feature_error(discriminator, &batch.x, p.mean());
         let sampled = vae.decode(from_prior(vae, batch, noise).inner(), labels).mean();

@@ -1,14 +1,14 @@
-//! log p(x) of Bernoulli pixels on logits, with its gradient, in one pass.
+//! log p(x) of Bernoulli pixels for logits, with its gradient, in one pass.
 
 use burn::tensor::{Tensor, TensorData};
 
 use super::{is_on_host, with_gradient};
 
-/// log p(x) in nats, summed over the pixels, of x `[batch, numbers]` under `logits`
-/// `[k * batch, numbers]` whose rows go draw by draw: `[k * batch, 1]`. Its gradient with respect to the
-/// logits is x - sigmoid(logits); there is none with respect to x.
+/// Returns log p(x) in nats, summed over the pixels, `[k * batch, 1]`, for x `[batch, numbers]` and
+/// `logits` `[k * batch, numbers]`, whose rows are ordered draw by draw. Its gradient with respect
+/// to the logits is x - sigmoid(logits). x gets no gradient.
 ///
-/// `None` where a composition of Burn's operations does as well, on any device but the host.
+/// `None` on other devices than the host, where a composition of Burn's operations is as fast.
 pub fn bernoulli_log_prob(logits: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>> {
     if !is_on_host(&logits.device()) {
         return None;
@@ -23,14 +23,14 @@ pub fn bernoulli_log_prob(logits: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>
     Some(with_gradient(logits.clone(), value, Tensor::from_data(gradient, &device)))
 }
 
-/// Overwrites logits with the gradient of log p(x) and gives log p(x) of each row of `numbers`.
+/// Overwrites logits with the gradient of log p(x) and returns log p(x) of each row of `numbers`.
 fn overwrite(logits: &mut [f32], x: &[f32], numbers: usize) -> Vec<f32> {
     let x = x.chunks_exact(numbers).cycle();
     logits.chunks_exact_mut(numbers).zip(x).map(|(logits, x)| overwrite_row(logits, x)).collect()
 }
 
-/// [`overwrite`] for one row: sums go side by side, so that the compiler can use wide registers, and are
-/// put together in double precision.
+/// Overwrites one row as [`overwrite`] does. Partial sums are kept in separate lanes, so that the
+/// compiler can use vector instructions. They are added in double precision.
 fn overwrite_row(logits: &mut [f32], x: &[f32]) -> f32 {
     const LANES: usize = 16;
     let (blocks, rest) = logits.as_chunks_mut::<LANES>();
@@ -52,11 +52,11 @@ fn overwrite_row(logits: &mut [f32], x: &[f32]) -> f32 {
     sum as f32
 }
 
-/// x log sigmoid(l) + (1 - x) log(1 - sigmoid(l)) and its derivative x - sigmoid(l).
+/// Returns x log sigmoid(l) + (1 - x) log(1 - sigmoid(l)) and its derivative x - sigmoid(l).
 ///
-/// With e = exp(-|l|), log sigmoid(l) is min(l, 0) - log(1 + e), and sigmoid(l) is e / (1 + e) for
-/// negative l and 1 less that for positive: nothing overflows, and nothing small is lost in a
-/// difference.
+/// With e = exp(-|l|), log sigmoid(l) is min(l, 0) - log(1 + e). sigmoid(l) is e / (1 + e) for
+/// negative l and 1 - e / (1 + e) for positive l. Nothing overflows, and small numbers do not
+/// cancel.
 fn log_prob_and_gradient(l: f32, x: f32) -> (f32, f32) {
     let e = exp_of_negative(-l.abs());
     let tail = e / (1.0 + e);
@@ -64,14 +64,15 @@ fn log_prob_and_gradient(l: f32, x: f32) -> (f32, f32) {
     (slope * l - log_1p_of_fraction(e), slope + tail)
 }
 
-/// exp(y) of y at most 0 to 2e-7 of it, without a branch; below -87 it stays at exp(-87).
+/// Returns exp(y) for y <= 0 with a relative error below 2e-7, without a branch. For y below -87 it
+/// returns exp(-87).
 fn exp_of_negative(y: f32) -> f32 {
-    // Added to a small number, it leaves no bits for a fraction and the integer in the lowest ones.
+    // Adding this to a small number rounds the number to an integer, stored in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts, of which an integer's multiple of the first is exact.
+    // ln 2 in two parts. Integer multiples of the first part are exact.
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // Written so that a NaN comes out as one.
+    // NaN must stay NaN; `f32::max` would return -87.
     let y = if y < -87.0 { -87.0 } else { y };
     let shifted = y * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
@@ -84,9 +85,9 @@ fn exp_of_negative(y: f32) -> f32 {
     series * two_to_n
 }
 
-/// log(1 + e) of e in [0, 1] to 2e-7 of it, without a branch.
+/// Returns log(1 + e) for e in [0, 1] with a relative error below 2e-7, without a branch.
 fn log_1p_of_fraction(e: f32) -> f32 {
-    // 2 artanh(s) with s = e / (2 + e), at most 1/3, by its series.
+    // log(1 + e) = 2 artanh(s) with s = e / (2 + e) <= 1/3, by the series of artanh.
     let s = e / (2.0 + e);
     let q = s * s;
     let tail = q * (1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0)));
@@ -98,7 +99,7 @@ fn log_1p_of_fraction(e: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// The same in double precision, by the standard library: stable, as exp(-|l|) is at most 1.
+    /// Returns value and derivative in double precision. They are stable because exp(-|l|) <= 1.
     fn exact(l: f64, x: f64) -> (f64, f64) {
         let tail = (-l.abs()).exp();
         let log_not = tail.ln_1p();
@@ -122,7 +123,7 @@ mod tests {
                     "slope of log p({x}; {l}): {gradient}, not {exact_gradient}"
                 );
             }
-            // Where x is binary the gradient may be tiny, and is right even then.
+            // For binary x the gradient may be tiny. Its relative error is small even then.
             for x in [0.0, 1.0] {
                 let (_, gradient) = log_prob_and_gradient(l, x);
                 let tail = if x == 1.0 { -f64::from(l) } else { f64::from(l) };
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn extreme_logits_stay_finite_and_a_nan_stays_one() {
+    fn extreme_logits_stay_finite_and_nan_stays_nan() {
         for (l, x, value, gradient) in [
             (1e4, 1.0, 0.0, 0.0),
             (1e4, 0.0, -1e4, -1.0),
@@ -152,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_draws_meet_the_example_they_are_draws_of() {
-        // Two draws of three examples, of a width that fills no register.
+    fn each_draw_is_paired_with_its_own_example() {
+        // Two draws of three examples. The width is not a multiple of the number of lanes.
         let (rows, batch, numbers) = (6, 3, 37);
         let logits: Vec<f32> = (0..rows * numbers).map(|i| 20.0 * (i as f32 * 0.7).sin()).collect();
         let x: Vec<f32> = (0..batch * numbers).map(|i| (i % 5) as f32 / 4.0).collect();

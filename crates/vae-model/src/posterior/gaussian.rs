@@ -1,5 +1,5 @@
-//! The Gaussian posterior with diagonal covariance (Kingma and Welling 2014), alone or followed by an
-//! inverse autoregressive flow (Kingma et al. 2016).
+//! The Gaussian posterior with diagonal covariance (Kingma and Welling 2014), alone or followed by
+//! an inverse autoregressive flow (Kingma et al. 2016).
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -24,7 +24,7 @@ pub struct GaussianConfig {
     pub flow_steps: usize,
     /// Hidden units of each step's network.
     pub flow_hidden: usize,
-    /// The lowest and highest log-variance, if they are to be clamped.
+    /// Lower and upper bound of the log-variances. `None` for no clamping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_var_range: Option<(f64, f64)>,
 }
@@ -42,7 +42,7 @@ impl PosteriorFamily for GaussianConfig {
         if let Some((low, high)) = self.log_var_range
             && !(low.is_finite() && high.is_finite() && low < high)
         {
-            let why = format!("must be two numbers, the lower first, not [{low}, {high}]");
+            let why = format!("must be two finite numbers, the lower first, not [{low}, {high}]");
             return check::refuse(key, "log_var_range", why);
         }
         Ok(())
@@ -116,8 +116,8 @@ impl Gaussian {
         }
     }
 
-    /// Returns z = mean + exp(log_var / 2) eps and the eps ~ N(0, I) behind it (Kingma and Welling
-    /// 2014, section 2.4), `[k, batch, latent]` each.
+    /// Returns z = mean + exp(log_var / 2) eps and eps ~ N(0, I) (Kingma and Welling 2014, section
+    /// 2.4), `[k, batch, latent]` each.
     fn reparameterized(&self, noise: &dyn Noise, k: usize) -> (Tensor<3>, Tensor<3>) {
         let [batch, latent] = self.mean.dims();
         let eps = normal_tensor(noise, "posterior", [k, batch, latent], &self.mean.device());
@@ -160,20 +160,20 @@ impl Distribution for Gaussian {
     }
 }
 
-/// A Gaussian and the flow that its draws go through.
+/// A Gaussian followed by a flow.
 #[derive(Clone, Debug)]
 pub struct Flow {
-    /// What is drawn first.
+    /// The Gaussian before the flow.
     pub start: Gaussian,
-    /// What the encoder tells every step, `[batch, context]`.
+    /// The encoder's context for every step, `[batch, context]`.
     pub context: Tensor<2>,
-    /// The steps in their order; the dimensions are reversed between them.
+    /// The steps in order. The dimensions are reversed between them.
     pub steps: Vec<IafStep>,
 }
 
 impl Flow {
-    /// Returns rows of z after all steps and the logarithm of the flow's determinant, `[rows, latent]`
-    /// and `[rows, 1]`; the rows hold draws of the batch, draw by draw.
+    /// Returns z after all steps, `[rows, latent]`, and log |det| of the flow, `[rows, 1]`. The
+    /// rows are draws of the batch, ordered draw by draw.
     fn forward(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let ([rows, _], [batch, _]) = (z.dims(), self.context.dims());
         let context = self.context.clone().repeat_dim(0, rows / batch);

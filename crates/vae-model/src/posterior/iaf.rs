@@ -1,13 +1,14 @@
-//! Inverse autoregressive flow (Kingma et al. 2016): steps after a Gaussian draw that bend q(z|x).
+//! Inverse autoregressive flow (Kingma et al. 2016): steps after a Gaussian draw that make q(z|x)
+//! more flexible.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation};
 
 use crate::init::Init;
 
-/// One step: z' = sigma z + (1 - sigma) m, sigma = sigmoid(s + 2), where m_d and s_d depend on the
-/// dimensions before d and on a context from the encoder (equations 13 and 14 there). A masked network of
-/// one hidden layer (Germain et al. 2015) gives m and s.
+/// One step: z' = sigma z + (1 - sigma) m, sigma = sigmoid(s + 2). m_d and s_d depend on the
+/// dimensions before d and on a context from the encoder (Kingma et al. 2016, equations 13 and 14).
+/// A masked network with one hidden layer computes m and s (MADE, Germain et al. 2015).
 #[derive(Module, Debug)]
 pub struct IafStep {
     /// `[latent, hidden]`, masked.
@@ -31,10 +32,10 @@ pub struct IafStep {
 }
 
 impl IafStep {
-    /// For `latent` dimensions with a context of so many numbers.
+    /// Makes a step for `latent` dimensions and a context of `context` numbers.
     pub fn new(init: &Init<'_>, latent: usize, context: usize, hidden: usize) -> Self {
         let bound = 1.0 / ((latent + context) as f64).sqrt();
-        // A tenth of the usual: the first draws are then nearly those of the Gaussian.
+        // A tenth of the usual bound, so that q(z|x) is initially close to a Gaussian.
         let small = 0.1 / (hidden as f64).sqrt();
         Self {
             inputs: init.uniform("inputs", [latent, hidden], bound),
@@ -49,12 +50,12 @@ impl IafStep {
         }
     }
 
-    /// z' and log |det dz'/dz| of rows of z `[rows, latent]` with their contexts `[rows, context]`:
-    /// `[rows, latent]` and `[rows, 1]`.
+    /// Returns z' `[rows, latent]` and log |det dz'/dz| `[rows, 1]` for z `[rows, latent]` and
+    /// contexts `[rows, context]`.
     pub fn forward(&self, z: Tensor<2>, context: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let (hidden, latent) = (self.hidden, self.latent);
-        // Hidden unit j sees the first degree(j) dimensions (and the context); dimension d sees the units
-        // that see none from d on.
+        // Hidden unit j reads the context and the first degree(j) dimensions. Output d reads the
+        // units that do not read dimension d or a later one.
         let degree = |j: usize| j % latent;
         let device = z.device().inner();
         let mask = |rows: usize, columns: usize, on: &dyn Fn(usize, usize) -> bool| {

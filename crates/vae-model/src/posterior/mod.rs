@@ -1,5 +1,5 @@
-//! Posteriors: the axis of q(z|x). A posterior is a file here, which holds all that is known of it, a
-//! line in the `choice!` below and a variant in each of the two enums.
+//! Posteriors q(z|x): one axis of a model. Each posterior has its own file with all its properties,
+//! a line in the `choice!` below and a variant in each of the two enums.
 
 mod gaussian;
 mod iaf;
@@ -22,11 +22,11 @@ use crate::network::Features;
 use crate::noise::Noise;
 
 choice! {
-    /// Which posterior, with its settings.
+    /// A posterior with its settings.
     pub enum PosteriorConfig: PosteriorFamily {
         /// One point per example: an autoencoder.
         "point" => Point(PointConfig),
-        /// A Gaussian with diagonal covariance, followed by flow steps if wished.
+        /// A Gaussian with diagonal covariance, optionally followed by flow steps.
         "gaussian" => Gaussian(GaussianConfig),
         /// Discrete codes from a codebook (van den Oord et al. 2017).
         "vq" => Vq(VqConfig),
@@ -41,40 +41,40 @@ impl Default for PosteriorConfig {
 
 /// A family of distributions q(z|x), with its settings.
 pub trait PosteriorFamily: std::fmt::Debug {
-    /// Checks the settings found at `key` for `latent` dimensions.
+    /// Checks the settings for `latent` dimensions. `key` is the path of their table, for errors.
     ///
     /// # Errors
-    /// For the first impossible value.
+    /// For the first invalid value.
     fn validate(&self, key: &str, latent: usize) -> Result<(), ConfigError>;
 
-    /// Returns what the rest of the program has to know of the family with `latent` dimensions.
+    /// Returns the properties of the family with `latent` dimensions that other modules use.
     fn properties(&self, latent: usize) -> Properties;
 
     /// Makes the heads from `features` to `latent` dimensions.
     fn init(&self, init: &Init<'_>, features: Features, latent: usize) -> Posterior;
 }
 
-/// What the rest of the program has to know of a posterior.
+/// Properties of a posterior that other modules use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Properties {
-    /// Where its density is known.
+    /// Where the density is known.
     pub density: Density,
-    /// Its discrete codes, if z is made of them.
+    /// The space of discrete codes, if z is made of them.
     pub codes: Option<CodeSpace>,
 }
 
 /// Where the density of q(z|x) is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Density {
-    /// Nowhere: all mass is on one z, and there is no KL.
+    /// Nowhere: all mass is at one z, and there is no KL.
     None,
-    /// At its own draws.
+    /// At draws from q(z|x).
     AtDraws,
     /// At any z.
     Everywhere,
 }
 
-/// How z is made of discrete codes.
+/// The space of discrete codes that z is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeSpace {
     /// Vectors in the codebook.
@@ -84,7 +84,8 @@ pub struct CodeSpace {
 }
 
 impl Properties {
-    /// Returns whether q(z|x) has a density at its draws, and so a KL and importance weights.
+    /// Returns whether q(z|x) has a density at its draws, and therefore a KL and importance
+    /// weights.
     pub fn has_density(&self) -> bool {
         self.density != Density::None
     }
@@ -125,7 +126,7 @@ impl Posterior {
         }
     }
 
-    /// Returns the posterior with its codebook changed by a step.
+    /// Returns the posterior after the codebook update of a step.
     pub(crate) fn apply_codebook_update(self, update: CodebookUpdate) -> Self {
         match self {
             Self::Vq(vq) => Self::Vq(vq.apply_update(update)),
@@ -140,7 +141,7 @@ impl Posterior {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a batch has one")]
 pub enum PosteriorDistribution {
-    /// All mass on one z per example.
+    /// All mass at one z per example.
     Point(Point),
     /// Independent normal dimensions.
     Gaussian(Gaussian),
@@ -150,24 +151,24 @@ pub enum PosteriorDistribution {
     Vq(VqDistribution),
 }
 
-/// What every q(z|x) of a batch can do.
+/// Operations of q(z|x) for a batch.
 pub trait Distribution {
-    /// Returns one z per example, `[batch, latent]`: the mean; for a flow the image of the mean of the
-    /// Gaussian that it starts from; for discrete codes their vectors.
+    /// Returns one z per example, `[batch, latent]`: the mean. For a flow it is the flow of the
+    /// mean of its Gaussian. For discrete codes it is their vectors.
     fn mean(&self) -> Tensor<2>;
 
-    /// Returns log q(z|x) in nats of any z `[k, batch, latent]`, each under its own example: `[k,
-    /// batch]`. `None` where the density is not known everywhere.
+    /// Returns log q(z|x) in nats, `[k, batch]`, of any z `[k, batch, latent]`, k per example.
+    /// `None` if the density is not known everywhere.
     fn log_prob(&self, z: Tensor<3>) -> Option<Tensor<2>>;
 
-    /// Returns q(z|x) of `n` of the examples, from `first` on.
+    /// Returns q(z|x) of `n` examples, starting at `first`.
     fn rows(&self, first: usize, n: usize) -> PosteriorDistribution;
 
-    /// Returns `k` reparameterized draws per example. A point and discrete codes have one draw, which
-    /// is repeated.
+    /// Returns `k` reparameterized draws per example. Draws of a point and of discrete codes are
+    /// equal.
     fn draw(&self, noise: &dyn Noise, k: usize) -> Draw;
 
-    /// Returns itself, if it is a Gaussian with diagonal covariance.
+    /// Returns the distribution if it is a Gaussian with diagonal covariance.
     fn gaussian(&self) -> Option<&Gaussian>;
 
     /// Returns the discrete codes, `[batch, positions]`, if z is made of them.
@@ -192,39 +193,40 @@ impl std::ops::Deref for PosteriorDistribution {
 pub struct Draw {
     /// The draws, `[k, batch, latent]`.
     pub z: Tensor<3>,
-    /// What their density is made of, where there is one.
+    /// The terms of their density. `None` if q has no density.
     density: Option<DrawDensity>,
-    /// What the posterior itself adds to the loss.
+    /// A loss term of the posterior itself, if it has one.
     pub regularizer: Option<Regularizer>,
 }
 
-/// What a posterior adds to the loss, and what it wants changed.
+/// A loss term of a posterior, and the update of its codebook.
 #[derive(Clone, Debug)]
 pub struct Regularizer {
-    /// The weighted sum, averaged over examples, `[1]`: squared distances, which count as nats.
+    /// Weighted sum of squared distances, averaged over the examples, `[1]`. It is added to a loss
+    /// in nats.
     pub total: Tensor<1>,
-    /// Its parts and what else is worth a log, `[1]` each.
+    /// Values to log, `[1]` each, with their names.
     pub terms: Vec<(&'static str, Tensor<1>)>,
-    /// What changes a codebook without a gradient.
+    /// Update of the codebook, which does not use the gradient.
     pub update: CodebookUpdate,
 }
 
-/// What the density of draws is made of.
+/// The terms of the density of draws.
 #[derive(Clone, Debug)]
 struct DrawDensity {
-    /// The noise behind them, `[k, batch, latent]`.
+    /// Standard normal noise of the draws, `[k, batch, latent]`.
     eps: Tensor<3>,
-    /// `[batch, latent]`.
+    /// Logarithms of the Gaussian's variances, `[batch, latent]`.
     log_var: Tensor<2>,
     /// log |det| of the flow after the Gaussian, `[k, batch]`.
     log_det: Option<Tensor<2>>,
 }
 
 impl Draw {
-    /// Returns log q(z|x) of each draw in nats, `[k, batch]`; `None` where q has no density.
+    /// Returns log q(z|x) of each draw in nats, `[k, batch]`. `None` if q has no density.
     ///
-    /// With z = mean + sigma eps: -1/2 sum_d (log 2 pi + log_var_d + eps_d^2), minus the flow's
-    /// log |det|.
+    /// With z = mean + sigma eps it is -1/2 sum_d (log 2 pi + log_var_d + eps_d^2), minus log |det|
+    /// of the flow.
     pub fn log_q(&self) -> Option<Tensor<2>> {
         let DrawDensity { eps, log_var, log_det } = self.density.clone()?;
         let [_, _, latent] = eps.dims();

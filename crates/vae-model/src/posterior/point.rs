@@ -1,4 +1,4 @@
-//! The point posterior: all mass on one z per example, as in an autoencoder.
+//! The point posterior: all mass at one z per example, as in an autoencoder.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -13,7 +13,7 @@ use crate::init::Init;
 use crate::network::{Features, Head};
 use crate::noise::Noise;
 
-/// The point posterior has no settings.
+/// Settings of the point posterior: none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointConfig {}
@@ -32,7 +32,7 @@ impl PosteriorFamily for PointConfig {
     }
 }
 
-/// The one head of a point posterior.
+/// The head of a point posterior.
 #[derive(Module, Debug)]
 pub struct PointHeads {
     mean: Head,

@@ -1,5 +1,5 @@
-//! Discrete codes (van den Oord et al. 2017): z is cut into positions, and at each the encoder's output
-//! is replaced by the nearest vector of a codebook.
+//! Discrete codes (VQ-VAE, van den Oord et al. 2017): z is split into positions, and the encoder's
+//! output at each position is replaced by the nearest vector of a codebook.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -15,13 +15,15 @@ use crate::init::Init;
 use crate::network::{Features, Head};
 use crate::noise::Noise;
 
-/// Most vectors of a codebook.
+/// Largest number of vectors in a codebook.
 const MOST_EMBEDDINGS: usize = 1 << 14;
 
-/// Most codes per example: the prior over them has a matrix that grows with their square.
+/// Largest number of codes per example. The prior over codes has a matrix that grows with its
+/// square.
 const MOST_POSITIONS: usize = 256;
 
-/// Most embeddings times positions: so many numbers per example are compared.
+/// Largest number of embeddings times positions: the number of distances that are compared per
+/// example.
 const MOST_CHOICES: usize = 1 << 17;
 
 /// Settings of discrete codes.
@@ -31,17 +33,18 @@ pub struct VqConfig {
     /// Vectors in the codebook.
     #[serde(alias = "codes")]
     pub num_embeddings: usize,
-    /// Numbers in each vector; `model.latent` is this times the number of positions.
+    /// Length of each vector. `model.latent` is this times the number of positions.
     #[serde(alias = "width")]
     pub embedding_dim: usize,
-    /// Weight of the squared distance that pulls the encoder's output towards its code.
+    /// Weight of the commitment loss, the squared distance of the encoder's output from its code.
     pub commitment: f64,
     /// How the codebook learns.
     pub codebook: Codebook,
-    /// Decay of the moving averages of how often a code is used and of the outputs it replaces.
+    /// Decay of the moving averages: the use count of each code, and the encoder outputs assigned
+    /// to it.
     pub decay: f64,
-    /// A code that is used less than this share of the average use restarts at an output of the
-    /// encoder; 0 for never.
+    /// A code whose use is below this fraction of the average use restarts at an output of the
+    /// encoder. 0 for no restarts.
     pub restart: f64,
 }
 
@@ -49,7 +52,7 @@ pub struct VqConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Codebook {
-    /// Each code is the moving average of the encoder outputs that it replaces.
+    /// Each code is the moving average of the encoder outputs assigned to it.
     #[default]
     MovingAverage,
     /// Each code follows the gradient of the squared distance to those outputs.
@@ -89,8 +92,8 @@ impl PosteriorFamily for VqConfig {
         }
         if positions > MOST_POSITIONS {
             let why = format!(
-                "model.latent = {latent} makes {positions} codes per example, and the prior over \
-                 codes reads at most {MOST_POSITIONS}: use a larger embedding_dim"
+                "model.latent = {latent} gives {positions} codes per example, and the prior over \
+                 codes allows at most {MOST_POSITIONS}: use a larger embedding_dim"
             );
             return check::refuse(key, "embedding_dim", why);
         }
@@ -117,13 +120,14 @@ impl PosteriorFamily for VqConfig {
     }
 }
 
-/// The head that gives the encoder's points, and the codebook.
+/// The head that computes the encoder's outputs, and the codebook.
 #[derive(Module, Debug)]
 pub struct Vq {
     points: Head,
     /// `[codes, width]`.
     codebook: Param<Tensor<2>>,
-    /// Moving average of how often a batch uses each code, `[codes]`. No gradient reaches it.
+    /// Moving average of the number of uses of each code in a batch, `[codes]`. It gets no
+    /// gradient.
     uses: Param<Tensor<1>>,
     #[module(skip)]
     config: VqConfig,
@@ -138,8 +142,8 @@ impl Vq {
         })
     }
 
-    /// Returns the vectors of codes `[rows, positions]`, one after the other: `[rows, latent]`. Codes
-    /// must be below [`VqConfig::num_embeddings`].
+    /// Returns the concatenated vectors of codes `[rows, positions]`, `[rows, latent]`. Codes must
+    /// be below [`VqConfig::num_embeddings`].
     pub fn vectors(&self, codes: Tensor<2, Int>) -> Tensor<2> {
         let [rows, positions] = codes.dims();
         let codes = codes.reshape([rows * positions]);
@@ -147,20 +151,20 @@ impl Vq {
         self.codebook.val().select(0, codes).reshape([rows, latent])
     }
 
-    /// Returns the codebook after a step: moved towards the averages of the outputs that it replaced,
-    /// if it learns so, with rarely used codes restarted.
+    /// Returns the codebook after a step. With moving averages, codes move towards the average of
+    /// the encoder outputs assigned to them. Rarely used codes restart.
     pub(super) fn apply_update(self, update: CodebookUpdate) -> Self {
-        let VqConfig { num_embeddings: codes, decay, restart, codebook: learns, .. } = self.config;
+        let VqConfig { num_embeddings: codes, decay, restart, codebook: mode, .. } = self.config;
         let (before, uses) = (self.codebook.val().inner(), self.uses.val().inner());
         let column = |t: &Tensor<1>| t.clone().reshape([codes, 1]);
         let now = uses.clone().mul_scalar(decay) + update.uses.clone().mul_scalar(1.0 - decay);
-        let mut codebook = match learns {
+        let mut codebook = match mode {
             Codebook::Gradient => before,
             Codebook::MovingAverage => {
-                // The averages of uses and of sums, one over the other, as a way from where the code is: a code
-                // without points stays.
-                let way = update.sums - before.clone() * column(&update.uses);
-                before + way.mul_scalar(1.0 - decay) / column(&now).clamp_min(1e-12)
+                // The moving average of the sums over that of the uses, written as a step from the
+                // current code. A code without outputs does not move.
+                let step = update.sums - before.clone() * column(&update.uses);
+                before + step.mul_scalar(1.0 - decay) / column(&now).clamp_min(1e-12)
             }
         };
         let mut uses = now;
@@ -180,7 +184,7 @@ impl Vq {
     }
 }
 
-/// A parameter with another value, which is trained if the old one was.
+/// Returns the parameter with another value. It requires a gradient if the old value did.
 fn replaced<const D: usize>(param: Param<Tensor<D>>, value: Tensor<D>) -> Param<Tensor<D>> {
     param.map(
         |old| {
@@ -189,14 +193,14 @@ fn replaced<const D: usize>(param: Param<Tensor<D>>, value: Tensor<D>) -> Param<
     )
 }
 
-/// What a batch tells a codebook; nothing of it has a gradient.
+/// The codebook update from one batch, without gradients.
 #[derive(Clone, Debug)]
 pub struct CodebookUpdate {
-    /// How often each code is used, `[codes]`.
+    /// Number of uses of each code, `[codes]`.
     uses: Tensor<1>,
-    /// The sum of the points that each code stands for, `[codes, width]`.
+    /// Sum of the encoder outputs assigned to each code, `[codes, width]`.
     sums: Tensor<2>,
-    /// Points of the batch at which codes may start again, `[codes, width]`.
+    /// Encoder outputs at which codes may restart, `[codes, width]`.
     candidates: Tensor<2>,
 }
 
@@ -217,7 +221,7 @@ impl VqDistribution {
         let width = self.config.embedding_dim;
         let points = self.points.clone().inner().reshape([batch * latent / width, width]);
         let codebook = self.codebook.clone().inner();
-        // |p - e|^2 without |p|^2, which all codes share.
+        // |p - e|^2 without |p|^2, which is the same for all codes.
         let norms = codebook.clone().square().sum_dim(1).transpose();
         let distances = norms - points.matmul(codebook.transpose()).mul_scalar(2.0);
         distances.argmin(1).reshape([batch, latent / width])
@@ -242,26 +246,30 @@ impl Distribution for VqDistribution {
         PosteriorDistribution::Vq(Self { points, ..self.clone() })
     }
 
-    /// Returns the codes' vectors with the gradient of the encoder's outputs (straight through), and
-    /// what pulls the two together: equation 3 of van den Oord et al. 2017.
+    /// Returns the codes' vectors with the gradient of the encoder's outputs (straight-through),
+    /// and the codebook and commitment losses (van den Oord et al. 2017, equation 3).
     fn draw(&self, noise: &dyn Noise, k: usize) -> Draw {
         let [batch, latent] = self.points.dims();
         let VqConfig {
-            num_embeddings: codes, embedding_dim: width, commitment, codebook: way, ..
+            num_embeddings: codes,
+            embedding_dim: width,
+            commitment,
+            codebook: mode,
+            ..
         } = self.config;
         let rows = batch * latent / width;
         let chosen = self.nearest().reshape([rows]);
         let vectors = self.codebook.clone().select(0, chosen.clone()).reshape([batch, latent]);
         let (fixed, points) = (vectors.clone().inner(), self.points.clone().inner());
         let z = straight_through(&self.points, fixed.clone());
-        let apart = |a: Tensor<2>, b: Tensor<2>| (a - b).square().sum_dim(1).mean();
-        let to_code = apart(self.points.clone(), fixed.clone());
+        let distance = |a: Tensor<2>, b: Tensor<2>| (a - b).square().sum_dim(1).mean();
+        let to_code = distance(self.points.clone(), fixed.clone());
         let mut total = to_code.clone().mul_scalar(commitment);
-        if way == Codebook::Gradient {
-            total = total + apart(vectors, points.clone());
+        if mode == Codebook::Gradient {
+            total = total + distance(vectors, points.clone());
         }
 
-        // How often each code is used, and by which points: products with one-hot rows.
+        // Uses of each code and sums of its encoder outputs, as products with one-hot rows.
         let all = Tensor::<1, Int>::arange(0..codes as i64, &points.device());
         let one_hot = chosen
             .reshape([rows, 1])

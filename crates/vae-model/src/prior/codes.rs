@@ -1,5 +1,5 @@
-//! An autoregressive prior over discrete codes, p(c) = prod_i p(c_i | c_1 .. c_(i-1)), fitted on the codes of a
-//! trained model (van den Oord et al. 2017, section 3.3).
+//! An autoregressive prior over discrete codes, p(c) = prod_i p(c_i | c_1 .. c_(i-1)). It is fitted
+//! on the codes of a trained model (van den Oord et al. 2017, section 3.3).
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
@@ -8,19 +8,19 @@ use crate::init::Init;
 use crate::math::categorical;
 use crate::noise::Noise;
 
-/// Numbers that stand for a code where later positions read it.
+/// Length of the embedding of a code.
 const EMBEDDING: usize = 16;
 
-/// Rows of codes that are drawn at once.
+/// Number of rows of codes that are sampled at once.
 const ROWS: usize = 500;
 
-/// One masked network for all positions (Germain et al. 2015): each has hidden units of its own, which see
-/// the positions before it alone.
+/// A masked network (MADE, Germain et al. 2015). Each position has its own hidden units, which read
+/// only the positions before it.
 #[derive(Module, Debug)]
 pub struct CodePrior {
-    /// What stands for each code, `[codes, embedding]`.
+    /// Embeddings of the codes, `[codes, embedding]`.
     embedding: Param<Tensor<2>>,
-    /// `[positions * embedding, positions * hidden]`, of which only what leads forward is used.
+    /// `[positions * embedding, positions * hidden]`. Only weights to later positions are used.
     inward: Param<Tensor<2>>,
     /// `[positions * hidden]`.
     inward_bias: Param<Tensor<1>>,
@@ -37,7 +37,7 @@ pub struct CodePrior {
 }
 
 impl CodePrior {
-    /// Over so many positions of so many codes.
+    /// Makes a prior over `positions` positions with `codes` codes each.
     pub fn new(init: &Init<'_>, codes: usize, positions: usize) -> Self {
         let hidden = (2048 / positions.max(1)).clamp(16, 256);
         let inward = 1.0 / ((positions * EMBEDDING) as f64).sqrt();
@@ -53,16 +53,16 @@ impl CodePrior {
         }
     }
 
-    /// log p(c_i | those before) of every code at every position given codes `[n, positions]`:
-    /// `[n, positions, codes]`.
+    /// Returns log p(c_i | c_1 .. c_(i-1)) in nats of every code at every position, `[n, positions,
+    /// codes]`, given codes `[n, positions]`.
     ///
-    /// Codes are below the number that there are.
+    /// Every code must be below the number of codes.
     pub fn log_probs(&self, codes: Tensor<2, Int>) -> Tensor<3> {
         self.log_probs_by(self.masked(), codes)
     }
 
-    /// The weights from embeddings to hidden units without those that would lead to the same position or
-    /// back, `[positions * embedding, positions * hidden]`.
+    /// Returns the weights from embeddings to hidden units, `[positions * embedding, positions *
+    /// hidden]`. Weights to the same or an earlier position are 0.
     fn masked(&self) -> Tensor<2> {
         let weights = self.inward.val();
         let [rows, columns] = weights.dims();
@@ -86,7 +86,8 @@ impl CodePrior {
         activation::log_softmax(logits + self.outward_bias.val().unsqueeze::<3>(), 2)
     }
 
-    /// log p(c) in nats of rows of codes `[n, positions]`, each below the number that there are: `[n]`.
+    /// Returns log p(c) in nats, `[n]`, of codes `[n, positions]`. Every code must be below the
+    /// number of codes.
     pub fn log_prob(&self, codes: Tensor<2, Int>) -> Tensor<1> {
         let [n, positions] = codes.dims();
         let all = self.log_probs(codes.clone());
@@ -94,7 +95,7 @@ impl CodePrior {
         own.reshape([n, positions]).sum_dim(1).reshape([n])
     }
 
-    /// `n` rows of codes drawn one position after the other, `[n, positions]`.
+    /// Returns `n` rows of codes, `[n, positions]`, sampled one position after the other.
     pub fn sample(&self, noise: &dyn Noise, n: usize, device: &Device) -> Tensor<2, Int> {
         let positions = self.positions;
         let u = noise.uniform("codes", [1, n, positions]);

@@ -1,5 +1,5 @@
-//! Two stochastic levels (Burda et al. 2016, section 5): p(z) has a latent u of its own, p(z) = E_p(u) p(z|u),
-//! with an inference network q(u|z).
+//! Two stochastic levels (Burda et al. 2016, section 5): p(z) = E_p(u) p(z|u) with a second latent
+//! u and its inference network q(u|z).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -21,9 +21,9 @@ use crate::vae::{DataSpec, VaeConfig};
 pub struct HierarchicalConfig {
     /// Dimensions of the second level's latent u.
     pub latent: usize,
-    /// Widths of the hidden layers from z to u, and in reverse from u to z.
+    /// Widths of the hidden layers from z to u. From u to z they are in reverse order.
     pub hidden: Vec<usize>,
-    /// What follows every hidden layer.
+    /// Activation after every hidden layer.
     pub activation: Activation,
 }
 
@@ -55,7 +55,7 @@ impl PriorFamily for HierarchicalConfig {
 }
 
 impl HierarchicalConfig {
-    /// Makes the second level over z of `latent` numbers.
+    /// Makes the second level for z of `latent` dimensions.
     pub fn second_level(&self, init: &Init<'_>, latent: usize) -> Hierarchical {
         let backwards: Vec<usize> = self.hidden.iter().rev().copied().collect();
         let net = |name: &str, inputs, hidden: &[usize], outputs| {
@@ -88,7 +88,7 @@ pub struct Hierarchical {
     inner: usize,
 }
 
-/// A diagonal Gaussian whose mean and log-variance a perceptron gives.
+/// A diagonal Gaussian whose mean and log-variance are computed by an MLP.
 #[derive(Module, Debug)]
 pub struct ConditionalGaussian {
     trunk: Mlp,
@@ -97,7 +97,7 @@ pub struct ConditionalGaussian {
 }
 
 impl ConditionalGaussian {
-    /// Mean and log-variance given rows `[rows, inputs]`, `[rows, outputs]` each.
+    /// Returns mean and log-variance, `[rows, outputs]` each, for rows `[rows, inputs]`.
     fn forward(&self, given: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let features = self.trunk.forward(given);
         (self.mean.forward(features.clone()), self.log_var.forward(features))
@@ -105,8 +105,8 @@ impl ConditionalGaussian {
 }
 
 impl Distribution for Hierarchical {
-    /// Returns log p(z|u) + log p(u) - log q(u|z) with one draw of u from q(u|z) for each z. Its
-    /// exponential is p(z) in expectation: a random lower bound of log p(z), not a density.
+    /// Returns log p(z|u) + log p(u) - log q(u|z) with one draw of u from q(u|z) per z. It is a
+    /// random lower bound on log p(z). The expectation of its exponential is p(z).
     fn log_prob(&self, z: Tensor<3>, noise: &dyn Noise) -> Tensor<2> {
         let [k, batch, latent] = z.dims();
         let eps = normal_tensor(noise, "second level", [k, batch, self.inner], &z.device());
@@ -114,7 +114,7 @@ impl Distribution for Hierarchical {
         let eps = eps.reshape([k * batch, self.inner]);
         let (mean, log_var) = self.inference.forward(z.clone());
         let u = mean + log_var.clone().mul_scalar(0.5).exp() * eps.clone();
-        // With u = mean + sigma eps the squares of q are those of eps.
+        // u = mean + sigma eps, so the scaled squared distance of u under q is eps^2.
         let log_q = log_normal(eps.square(), log_var);
         let (mean, log_var) = self.generation.forward(u.clone());
         let squares = (z - mean).square() * log_var.clone().neg().exp();
@@ -136,8 +136,8 @@ impl Distribution for Hierarchical {
     }
 }
 
-/// Returns log of a diagonal Gaussian's density in nats from its scaled squared distances, `[rows, d]` each to
-/// `[rows, 1]`.
+/// Returns the log-density of a diagonal Gaussian in nats, `[rows, 1]`, from scaled squared
+/// distances and log-variances, `[rows, d]` each.
 fn log_normal(squares: Tensor<2>, log_var: Tensor<2>) -> Tensor<2> {
     let [_, d] = squares.dims();
     (squares + log_var).sum_dim(1).add_scalar(d as f64 * log_2_pi()).mul_scalar(-0.5)

@@ -1,4 +1,5 @@
-//! Mixtures of Gaussians with diagonal covariances: a fixed ring (Makhzani et al. 2016), or learned.
+//! Mixtures of Gaussians with diagonal covariances: a fixed ring (Makhzani et al. 2016), or
+//! learned.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
@@ -17,27 +18,27 @@ use crate::vae::{DataSpec, VaeConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixtureConfig {
-    /// How many Gaussians.
+    /// Number of Gaussians.
     pub k: usize,
-    /// Where they come from.
+    /// Whether the components are fixed or learned.
     pub components: Components,
-    /// Distance of the means from the origin: on a ring in the first two dimensions, or, learned, the
-    /// scale at which they start in all.
+    /// Radius of the ring of means in the first two dimensions. For learned components: standard
+    /// deviation of the initial means in every dimension.
     pub radius: f64,
-    /// Standard deviation of each Gaussian, along the ring's two dimensions (1 along the others) or,
-    /// learned, at the start.
+    /// Standard deviation of each Gaussian in the ring's two dimensions (1 in the others). For
+    /// learned components: initial standard deviation in every dimension.
     pub sigma: f64,
 }
 
-/// Where the components of a mixture come from.
+/// Whether the components of a mixture are fixed or learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Components {
-    /// Fixed, of equal weight, evenly on a circle in the first two dimensions.
+    /// Fixed: equal weights, means evenly spaced on a circle in the first two dimensions.
     #[default]
     Ring,
-    /// Weights, means and variances are parameters. (The weights learn from a KL alone: without one they stay as
-    /// they are, equal.)
+    /// Learned weights, means and variances. Only a KL trains the weights; without a KL they stay
+    /// equal.
     Learned,
 }
 
@@ -53,8 +54,8 @@ impl PriorFamily for MixtureConfig {
         check::not_negative(key, "radius", self.radius)?;
         check::positive(key, "sigma", self.sigma)?;
         if self.components == Components::Ring && model.latent < 2 {
-            let why = "a ring lies in two dimensions: set model.latent to 2 or more, or components = \
-                       \"learned\"";
+            let why = "a ring lies in two dimensions: set model.latent to 2 or more, or components \
+                       = \"learned\"";
             return check::refuse(key, "components", why);
         }
         Ok(())
@@ -74,7 +75,7 @@ impl PriorFamily for MixtureConfig {
         let (init, latent) = (init.at("learned"), model.latent);
         let learned = (self.components == Components::Learned).then(|| LearnedMixture {
             logits: init.constant("logits", [self.k], 0.0),
-            // Uniform in this width has standard deviation `radius`.
+            // A uniform distribution with this bound has standard deviation `radius`.
             mean: init.uniform("mean", [self.k, latent], self.radius * 3f64.sqrt()),
             log_var: init.constant("log_var", [self.k, latent], 2.0 * self.sigma.ln()),
         });
@@ -82,7 +83,7 @@ impl PriorFamily for MixtureConfig {
     }
 }
 
-/// What is learned of a mixture, if anything.
+/// A mixture prior: its settings, and its learned parameters if it has any.
 #[derive(Module, Debug)]
 pub struct MixturePrior {
     learned: Option<LearnedMixture>,
@@ -104,7 +105,7 @@ pub struct LearnedMixture {
 }
 
 impl MixturePrior {
-    /// Returns the mixture as it is now.
+    /// Returns the mixture with the current parameters.
     pub(super) fn mixture(&self, device: &Device) -> Mixture {
         match &self.learned {
             Some(p) => Mixture {
@@ -153,7 +154,7 @@ impl Mixture {
 }
 
 impl Distribution for Mixture {
-    /// Returns draws of a component each, then of its Gaussian.
+    /// Draws a component for each sample, then the sample from that component.
     fn sample(&self, noise: &dyn Noise, n: usize, _device: &Device) -> Tensor<2> {
         let device = self.mean.device();
         let [_, latent] = self.mean.dims();
@@ -174,7 +175,8 @@ impl Distribution for Mixture {
     /// Returns log sum_i w_i N(z; mean_i, var_i).
     ///
     /// The squared distances to all components are matrix products: sum_d (z_d - m_d)^2 / v_d =
-    /// z^2 . 1/v - 2 z . m/v + m^2 . 1/v, taken about the centre of the means so that little cancels.
+    /// z^2 . 1/v - 2 z . m/v + m^2 . 1/v. The centre of the means is subtracted first, to reduce
+    /// cancellation.
     fn log_prob(&self, z: Tensor<3>, _noise: &dyn Noise) -> Tensor<2> {
         let [draws, batch, latent] = z.dims();
         let centre = self.mean.clone().mean_dim(0);
@@ -184,7 +186,7 @@ impl Distribution for Mixture {
         let weighted = mean.clone() * precision.clone();
         let squares = z.clone().square().matmul(precision.transpose())
             - z.matmul(weighted.clone().transpose()).mul_scalar(2.0);
-        // What depends on the component alone, `[1, k]`.
+        // Terms that depend only on the component, `[1, k]`.
         let own = (self.log_var.clone() + mean * weighted).sum_dim(1).transpose();
         let constant = latent as f64 * log_2_pi();
         let log_normal = (squares + own).add_scalar(constant).mul_scalar(-0.5);

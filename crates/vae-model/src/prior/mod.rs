@@ -1,6 +1,6 @@
-//! Priors: the axis of p(z). A prior is a file here, which holds all that is known of it, a line in
-//! the `choice!` below and a variant in `Prior`. `Prior` holds what is learned; with the rest of the
-//! model it gives, for one step, a `PriorDistribution`, which samples and has log p(z).
+//! Priors p(z): one axis of a model. Each prior has its own file with all its properties, a line in
+//! the `choice!` below and a variant in `Prior`. `Prior` holds the learned parameters. In each step
+//! it makes a `PriorDistribution`, which samples z and computes log p(z).
 
 mod codes;
 mod hierarchical;
@@ -27,7 +27,7 @@ use crate::posterior::{Gaussian, PosteriorDistribution};
 use crate::vae::{DataSpec, VaeConfig};
 
 choice! {
-    /// Which prior, with its settings.
+    /// A prior with its settings.
     pub enum PriorConfig: PriorFamily {
         /// N(0, I), or a learned Gaussian per class.
         "standard" => Standard(StandardConfig),
@@ -50,36 +50,36 @@ impl Default for PriorConfig {
 
 /// A family of distributions p(z), with its settings.
 pub trait PriorFamily: std::fmt::Debug {
-    /// Checks the settings found at `key` for a model of these choices.
+    /// Checks the settings for the model `model`. `key` is the path of their table, for errors.
     ///
     /// # Errors
-    /// For the first impossible value.
+    /// For the first invalid value.
     fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError>;
 
-    /// Returns what the rest of the program has to know of the family.
+    /// Returns the properties of the family that other modules use.
     fn properties(&self) -> Properties;
 
-    /// Makes the prior of a model of these choices for data like `data`.
+    /// Makes the prior of the model `model` for data with the shape and classes of `data`.
     fn init(&self, init: &Init<'_>, model: &VaeConfig, data: &DataSpec) -> Prior;
 }
 
-/// What the rest of the program has to know of a prior.
+/// Properties of a prior that other modules use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Properties {
-    /// Whether it has parameters that the objective has to train.
+    /// Whether it has parameters that the objective must train.
     pub learned: bool,
-    /// Whether the KL of a Gaussian with diagonal covariance from it has a closed form, one number
-    /// per dimension.
+    /// Whether KL(q || p) has a closed form per dimension for a Gaussian q with diagonal
+    /// covariance.
     pub closed_form_kl: bool,
-    /// Whether its dimensions are independent of each other.
+    /// Whether its dimensions are independent.
     pub independent_dimensions: bool,
-    /// Whether it has an inference network of its own, which learns from the KL alone.
+    /// Whether it has its own inference network, which only the KL trains.
     pub inference_network: bool,
     /// Whether it depends on the label of the example.
     pub uses_labels: bool,
 }
 
-/// What is learned of a prior.
+/// The learned parameters of a prior.
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a model has one prior")]
 pub enum Prior {
@@ -95,18 +95,18 @@ pub enum Prior {
     Hierarchical(Hierarchical),
 }
 
-/// What a prior may use to become a distribution.
+/// The inputs from which a prior makes its distribution.
 pub struct Context<'a> {
     /// Returns q(z|x) of x `[rows, numbers]` under a condition `[rows, classes]`.
     pub encode: &'a dyn Fn(Tensor<2>, Option<&Tensor<2>>) -> PosteriorDistribution,
     /// The labels of the examples as one-hot rows, `[batch, classes]`, where they are known.
     pub labels: Option<&'a Tensor<2>>,
-    /// Where to compute.
+    /// The device of the distribution.
     pub device: &'a Device,
 }
 
 impl Prior {
-    /// Returns p(z), ready for one step.
+    /// Returns p(z) with the current parameters.
     pub fn distribution(&self, context: &Context<'_>) -> PriorDistribution {
         match self {
             Self::Standard(p) => p.distribution(context),
@@ -118,35 +118,34 @@ impl Prior {
     }
 }
 
-/// p(z), ready for one step.
+/// p(z) with the current parameters.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a step has one")]
 pub enum PriorDistribution {
     /// N(0, I).
     Standard(StandardNormal),
-    /// A Gaussian for each example, by its label.
+    /// A Gaussian for each example, given its label.
     Label(LabelGaussian),
     /// A mixture of diagonal Gaussians.
     Mixture(Mixture),
     /// A flow.
     RealNvp(RealNvp),
-    /// A second level, which bounds its density from below.
+    /// A two-level prior, whose log p(z) is only bounded from below.
     Hierarchical(Hierarchical),
 }
 
-/// What every p(z) can do.
+/// Operations of p(z).
 pub trait Distribution {
-    /// Returns `n` draws, `[n, latent]`. A distribution by labels has as many rows as there were
-    /// labels, and gives one draw for each.
+    /// Returns `n` draws, `[n, latent]`. A label-conditional prior returns one draw per label, and
+    /// `n` must be the number of labels.
     fn sample(&self, noise: &dyn Noise, n: usize, device: &Device) -> Tensor<2>;
 
-    /// Returns log p(z) in nats for z `[k, batch, latent]`, as `[k, batch]`. For a second level, which
-    /// takes draws of its own from `noise`, a random lower bound whose exponential is p(z) in
-    /// expectation.
+    /// Returns log p(z) in nats, `[k, batch]`, for z `[k, batch, latent]`. A two-level prior draws
+    /// u from `noise` and returns a random lower bound; the expectation of its exponential is p(z).
     fn log_prob(&self, z: Tensor<3>, noise: &dyn Noise) -> Tensor<2>;
 
-    /// Returns KL(q || p) in nats of each example and dimension, `[batch, latent]`; `None` where it has
-    /// no closed form.
+    /// Returns KL(q || p) in nats per example and dimension, `[batch, latent]`. `None` without a
+    /// closed form.
     fn kl_from(&self, q: &Gaussian) -> Option<Tensor<2>>;
 }
 

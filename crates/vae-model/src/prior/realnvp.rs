@@ -19,7 +19,7 @@ use crate::vae::{DataSpec, VaeConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RealNvpConfig {
-    /// How many coupling layers; they transform one half of z and the other in turn.
+    /// Number of coupling layers. They change the two halves of z alternately.
     pub couplings: usize,
     /// Widths of the hidden layers of each coupling's network.
     pub hidden: Vec<usize>,
@@ -78,7 +78,7 @@ impl RealNvpConfig {
     }
 }
 
-/// The flow: f takes z to e = f(z), which is N(0, I).
+/// The flow f: e = f(z) has the distribution N(0, I).
 #[derive(Module, Debug)]
 pub struct RealNvp {
     couplings: Vec<Coupling>,
@@ -86,8 +86,8 @@ pub struct RealNvp {
     latent: usize,
 }
 
-/// One coupling: e_b = z_b exp(s(z_a)) + t(z_a), where the halves a and b change places from layer to
-/// layer, and s is kept within +-2 by 2 tanh(. / 2).
+/// One coupling layer: e_b = z_b exp(s(z_a)) + t(z_a). The halves a and b alternate from layer to
+/// layer. s is limited to +-2 by 2 tanh(. / 2).
 #[derive(Module, Debug)]
 pub struct Coupling {
     trunk: Mlp,
@@ -96,7 +96,7 @@ pub struct Coupling {
 }
 
 impl Coupling {
-    /// s and t of the given half, `[rows, changed]` each.
+    /// Returns s and t of the given half z_a, `[rows, changed]` each.
     fn scale_and_shift(&self, given: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let hidden = self.trunk.forward(given);
         let scale = self.scale.forward(hidden.clone()).mul_scalar(0.5).tanh().mul_scalar(2.0);
@@ -105,7 +105,7 @@ impl Coupling {
 }
 
 impl RealNvp {
-    /// The half that layer `i` is given and the half that it changes, of rows of z.
+    /// Returns the half of z that layer `i` reads, and the half that it changes.
     fn halves(&self, i: usize, z: &Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let first = self.latent.div_ceil(2);
         let a = z.clone().narrow(1, 0, first);
@@ -118,7 +118,7 @@ impl RealNvp {
         Tensor::cat(halves.to_vec(), 1)
     }
 
-    /// e = f(z) and log |det df/dz| of rows of z `[rows, latent]`: `[rows, latent]` and `[rows, 1]`.
+    /// Returns e = f(z) `[rows, latent]` and log |det df/dz| `[rows, 1]` for z `[rows, latent]`.
     pub fn forward(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let [rows, _] = z.dims();
         let start = (z.clone(), Tensor::zeros([rows, 1], &z.device()));
@@ -130,7 +130,7 @@ impl RealNvp {
         })
     }
 
-    /// z = f^-1(e) of rows of e, `[rows, latent]`.
+    /// Returns z = f^-1(e), `[rows, latent]`, for e `[rows, latent]`.
     pub fn inverse(&self, e: Tensor<2>) -> Tensor<2> {
         self.couplings.iter().enumerate().rev().fold(e, |e, (i, coupling)| {
             let (given, changed) = self.halves(i, &e);

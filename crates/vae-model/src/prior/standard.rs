@@ -16,8 +16,9 @@ use crate::vae::{Condition, DataSpec, VaeConfig};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StandardConfig {
-    /// With `label`, p(z|y) = N(z; m_y, diag v_y) with a learned mean and variance per class, which
-    /// start as N(0, I). It needs labelled data, whether or not encoder and decoder are conditional.
+    /// With `label`, p(z|y) = N(z; m_y, diag v_y) with a learned mean and variance per class,
+    /// initially N(0, I). It needs labelled data, whether or not encoder and decoder are
+    /// conditional.
     pub condition: Condition,
 }
 
@@ -31,7 +32,7 @@ impl PriorFamily for StandardConfig {
         Properties {
             learned: by_label,
             closed_form_kl: true,
-            // Given the label they are; over all labels they are not.
+            // They are independent given the label, but not in the mixture over all labels.
             independent_dimensions: !by_label,
             inference_network: false,
             uses_labels: by_label,
@@ -51,7 +52,7 @@ impl PriorFamily for StandardConfig {
     }
 }
 
-/// N(0, I), which has nothing to learn, or a Gaussian per class.
+/// N(0, I), or a learned Gaussian per class.
 #[derive(Module, Debug)]
 pub struct Standard {
     by_label: Option<LabelTable>,
@@ -69,7 +70,7 @@ pub struct LabelTable {
 }
 
 impl Standard {
-    /// Returns p(z|y) where labels are known, and otherwise p(z) = 1/classes sum_y p(z|y).
+    /// Returns p(z|y) if labels are known, otherwise p(z) = 1/classes sum_y p(z|y).
     pub(super) fn distribution(&self, context: &Context<'_>) -> PriorDistribution {
         match (&self.by_label, context.labels) {
             (None, _) => PriorDistribution::Standard(StandardNormal { latent: self.latent }),
@@ -91,7 +92,7 @@ pub struct StandardNormal {
 }
 
 impl StandardNormal {
-    /// Makes it over `latent` dimensions.
+    /// Makes N(0, I) over `latent` dimensions.
     pub fn new(latent: usize) -> Self {
         Self { latent }
     }

@@ -1,5 +1,5 @@
-//! The variational mixture of posteriors (Tomczak and Welling 2018): p(z) = 1/K sum_k q(z|u_k) of learned
-//! pseudo-inputs u_k.
+//! The variational mixture of posteriors (VampPrior, Tomczak and Welling 2018): p(z) = 1/K sum_k
+//! q(z|u_k) with learned pseudo-inputs u_k.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};
@@ -15,7 +15,7 @@ use crate::vae::{DataSpec, VaeConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VampConfig {
-    /// How many pseudo-inputs.
+    /// Number of pseudo-inputs.
     pub k: usize,
 }
 
@@ -50,8 +50,8 @@ impl PriorFamily for VampConfig {
     fn init(&self, init: &Init<'_>, model: &VaeConfig, data: &DataSpec) -> Prior {
         let range = model.likelihood.properties().mean_range;
         let classes = model.condition_width(data);
-        // As its authors start: nearly black, each a little different (mean 0.05, sigma 0.01 of the
-        // range).
+        // Initial values as in the paper: nearly black, with mean 0.05 and standard deviation 0.01
+        // of the range.
         let (low, high) = if range_is_finite(range) { range } else { (-1.0, 1.0) };
         let inputs = init.uniform_about(
             "inputs",
@@ -71,16 +71,17 @@ fn range_is_finite((low, high): (f64, f64)) -> bool {
 /// The pseudo-inputs.
 #[derive(Module, Debug)]
 pub struct Vamp {
-    /// `[k, numbers]`, taken into the range of x.
+    /// Pseudo-inputs before clamping to the range of x, `[k, numbers]`.
     inputs: Param<Tensor<2>>,
-    /// Logits of their classes, for a conditional model: `[k, classes]`.
+    /// Logits of the pseudo-inputs' classes for a conditional model, `[k, classes]`.
     classes: Option<Param<Tensor<2>>>,
     #[module(skip)]
     range: (f64, f64),
 }
 
 impl Vamp {
-    /// Returns the mixture of q(z|u) of the pseudo-inputs u, each under its own soft class.
+    /// Returns the mixture of q(z|u) over the pseudo-inputs u, each with its own class
+    /// probabilities.
     pub(super) fn mixture(&self, context: &Context<'_>) -> Mixture {
         let inputs = self.inputs.val();
         let inputs = match self.range {
@@ -91,7 +92,7 @@ impl Vamp {
         let q = (context.encode)(inputs, classes.as_ref());
         match q.gaussian() {
             Some(q) => Mixture::equal(q.mean.clone(), q.log_var.clone()),
-            None => unreachable!("validation lets only a Gaussian posterior in"),
+            None => unreachable!("validation accepts only a Gaussian posterior"),
         }
     }
 }
