@@ -537,6 +537,14 @@ fn a_prior_that_depends_on_the_class_is_sampled_by_class_and_its_codes_decode_wi
     program.ok("encode --backend flex --limit 5 --out z.npy");
     program.ok("decode z.npy --backend flex --out x.npy");
     program.fails(2, "decode z.npy --backend flex --label 3", &["--label 3", "decoder"]);
+    // Images without labels have codes, and no p(z|y) to evaluate them under.
+    let mut images = 0x803u32.to_be_bytes().to_vec();
+    [12u32, 28, 28].iter().for_each(|n| images.extend(n.to_be_bytes()));
+    images.extend((0..12 * 784).map(|i| (i % 251) as u8));
+    std::fs::write(program.path("images.idx"), images).unwrap();
+    program.ok("encode --backend flex --data images.idx --split all --out z.npy");
+    let evaluate = "evaluate --backend flex --data images.idx --split all";
+    program.fails(2, evaluate, &["images.idx", "no labels"]);
     program.small_run();
     let both = ["model.condition", "model.prior.condition"];
     program.fails(2, "sample --backend flex --run runs/small --label 3", &both);

@@ -9,7 +9,7 @@ use crate::likelihood::{LikelihoodConfig, Measure};
 use crate::objective::ObjectiveConfig;
 use crate::posterior::Density;
 use crate::support::Support;
-use crate::vae::{DataSpec, MAX_CLASSES, MAX_NUMBERS, Vae, VaeConfig};
+use crate::vae::{Condition, DataSpec, MAX_CLASSES, MAX_NUMBERS, Vae, VaeConfig};
 
 /// Largest number of latent dimensions in which a prior is fitted after training. The work grows
 /// with the square of the dimensions.
@@ -300,16 +300,26 @@ pub enum Unusable {
     /// Only one of the two models is conditional on the label.
     #[error(
         "only one of the two models is conditional on the label, so their likelihoods cannot be \
-         compared: compare models with the same model.condition"
+         compared: compare models with the same model.condition and model.prior.condition"
     )]
     OtherLabels,
 }
 
-/// Checks that a trained model can read examples of shape `shape`. `largest_label` is their largest
-/// label, if they have labels.
+/// Checks that a trained model can be evaluated on examples that have labels or have none: unlike
+/// encoding, this needs p(z), which may depend on the label.
 ///
 /// # Errors
-/// If the shape differs, if labels are missing, or if the model does not know a label.
+/// If a part of the model depends on labels and there are none.
+pub fn check_evaluation(vae: &Vae, has_labels: bool) -> Result<(), Unusable> {
+    if vae.config().uses_labels() && !has_labels { Err(Unusable::NoLabels) } else { Ok(()) }
+}
+
+/// Checks that a trained model can encode and decode examples of shape `shape`. `largest_label` is
+/// their largest label, if they have labels.
+///
+/// # Errors
+/// If the shape differs, if the networks are given the label and there is none, or if the model does
+/// not know a label.
 pub fn check_examples(
     vae: &Vae,
     shape: &[usize],
@@ -319,10 +329,10 @@ pub fn check_examples(
     if shape != vae.shape() {
         return Err(Unusable::Shape { expected: vae.shape().to_vec(), found: shape.to_vec() });
     }
-    let known = vae.classes();
-    if known > 0 && !has_labels {
+    if vae.config().condition == Condition::Label && !has_labels {
         return Err(Unusable::NoLabels);
     }
+    let known = vae.classes();
     match largest_label {
         Some(found) if known > 0 && found as usize >= known => {
             Err(Unusable::UnknownClass { found: found as usize, known })

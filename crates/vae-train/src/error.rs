@@ -41,12 +41,6 @@ pub enum TrainError {
         /// Training examples.
         examples: usize,
     },
-    /// A size is set for data that is no folder of pictures.
-    #[error("{data}: data.size and data.channels are for pictures of a folder")]
-    SizeOfNoFolder {
-        /// What the data is called.
-        data: String,
-    },
     /// Another training holds the lock on a run.
     #[error("{}: another training is under way in this folder", folder.display())]
     Locked {
@@ -109,7 +103,6 @@ impl TrainError {
             | Self::Request(_)
             | Self::Override { .. }
             | Self::BatchTooLarge { .. }
-            | Self::SizeOfNoFolder { .. }
             | Self::Locked { .. }
             | Self::Changed { .. } => true,
             Self::Eval(error) => error.is_request(),

@@ -55,11 +55,16 @@ impl Execute for EvaluateArgs {
             None => None,
         };
         let (resolved, examples) = open::examples(&self.read, &checkpoint, printer)?;
+        let has_labels = examples.labels.is_some();
+        compatibility::check_evaluation(&generator.vae, has_labels)
+            .with_context(|| resolved.name.clone())?;
         if samples > 0 {
             check_nll("--samples", &generator, &examples)?;
         }
         if let Some((generator, checkpoint)) = &other {
             open::check_examples(&examples, checkpoint, &resolved.name)?;
+            compatibility::check_evaluation(&generator.vae, has_labels)
+                .context("the model of --against")?;
             check_nll("--against", generator, &examples)?;
         }
         let evaluator = Evaluator {
