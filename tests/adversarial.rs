@@ -177,8 +177,9 @@ fn discrepancy(sets: &[&str]) -> f64 {
 #[test]
 fn an_adversarial_autoencoder_matches_its_prior_better_than_a_vae() {
     let ring = ["model.prior.kind=mixture", "model.prior.radius=4.0", "model.prior.sigma=0.5"];
-    for prior in [&[][..], &ring] {
-        let pairs = (0..2).map(|seed| {
+    // On a ring the VAE is ten times further off: one seed tells.
+    for (prior, seeds) in [(&[][..], 0..2), (&ring, 0..1)] {
+        let pairs = seeds.map(|seed| {
             let seed = format!("train.seed={seed}");
             let small = ["data.source=digits", "data.limit=6000", "train.epochs=4", &seed];
             let aae = [&small[..], prior].concat();

@@ -371,7 +371,7 @@ fn counts_train_with_likelihoods_of_counts() {
                              --set model.likelihood.dispersion=feature";
     for likelihood in [poisson, negative_binomial] {
         program.ok(&format!("{train} {likelihood}"));
-        let result = program.ok("evaluate --backend flex --is-samples 5 --json").json();
+        let result = program.ok("evaluate --backend flex --samples 5 --json").json();
         assert!(result["nll"].as_f64().unwrap() > 0.0, "{result}");
         program.ok("sample --backend flex --n 5 --draw --out drawn.csv");
         let (_, drawn) = table(&program, "drawn.csv");

@@ -70,7 +70,7 @@ fn schooling(name: &str, config: &ValidConfig) -> (u64, Option<usize>) {
     if wants_pictures(config) {
         (100, Some(16))
     } else if is_conv(config) {
-        (200, Some(32))
+        (100, Some(32))
     } else if config.train.batch_size < 100 && draws(config) <= 10 {
         // 200 steps of 20 images teach little more than the average digit. (64 draws of each image do, and
         // more images would take too long there.)
@@ -356,12 +356,13 @@ fn a_preset_of_each_kind_of_images_learns_real_mnist() {
     let environment = Environment { data_dir: Some(folder), ..Environment::default() };
     let images = images("mnist", IMAGES, &environment);
     let mut seen = BTreeSet::new();
-    let presets: Vec<&str> = presets::ALL
-        .iter()
-        .map(|(name, _)| (*name, preset(name)))
-        .filter(|(_, config)| wants_images(config) && seen.insert(kind_of_images(config)))
-        .map(|(name, _)| name)
-        .collect();
+    let mut presets: Vec<&str> = presets::ALL.iter().map(|(name, _)| *name).collect();
+    // Of each kind, one that needs few steps.
+    presets.sort_by_key(|name| schooling(name, &preset(name)).0);
+    presets.retain(|name| {
+        let config = preset(name);
+        wants_images(&config) && seen.insert(kind_of_images(&config))
+    });
     assert!(presets.len() > 4, "{presets:?}");
     check(&presets, |name| {
         let learned = match compares_images(&preset(name)) {
@@ -418,7 +419,6 @@ mod other_backends {
 
     /// Images to compute on: five steps of the larger batches.
     const FEW: usize = 80;
-    const STEPS: u64 = 5;
 
     #[cfg(feature = "ndarray")]
     #[test]
@@ -440,9 +440,10 @@ mod other_backends {
     /// Trains a preset for a few steps on a backend.
     fn steps(name: &str, images: &TrainingData, backend: &Backend) -> Result<Steps, String> {
         let raw = preset(name);
-        // Convolutions and many draws are slow on a software adapter.
+        // Convolutions and many draws are slow on ndarray and on a software adapter.
         let batch = if is_conv(&raw) || draws(&raw) > 10 { 4 } else { 16 };
-        let config = test_config(name, STEPS, Some(batch), FEW);
+        let steps = if is_conv(&raw) { 2 } else { 5 };
+        let config = test_config(name, steps, Some(batch), FEW);
         train(&mut new_trainer(&config, images, backend)?)
     }
 
@@ -454,7 +455,7 @@ mod other_backends {
             let (Some(expected), Some(found)) = (expected.term(term), found.term(term)) else {
                 continue;
             };
-            assert_eq!((expected.len() as u64, found.len() as u64), (STEPS, STEPS), "{name}");
+            assert!(expected.len() > 1 && expected.len() == found.len(), "{name}");
             for (step, (a, b)) in expected.iter().zip(&found).enumerate() {
                 // The order of summation at first, then what steps of the optimizer make of it. A critic's
                 // scores are about 1, and a loss made of them may be nearly 0.

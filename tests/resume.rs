@@ -84,7 +84,8 @@ impl Observer for StopAt<'_> {
     }
 }
 
-fn check(backend: &Backend) {
+/// Checks that stopping after each of `stops` steps changes nothing.
+fn check(backend: &Backend, stops: &[u64]) {
     let total = 45; // Sixteen steps make an epoch: two epochs and a part.
     for case in &CASES {
         let what = format!("{}, {}", case.preset, case.optimizer);
@@ -94,7 +95,7 @@ fn check(backend: &Backend) {
         let expected = whole.snapshot();
 
         // By a total that grows, in the middle of an epoch and at its end.
-        for stop in [1, 16, 23] {
+        for &stop in stops {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("part.vae");
             let mut part = trainer(&all_state(case, stop), backend);
@@ -147,13 +148,13 @@ fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
 #[cfg(feature = "flex")]
 #[test]
 fn resuming_is_exact_on_flex() {
-    on("flex", check);
+    on("flex", |backend| check(backend, &[1, 16, 23]));
 }
 
 #[cfg(feature = "ndarray")]
 #[test]
 fn resuming_is_exact_on_ndarray() {
-    on("ndarray", check);
+    on("ndarray", |backend| check(backend, &[23]));
 }
 
 #[test]

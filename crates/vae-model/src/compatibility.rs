@@ -4,6 +4,7 @@
 //! a model is built, [`check_objective`] when training is configured, [`check_support`] when the
 //! support of the data is known, and [`check_examples`] when a trained model reads data.
 
+use crate::config::Choice;
 use crate::error::ConfigError;
 use crate::likelihood::{LikelihoodConfig, Measure};
 use crate::objective::ObjectiveConfig;
@@ -191,14 +192,14 @@ pub fn check_support(
     data: Support,
     key: &str,
 ) -> Result<(), ConfigError> {
-    let properties = likelihood.properties();
+    let (properties, kind) = (likelihood.properties(), likelihood.kind());
     let (lowest, highest) = data.range();
     let (low, high) = properties.mean_range;
     let allowed = match (properties.support, data) {
         (Support::Counts, Support::Counts) => true,
         (Support::Counts, _) => {
             let why = format!(
-                "this likelihood is for counts (0, 1, 2, ...), and the data are {data}: use \
+                "a {kind} likelihood is for counts (0, 1, 2, ...), and the data are {data}: use \
                  another likelihood, or data of whole numbers with data.scale = \"none\""
             );
             return refuse(key, why);
@@ -206,9 +207,10 @@ pub fn check_support(
         // Grey x is allowed: log p(x|z) is then only a loss, see `is_likelihood`.
         (Support::Binary, _) => lowest >= 0.0 && highest <= 1.0,
         (Support::UnitInterval | Support::Levels { .. }, Support::Binary) => {
-            let why = "this likelihood is for pixels of many levels, and the data are black and \
-                       white: use pixels = \"grey\" on images of many levels, or a bernoulli \
-                       likelihood";
+            let why = format!(
+                "a {kind} likelihood is for pixels of many levels, and the data are black and \
+                 white: use pixels = \"grey\" on images of many levels, or a bernoulli likelihood"
+            );
             return refuse(key, why);
         }
         (Support::UnitInterval, Support::UnitInterval) => true,
@@ -223,15 +225,15 @@ pub fn check_support(
     };
     if !allowed && lowest.is_finite() && highest.is_finite() {
         let why = format!(
-            "the data are numbers from {lowest} to {highest}, and this likelihood is for numbers \
-             from {low} to {high}: use pixels = \"grey\" with output = \"sigmoid\", or pixels = \
-             \"signed\" with output = \"tanh\" or \"identity\""
+            "the data are numbers from {lowest} to {highest}, and a {kind} likelihood with this \
+             output is for numbers from {low} to {high}: use pixels = \"grey\" with output = \
+             \"sigmoid\", or pixels = \"signed\" with output = \"tanh\" or \"identity\""
         );
         return refuse(key, why);
     }
     if !allowed {
         let why = format!(
-            "this likelihood is for numbers from {low} to {high}, and the data are {data}: use a \
+            "a {kind} likelihood is for numbers from {low} to {high}, and the data are {data}: use a \
              gaussian or laplace likelihood"
         );
         return refuse(key, why);

@@ -193,6 +193,20 @@ impl OpenedSource {
         self.source.read(split, &self.settings, environment)
     }
 
+    /// Reads the first `limit` examples of a split, and how many classes the whole split has.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_first(
+        &self,
+        split: Split,
+        limit: usize,
+        environment: &Environment,
+    ) -> Result<(Examples, usize), DataError> {
+        self.source.require(split)?;
+        self.source.read_first(split, limit, &self.settings, environment)
+    }
+
     /// Reads all splits: a file that comes in one piece in its own order, others one split after
     /// the other.
     ///

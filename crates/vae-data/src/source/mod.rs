@@ -82,6 +82,24 @@ pub trait Source: fmt::Debug + Send + Sync {
         environment: &Environment,
     ) -> Result<Examples, DataError>;
 
+    /// Reads the first `limit` examples of a split. Returns them and how many classes the whole split
+    /// has. A source that can read less than the whole does so here.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_first(
+        &self,
+        split: Split,
+        limit: usize,
+        settings: &SourceSettings,
+        environment: &Environment,
+    ) -> Result<(Examples, usize), DataError> {
+        let mut examples = self.read(split, settings, environment)?;
+        let classes = examples.class_count();
+        examples.truncate(limit);
+        Ok((examples, classes))
+    }
+
     /// Reads all splits, one after the other. What comes in one piece is read in its own order.
     ///
     /// # Errors

@@ -78,6 +78,19 @@ fn every_file_of_a_named_source_is_in_the_catalog_and_the_reverse() {
 }
 
 #[test]
+fn the_first_examples_of_a_built_in_set_are_those_of_the_whole() {
+    let environment = Environment::default();
+    for name in file_names("built_in") {
+        let source = open(&name).unwrap();
+        let mut whole = source.read(Split::Test, &environment).unwrap();
+        let classes = whole.class_count();
+        whole.truncate(3);
+        assert_eq!(source.read_first(Split::Test, 3, &environment).unwrap(), (whole, classes));
+        assert!(source.read_first(Split::Validation, 3, &environment).is_err());
+    }
+}
+
+#[test]
 fn a_source_of_the_callers_own_is_read_like_a_named_one() {
     let environment = Environment::default();
     let custom = |settings: &SourceSettings| {

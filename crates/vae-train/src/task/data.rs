@@ -71,11 +71,8 @@ fn read(
     config: &ValidConfig,
     environment: &Environment,
 ) -> Result<TrainingData, TrainError> {
-    let mut train = resolved.read(Split::Train, environment)?;
-    let classes = train.class_count();
-    if let Some(limit) = config.data.limit {
-        train.truncate(limit);
-    }
+    let limit = config.data.limit.unwrap_or(usize::MAX);
+    let (train, classes) = resolved.read_first(Split::Train, limit, environment)?;
     let (train, validation) = match config.data.validation {
         0 => (train, None),
         n => {
