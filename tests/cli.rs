@@ -516,7 +516,7 @@ fn a_conditional_model_samples_the_class_that_it_is_asked_for() {
     program.ok("interpolate --backend flex --n 2");
     program.ok("interpolate --backend flex --n 2 --random");
     program.ok("evaluate --backend flex --limit 100");
-    program.fails(2, "classify --backend flex", &["is given the class"]);
+    program.fails(2, "classify --backend flex", &["needs the label", "model.condition"]);
     program.fails(2, "evaluate --backend flex --data curves", &["shape"]);
 }
 

@@ -1,5 +1,5 @@
-//! Classifiers from few labels: a linear probe on a trained encoder, fine-tuning of all of it,
-//! or the same network from scratch.
+//! Classifiers from few labels: a linear probe on a trained encoder, a fine-tuned encoder, or the
+//! same network trained from scratch.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,27 +17,27 @@ use crate::labels::one_hot;
 use crate::noise::{KeyedNoise, Phase};
 use crate::record::{fits, json, parsed};
 
-/// Images that are classified at once.
+/// Examples that are classified at once.
 const CHUNK: usize = 1_000;
 /// The largest batch of a step.
 const BATCH: usize = 100;
 
-/// What is trained, and where it starts.
+/// Which weights are trained, and their initial values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The linear layer alone, on the trained encoder as it is.
+    /// Trains the linear layer. The trained encoder is frozen.
     Probe,
-    /// The linear layer and the trained encoder.
+    /// Trains the linear layer and the trained encoder.
     FineTune,
-    /// The same network from initial weights.
+    /// Trains the same network from random initial weights.
     Scratch,
 }
 
 impl Mode {
-    /// All of them.
+    /// All modes.
     pub const ALL: [Self; 3] = [Self::Probe, Self::FineTune, Self::Scratch];
 
-    /// Its name.
+    /// Returns the name of the mode.
     pub fn name(self) -> &'static str {
         match self {
             Self::Probe => "probe",
@@ -47,24 +47,24 @@ impl Mode {
     }
 }
 
-/// How classifiers are trained and judged.
+/// The settings for training and evaluating classifiers.
 #[derive(Clone, Debug)]
 pub struct Classification {
     /// The trained model.
     pub vae: Vae,
-    /// How values become x.
+    /// The transform from stored values to x.
     pub transform: Arc<Transform>,
-    /// Where to compute, without autodiff.
+    /// The device, without autodiff.
     pub device: Device,
-    /// Labelled examples, of which a few of each class are learned from.
+    /// Labelled examples. A few of each class are used for training.
     pub train: Arc<Examples>,
-    /// How many of each class.
+    /// Number of training examples per class.
     pub labels: usize,
-    /// What the linear layer reads.
+    /// Which features the linear layer reads.
     pub features: FeatureLayer,
-    /// Steps of Adam.
+    /// Number of steps of Adam.
     pub steps: usize,
-    /// Its step size.
+    /// Learning rate of Adam.
     pub learning_rate: f64,
 }
 
@@ -72,20 +72,20 @@ impl Classification {
     /// Returns the configuration of the classifier.
     ///
     /// # Errors
-    /// If there are no labels, too few of a class, or an encoder that is told them.
+    /// If there are no labels, if a class has too few examples, or if the encoder needs the label.
     pub fn spec(&self) -> Result<ClassifierSpec, EvalError> {
         let refuse = |why: &str| Err(EvalError::Request(why.to_owned()));
         let Some(labels) = &self.train.labels else {
-            return refuse("a classifier needs labelled data, and this has no labels");
+            return refuse("a classifier needs labelled data, and these data have no labels");
         };
         let classes = self.train.class_count();
         if classes < 2 {
-            return refuse("a classifier needs two or more classes, and this data has one");
+            return refuse("a classifier needs two or more classes, and these data have one");
         }
         if !self.vae.config().encodes_alone() {
             return refuse(
-                "this model's encoder is given the class, so there is nothing to classify: use a model \
-                 with model.condition = \"none\"",
+                "the encoder of this model needs the label, so it cannot predict the label: use a \
+                 model with model.condition = \"none\"",
             );
         }
         let fewest = (0..classes as u32)
@@ -96,7 +96,7 @@ impl Classification {
             && n < self.labels
         {
             return Err(EvalError::Request(format!(
-                "class {class} has {n} training examples, fewer than the {} asked for",
+                "class {class} has {n} training examples, fewer than the {} requested",
                 self.labels
             )));
         }
@@ -104,7 +104,8 @@ impl Classification {
             .map_err(|e| EvalError::Request(e.to_string()))
     }
 
-    /// The examples that a seed chooses to learn from: as many of each class, shuffled.
+    /// Returns the indices of the training examples that a seed chooses: equally many per class,
+    /// shuffled.
     fn chosen(&self, classes: usize, seed: u64) -> Vec<u32> {
         let Some(labels) = &self.train.labels else {
             unreachable!("examples without labels are refused before any are chosen")
@@ -121,10 +122,10 @@ impl Classification {
         chosen
     }
 
-    /// Trains a classifier. The same seed chooses the same examples in every mode.
+    /// Trains a classifier. In every mode, the same seed chooses the same examples.
     ///
     /// # Errors
-    /// As [`Self::spec`], or if training diverges (NaN or infinity).
+    /// The errors of [`Self::spec`], or if training diverges (NaN or infinity).
     pub fn train(&self, mode: Mode, seed: u64) -> Result<Classifier, EvalError> {
         let config = self.spec()?;
         let chosen = self.chosen(config.data().classes, seed);
@@ -135,7 +136,7 @@ impl Classification {
             let vae = self.vae.clone().train();
             classifier = classifier.with_encoder(&vae);
         }
-        // Adam as PyTorch sets it up; Burn's own epsilon is larger.
+        // PyTorch's epsilon; Burn's default is larger.
         let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
         let mut value = f64::NAN;
         for step in 0..self.steps as u64 {
@@ -163,35 +164,35 @@ impl Classification {
         Ok(classifier.valid())
     }
 
-    /// Returns the class that a classifier predicts for each example.
+    /// Returns the predicted class of each example.
     pub fn classify(&self, classifier: &Classifier, examples: &Examples) -> Vec<u32> {
         read(classifier, &self.transform, examples, &self.device)
     }
 }
 
-/// A classifier with what it needs to be used on other data.
+/// A classifier with the transform of its data, for use on other data.
 #[derive(Clone, Debug)]
 pub struct SavedClassifier {
     /// The classifier.
     pub classifier: Classifier,
-    /// How stored values become x.
+    /// The transform from stored values to x.
     pub transform: Transform,
-    /// What it was trained on.
+    /// The data that the classifier was trained on.
     pub data: DataRecord,
 }
 
 impl SavedClassifier {
-    /// Writes the file: whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), EvalError> {
         let mut file = self.classifier.to_file();
         for (key, value) in [("transform", json(&self.transform)?), ("data", json(&self.data)?)] {
             file.metadata.insert(key.to_owned(), value);
         }
         file.write(path).map_err(|error| match error {
-            // Not being able to write is the machine's failure even where a folder is not there.
+            // A failed write is never an error of the request, even if the folder is missing.
             FileError::Io { path, source } => {
                 EvalError::Failed(format!("{}: {source}", path.display()))
             }
@@ -214,13 +215,13 @@ impl SavedClassifier {
         Ok(Self { classifier, transform, data: parsed(&file, path, "data")? })
     }
 
-    /// Returns the class that it predicts for each example.
+    /// Returns the predicted class of each example.
     pub fn classify(&self, examples: &Examples, device: &Device) -> Vec<u32> {
         read(&self.classifier, &self.transform, examples, device)
     }
 }
 
-/// Returns the class that a classifier predicts for each example.
+/// Returns the predicted class of each example.
 fn read(
     classifier: &Classifier,
     transform: &Transform,
@@ -237,14 +238,14 @@ fn read(
     read
 }
 
-/// x of the examples at `indices`, `[indices, numbers]`.
+/// Returns x of the examples at `indices`, `[indices, numbers]`.
 fn x_of(transform: &Transform, examples: &Examples, indices: &[u32], device: &Device) -> Tensor<2> {
     let draws = Stream::new(0, "stochastic pixels, classification");
     let x = transform.gather(examples, indices, &draws);
     Tensor::from_data(TensorData::new(x, [indices.len(), examples.shape.len()]), device)
 }
 
-/// Returns the share of examples that are classified right; `None` if their labels are not known.
+/// Returns the fraction of correct predictions `read`. `None` if the labels are not known.
 pub fn accuracy(read: &[u32], examples: &Examples) -> Option<f64> {
     let labels = examples.labels.as_ref()?;
     let right = read.iter().zip(labels).filter(|(a, b)| a == b).count();

@@ -1,33 +1,33 @@
-//! What can go wrong when a model is judged or used.
+//! Errors while a model is evaluated or used.
 
 use vae_model::FileError;
 
-/// An error of this crate. Messages say what is wrong, where, and what to do.
+/// An error of this crate. A message says what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
-    /// The request cannot be carried out as it stands.
+    /// The request is not possible.
     #[error("{0}")]
     Request(String),
-    /// A model file.
+    /// An error of a model file.
     #[error(transparent)]
     File(#[from] FileError),
     /// The loss of a classifier is NaN or infinite.
     #[error("{term} is {value} at step {step}: lower the learning rate")]
     NotANumber {
-        /// The step at which it was seen.
+        /// The step of the value.
         step: u64,
-        /// Which term of the loss.
+        /// The term of the loss.
         term: String,
-        /// What it is: NaN or infinite.
+        /// The value: NaN or infinity.
         value: f64,
     },
-    /// The work could not be done: no room on the disk, or numbers that are NaN or infinite.
+    /// A failure that is not an error of the request: a full disk, or NaN and infinity in results.
     #[error("{0}")]
     Failed(String),
 }
 
 impl EvalError {
-    /// Returns whether the request or its input was wrong, rather than the machine it runs on.
+    /// Returns whether the request or its input is wrong, and not the machine.
     pub fn is_request(&self) -> bool {
         match self {
             Self::Request(_)

@@ -1,4 +1,5 @@
-//! Evaluation of a model: the bound and its terms, active units, and the importance-sampled likelihood.
+//! Evaluation of a model: evidence lower bound and its terms, active units, and importance-sampled
+//! log-likelihood.
 
 use std::sync::Arc;
 
@@ -17,65 +18,67 @@ use crate::noise::{KeyedNoise, Phase};
 use crate::statistics::{Mean, Moments};
 use crate::support::support_of;
 
-/// Named averages in nats per image, in the order in which they are shown; `loss` is the first.
+/// Named averages over the examples in nats, in the order in which they are printed. `loss` is
+/// first.
 pub type Metrics = Vec<(String, f64)>;
 
 /// Examples that are evaluated at once.
 const CHUNK: usize = 500;
-/// Draws of q(z) that are compared with draws of p(z).
+/// Number of draws from q(z) that are compared with draws from p(z).
 const AGGREGATE: usize = 2_000;
-/// A unit is active if its posterior mean varies by more than this over the data (Burda et al.
-/// 2016).
+/// A latent dimension is active if the variance of its posterior mean over the data is above this
+/// (Burda et al. 2016).
 const ACTIVE: f64 = 0.01;
 
-/// The scores of a model on a set of examples. Nats per image, averaged over images; a score that
-/// does not exist for a model is null.
+/// The scores of a model on a set of examples, in nats per example, averaged over the examples. A
+/// score that does not exist for a model is `None`, which is null in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// How many examples.
+    /// Number of examples.
     pub images: usize,
-    /// Reconstruction + KL: the negative evidence lower bound, one draw an image.
+    /// The negative evidence lower bound, reconstruction + KL, with one draw per example.
     pub neg_elbo: Option<f64>,
     /// -E log p(x|z).
     pub reconstruction: f64,
     /// KL(q(z|x) || p(z)).
     pub kl: Option<f64>,
-    /// Latent dimensions whose posterior mean varies over the data by more than 0.01.
+    /// Number of latent dimensions whose posterior mean has a variance above 0.01 over the data.
     pub active_units: usize,
     /// Latent dimensions.
     pub latent: usize,
-    /// The squared maximum mean discrepancy between q(z), a draw each for the first 2,000 examples,
-    /// and as many draws of p(z): unbiased, so it may be below 0; inverse multiquadratic kernels of
-    /// bandwidth 1. Null with fewer than two examples, and for discrete codes, which have no p(z)
-    /// of the model's.
+    /// The squared maximum mean discrepancy between q(z) and p(z), with inverse multiquadratic
+    /// kernels of bandwidth 1: one draw from q(z|x) for each of the first 2,000 examples, and
+    /// equally many draws from p(z). The estimate is unbiased and may be negative. `None` with
+    /// fewer than two examples, and for discrete codes, whose prior is not part of the model.
     pub aggregate_mmd: Option<f64>,
-    /// Whether -reconstruction is a log-likelihood; false for cross-entropy on grey pixels and for
+    /// Whether -reconstruction is a log-likelihood. It is not for a cross-entropy on grey pixels or
     /// a squared error without its constant.
     pub likelihood: bool,
-    /// -log p(x), importance-sampled.
+    /// -log p(x), estimated by importance sampling.
     pub nll: Option<f64>,
-    /// Standard error of `nll` over the images.
+    /// Standard error of `nll` over the examples.
     pub nll_stderr: Option<f64>,
-    /// -log p(x) of each image, in the order of the examples; empty where it was not estimated.
+    /// -log p(x) of each example, in the order of the examples. Empty if it was not estimated.
     #[serde(skip)]
     pub nll_each: Vec<f64>,
 }
 
-/// Evaluates models on given examples.
+/// Evaluates models on a set of examples.
 #[derive(Clone, Debug)]
 pub struct Evaluator {
     /// The examples.
     pub examples: Arc<Examples>,
-    /// How their values become x.
+    /// The transform from stored values to x.
     pub transform: Arc<Transform>,
-    /// Where to compute.
+    /// The device.
     pub device: Device,
-    /// Seed of the draws, and of stochastic pixels, which are drawn once.
+    /// Seed of the draws and of stochastic pixels. The pixels are drawn once.
     pub seed: u64,
 }
 
 impl Evaluator {
-    /// Calls `f` with each chunk, as a model of so many classes takes it, and the noise for it.
+    /// Calls `f` with each chunk of examples, with labels if `classes` is above 0, and with its
+    /// noise.
     fn each(&self, classes: usize, mut f: impl FnMut(Batch, KeyedNoise)) {
         let draws = Stream::new(self.seed, "stochastic pixels, evaluation");
         let batcher = ImageBatcher::new(self.examples.clone(), self.transform.clone(), draws);
@@ -92,8 +95,8 @@ impl Evaluator {
         }
     }
 
-    /// Returns the averages of the model's loss under an objective with all its weights at their
-    /// full value.
+    /// Returns the averages of the model's loss and its terms for an objective. Warm-up is over:
+    /// all weights have their final value.
     pub fn objective(&self, networks: &Networks, objective: &ObjectiveConfig) -> Metrics {
         let mut names = Vec::new();
         let mut sums: Vec<f64> = Vec::new();
@@ -111,10 +114,10 @@ impl Evaluator {
         names.into_iter().zip(sums).map(|(name, sum)| (name.to_owned(), sum / n)).collect()
     }
 
-    /// Evaluates `vae`; with `samples` above 0 by importance sampling too (Burda et al. 2016),
-    /// where the posterior has a density.
+    /// Evaluates `vae`. With `samples` above 0, also estimates log p(x) by importance sampling
+    /// (Burda et al. 2016), if the posterior has a density.
     ///
-    /// `report` is told how many images are done.
+    /// `report` is called with the number of examples that are done.
     pub fn evaluate(&self, vae: &Vae, samples: usize, report: &dyn Fn(usize)) -> Evaluation {
         let plain = ObjectiveConfig::Elbo(ElboConfig::default());
         let metrics = self.objective(&vae.clone().into(), &plain);
@@ -156,14 +159,14 @@ impl Evaluator {
 }
 
 impl Evaluator {
-    /// Returns whether log p(x|z) of a model is a log-likelihood on these examples, and not just a
-    /// loss.
+    /// Returns whether log p(x|z) is a log-likelihood on these examples. If not, it is only a loss.
     pub fn is_likelihood(&self, vae: &Vae) -> bool {
         let support = support_of(&self.transform, &self.examples);
         compatibility::is_likelihood(&vae.config().likelihood, support)
     }
 
-    /// Returns the squared distance between draws of q(z) and as many of p(z).
+    /// Returns the squared maximum mean discrepancy between `codes`, draws from q(z), and draws
+    /// from p(z).
     fn aggregate_mmd(&self, vae: &Vae, codes: Vec<Tensor<2>>) -> Option<f64> {
         if self.examples.len() < 2 || vae.code_space().is_some() {
             return None;

@@ -1,5 +1,4 @@
-//! Making things with a trained model: samples, reconstructions, codes, paths through the latent
-//! space.
+//! `Generator`: samples, reconstructions, codes and interpolations of a trained model.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,35 +15,35 @@ use crate::fitted::{Codes, FittedPrior};
 use crate::labels::{labels_of, one_hot};
 use crate::noise::{KeyedNoise, Phase};
 
-/// Rows that are computed at once.
+/// Number of rows that are computed at once.
 const CHUNK: usize = 1_000;
 
-/// A trained model ready to make things. Values that go in and come out are in the data's own
-/// range: pixels in [0, 1], vectors in their own units.
+/// A trained model with the settings to generate outputs. Inputs and outputs are in the range of
+/// the data: pixels in [0, 1], vectors in their own units.
 #[derive(Clone, Debug)]
 pub struct Generator {
     /// The model, on `device`.
     pub vae: Vae,
-    /// The road from the data's range to x and back.
+    /// The transform from the range of the data to x, and back.
     pub transform: Arc<Transform>,
-    /// Where to compute.
+    /// The device.
     pub device: Device,
-    /// Seed of everything drawn.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Where z is drawn from.
+    /// The distribution that z is drawn from.
     pub prior: PriorSource,
 }
 
-/// What z is drawn from.
+/// The distribution that z is drawn from.
 #[derive(Clone, Default)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a generator has one")]
 pub enum PriorSource {
-    /// The model's own p(z).
+    /// p(z) of the model.
     #[default]
     Model,
-    /// N(0, I), whatever the model was trained with.
+    /// N(0, I), regardless of the model's prior.
     Standard,
-    /// What was fitted after training.
+    /// A prior that was fitted after training.
     Fitted(FittedPrior),
     /// A density of the caller's own. [`Distribution::sample`] must return `[n, latent]`.
     Custom(Arc<dyn Distribution + Send + Sync>),
@@ -62,8 +61,8 @@ impl fmt::Debug for PriorSource {
 }
 
 impl Generator {
-    /// One-hot rows of classes, where the model is a conditional one; classes go round if they are
-    /// fewer than the rows.
+    /// Returns one-hot rows `[rows, classes]` of `labels`, starting at `first`. Labels repeat
+    /// cyclically. `None` if the model uses no labels, or if there are none.
     fn condition(&self, labels: Option<&[u32]>, first: usize, rows: usize) -> Option<Tensor<2>> {
         let classes = self.vae.classes();
         let labels = labels.filter(|labels| classes > 0 && !labels.is_empty())?;
@@ -82,7 +81,7 @@ impl Generator {
         noise
     }
 
-    /// The values of p(x|z), row by row: means, or with `draw` one draw each.
+    /// Returns x of p(x|z) in the range of the data, row-major: means, or samples with `draw`.
     fn values(&self, p: &LikelihoodDistribution, draw: bool, first: usize) -> Vec<f32> {
         let x = if draw { p.sample(&self.noise(first)) } else { p.mean() };
         let mut values: Vec<f32> = x.into_data().iter::<f32>().collect();
@@ -90,8 +89,8 @@ impl Generator {
         values
     }
 
-    /// Returns z of `n` draws from the prior, row by row. Labels, which go round if they are fewer than
-    /// `n`, are read by a prior that depends on them; without any it draws from all classes.
+    /// Returns `n` draws of z from the prior, `[n, latent]`, row-major. A label-conditional prior
+    /// reads the labels, which repeat cyclically. Without labels it draws from all classes.
     pub fn draw_prior(&self, n: usize, labels: Option<&[u32]>) -> Vec<f32> {
         match &self.prior {
             PriorSource::Model => {
@@ -113,8 +112,9 @@ impl Generator {
         }
     }
 
-    /// `n` samples: z from the prior, then p(x|z). A conditional model is given a class for each
-    /// row, or none: then the classes take turns, as many rows of each.
+    /// Returns `n` samples, `[n, numbers]`, row-major: z from the prior, then x from p(x|z).
+    /// `labels` are the classes for a conditional model. Without labels, all classes get equally
+    /// many rows.
     pub fn sample(&self, n: usize, labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
         let classes = self.vae.classes().max(1);
         let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n.max(1)) as u32).collect();
@@ -122,7 +122,8 @@ impl Generator {
         self.decode(&self.draw_prior(n, Some(labels)), Some(labels), draw)
     }
 
-    /// p(x|z) for rows of z, `latent` numbers each, with their classes for a conditional model.
+    /// Returns x of p(x|z), `[n, numbers]`, for z `[n, latent]`, row-major each. `labels` are the
+    /// classes for a conditional model. x is the mean, or a sample with `draw`.
     pub fn decode(&self, z: &[f32], labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
         let latent = self.vae.config().latent;
         let mut values = Vec::with_capacity(z.len() / latent * self.vae.numbers());
@@ -136,7 +137,7 @@ impl Generator {
         values
     }
 
-    /// Means of q(z|x) of the examples at `indices`, row by row.
+    /// Returns the means of q(z|x) of the examples at `indices`, `[indices, latent]`, row-major.
     pub fn encode(&self, examples: &Examples, indices: &[u32]) -> Vec<f32> {
         let mut z = Vec::with_capacity(indices.len() * self.vae.config().latent);
         for part in indices.chunks(CHUNK) {
@@ -147,7 +148,8 @@ impl Generator {
         z
     }
 
-    /// The discrete codes of the examples at `indices`, row by row; none for a model without any.
+    /// Returns the discrete codes of the examples at `indices`, `[indices, positions]`, row-major.
+    /// Empty for a model without discrete codes.
     pub fn codes(&self, examples: &Examples, indices: &[u32]) -> Vec<i64> {
         let mut codes = Vec::new();
         for part in indices.chunks(CHUNK) {
@@ -160,8 +162,8 @@ impl Generator {
         codes
     }
 
-    /// The codes of the examples at `indices`, as a prior is fitted on them: discrete ones where
-    /// the model has them, else means of q(z|x).
+    /// Returns the codes of the examples at `indices` for fitting a prior: discrete codes if the
+    /// model has them, otherwise means of q(z|x).
     pub fn codes_to_fit(&self, examples: &Examples, indices: &[u32]) -> Codes {
         match self.vae.code_space() {
             Some(CodeSpace { num_embeddings: codes, positions }) => {
@@ -174,20 +176,22 @@ impl Generator {
         }
     }
 
-    /// The classes of the examples at `indices`, where the model is a conditional one.
+    /// Returns the one-hot classes of the examples at `indices`. `None` if the model uses no
+    /// labels.
     fn known_condition(&self, examples: &Examples, indices: &[u32]) -> Option<Tensor<2>> {
         let classes = self.vae.classes();
         (classes > 0).then(|| one_hot(examples, indices, classes, &self.device))
     }
 
-    /// Each example at `indices` encoded and decoded again: the mean of q(z|x), then p(x|z).
+    /// Returns the reconstructions of the examples at `indices`, `[indices, numbers]`, row-major: x
+    /// of p(x|z) with the mean of q(z|x) as z.
     pub fn reconstruct(&self, examples: &Examples, indices: &[u32], draw: bool) -> Vec<f32> {
         let labels = labels_of(examples, indices);
         self.decode(&self.encode(examples, indices), labels.as_deref(), draw)
     }
 
-    /// The examples at `indices` as the model sees them, in the data's own range (binary pixels are
-    /// binary).
+    /// Returns the model's inputs x of the examples at `indices`, in the range of the data,
+    /// row-major. Binary pixels are binary.
     pub fn originals(&self, examples: &Examples, indices: &[u32]) -> Vec<f32> {
         let mut values = self.transform.gather(examples, indices, &self.draws());
         self.transform.to_data_range(&mut values);
@@ -204,12 +208,11 @@ impl Generator {
         Stream::new(self.seed, "stochastic pixels, generation")
     }
 
-    /// Decodings of `steps` points on the way from `a` to `b`, ends included.
+    /// Returns the decoded means of `steps` points z from `a` to `b`, both included, row-major.
     ///
-    /// The way is a great circle (Shoemake 1985; White 2016): most of the prior's mass lies near a
-    /// sphere, and the straight line between two points of it leads through where no data is.
-    /// Between points that are nearly parallel it is the straight line. A conditional model keeps
-    /// one class on the way.
+    /// The interpolation is spherical (Shoemake 1985; White 2016), because most mass of the prior
+    /// is near a sphere, and a straight line between two of its points leaves that sphere. Between
+    /// nearly parallel points it is linear. A conditional model uses the same class for all points.
     pub fn interpolate(&self, a: &[f32], b: &[f32], steps: usize, label: Option<u32>) -> Vec<f32> {
         let path: Vec<f32> =
             (0..steps).flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32)).collect();
@@ -217,7 +220,8 @@ impl Generator {
     }
 }
 
-/// Spherical interpolation of direction, linear interpolation of length.
+/// Returns the point at fraction t from `a` to `b`: the direction is interpolated on the sphere,
+/// the length linearly.
 fn slerp(a: &[f32], b: &[f32], t: f32) -> Vec<f32> {
     let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
     let (na, nb) = (norm(a), norm(b));
@@ -225,7 +229,7 @@ fn slerp(a: &[f32], b: &[f32], t: f32) -> Vec<f32> {
     let cos = (dot / (na * nb)).clamp(-1.0, 1.0);
     let angle = cos.acos();
     let sin = angle.sin();
-    // Where a length is 0 the angle is no number.
+    // If a length is 0, the angle is NaN.
     if sin.is_nan() || sin <= 1e-4 {
         return a.iter().zip(b).map(|(x, y)| x + t * (y - x)).collect();
     }
@@ -239,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_great_circle_keeps_its_ends_and_its_radius() {
+    fn spherical_interpolation_keeps_the_ends_and_the_radius() {
         let (a, b) = ([3.0, 0.0, 0.0], [0.0, 0.0, 3.0]);
         assert_eq!(slerp(&a, &b, 0.0), a);
         let end = slerp(&a, &b, 1.0);
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn between_parallel_points_and_from_zero_the_way_is_straight() {
+    fn interpolation_is_linear_between_parallel_points_and_from_zero() {
         assert_eq!(slerp(&[1.0, 1.0], &[3.0, 3.0], 0.5), [2.0, 2.0]);
         assert_eq!(slerp(&[0.0, 0.0], &[2.0, 0.0], 0.25), [0.5, 0.0]);
     }

@@ -1,5 +1,5 @@
-//! The likelihood of examples by importance sampling (Burda et al. 2016), in chunks of draws and
-//! images.
+//! The log-likelihood of examples, estimated by importance sampling (Burda et al. 2016) in chunks
+//! of draws and examples.
 
 use vae_model::bound::log_weights;
 use vae_model::posterior::PosteriorDistribution;
@@ -7,11 +7,12 @@ use vae_model::{Batch, Vae};
 
 use crate::noise::KeyedNoise;
 
-/// Rows of z that are decoded at once when draws are many.
+/// Number of rows of z that are decoded at once if there are many draws.
 const ROWS: usize = 4_000;
 
-/// -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws and
-/// images.
+/// Returns -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws
+/// and examples. Empty if q has no density. `report` is called with the number of examples that are
+/// done, counted from `done`.
 pub(crate) fn importance_nll(
     vae: &Vae,
     batch: &Batch,
@@ -22,7 +23,7 @@ pub(crate) fn importance_nll(
     done: usize,
 ) -> Vec<f64> {
     let size = batch.size();
-    // Few images and many draws at a time: then each decoded row meets an x that is at hand.
+    // Few examples and many draws per chunk, so that x stays in the cache.
     let images = size.min((ROWS / samples).max(8));
     let mut nll = Vec::with_capacity(size);
     for first in (0..size).step_by(images) {
@@ -49,7 +50,7 @@ pub(crate) fn importance_nll(
     nll
 }
 
-/// log sum exp of numbers that come one by one, in double precision.
+/// A streaming log sum exp in double precision.
 #[derive(Clone, Debug)]
 struct LogSum {
     largest: f64,
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_streaming_log_sum_is_the_logarithm_of_the_sum() {
+    fn a_streaming_log_sum_exp_equals_the_logarithm_of_the_sum() {
         let numbers = [-1000.0, -1003.5, -998.2, -2000.0, -998.2];
         let mut sum = LogSum::default();
         numbers.iter().for_each(|x| sum.add(*x));

@@ -1,22 +1,21 @@
-//! What a trained VAE is worth and what it makes.
+//! Evaluation of trained VAEs, and their outputs.
 //!
-//! This crate sits on `vae-model` and `vae-data`. It knows nothing of how a model was trained: it
-//! takes a [`Vae`](vae_model::Vae), examples, the transform that makes x of them, a device and a
-//! seed.
+//! This crate depends on `vae-model` and `vae-data`, not on training. Its inputs are a
+//! [`Vae`](vae_model::Vae), examples, the transform from examples to x, a device and a seed.
 //!
 //! ```text
 //!                         +-- Evaluator       bound, KL, active units, importance-sampled nll
 //!   Vae + Examples -------+-- Classification  accuracy from few labels  --> SavedClassifier
-//!   + Transform           +-- Generator       samples, reconstructions, codes, paths
+//!   + Transform           +-- Generator       samples, reconstructions, codes, interpolations
 //!   + Device, seed        |        |
-//!                         |        +-- FittedPrior   a prior fitted on codes, where z is drawn from
-//!                         +-- parity          does one device compute what another computes?
+//!                         |        +-- FittedPrior   a prior over z, fitted on codes
+//!                         +-- parity          compares the results of two devices
 //! ```
 //!
-//! Every number that is drawn comes from [`KeyedNoise`]: the same seed gives the same results on
-//! every backend and for every chunk size.
+//! All random numbers come from [`KeyedNoise`]: the same seed gives the same results on every
+//! backend and for every chunk size.
 //!
-//! An untrained model, judged on built-in digits and sampled from:
+//! The example evaluates an untrained model on built-in digits and samples from it:
 //!
 #![cfg_attr(feature = "flex", doc = "```")]
 #![cfg_attr(not(feature = "flex"), doc = "```ignore")]
@@ -46,7 +45,7 @@
 //! };
 //! let evaluation = evaluator.evaluate(&vae, 0, &|_| {});
 //! assert_eq!(evaluation.images, 64);
-//! // log 2 nats a pixel are those of a coin; an untrained model is near it.
+//! // An untrained model predicts pixels like a fair coin: about log 2 nats per pixel.
 //! let coin = 784.0 * std::f64::consts::LN_2;
 //! assert!((evaluation.neg_elbo.unwrap_or(f64::NAN) / coin - 1.0).abs() < 0.1);
 //!

@@ -1,16 +1,17 @@
-//! The real source of noise: counter-based, keyed by seed, purpose, phase, step and position.
+//! `KeyedNoise`: random numbers from a counter-based generator, keyed by seed, phase, step, purpose
+//! and position.
 
 use vae_data::rng::Stream;
 use vae_model::Noise;
 
-/// What the numbers are drawn for: streams of different phases are unrelated.
+/// What the random numbers are used for. Different phases have independent streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Initial weights.
     Init,
     /// Training steps.
     Train,
-    /// Judging a model on held-out data.
+    /// Evaluation of a model.
     Evaluate,
     /// Samples, reconstructions and other outputs.
     Generate,
@@ -18,33 +19,34 @@ pub enum Phase {
     Critic,
 }
 
-/// Random numbers addressed by (seed, phase, step, purpose, draw, image, dimension).
+/// Random numbers keyed by (seed, phase, step, purpose, draw, example, dimension).
 ///
-/// A number does not depend on how many are asked for at once: a batch may be computed in chunks of
-/// images (`first_image`) or draws (`first_draw`) and every element still gets its own number.
+/// A number does not depend on the size of the request. A batch may be computed in chunks of
+/// examples (`first_image`) or draws (`first_draw`), and every element gets the same number as in
+/// one request.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyedNoise {
     seed: u64,
     phase: Phase,
     step: u64,
-    /// Position of the first image of the next shapes.
+    /// Index of the first example of a request.
     pub first_image: u32,
-    /// Position of their first draw.
+    /// Index of the first draw of a request.
     pub first_draw: u32,
 }
 
 impl KeyedNoise {
-    /// The noise of step 0 of a phase.
+    /// Makes the noise of step 0 of a phase.
     pub fn new(seed: u64, phase: Phase) -> Self {
         Self { seed, phase, step: 0, first_image: 0, first_draw: 0 }
     }
 
-    /// The noise of one step.
+    /// Returns the noise of a step.
     pub fn at_step(self, step: u64) -> Self {
         Self { step, ..self }
     }
 
-    /// The noise of a part of its images: those from `first` on.
+    /// Returns the noise of the examples from index `first` on.
     pub fn from_image(self, first: usize) -> Self {
         Self { first_image: self.first_image + first as u32, ..self }
     }
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn purposes_phases_steps_and_seeds_have_unrelated_numbers() {
+    fn purposes_phases_steps_and_seeds_have_different_numbers() {
         let base = KeyedNoise::new(0, Phase::Train);
         let numbers = [
             base.normal("a", [1, 1, 4]),

@@ -1,4 +1,4 @@
-//! Parity of two devices: one loss and its gradients, computed on both and compared.
+//! Parity of two devices: compares a loss and its gradients computed on both.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -7,27 +7,27 @@ use vae_model::{Batch, DataSpec, Networks, Noise, ObjectiveConfig, Role, VaeConf
 
 use crate::noise::{KeyedNoise, Phase};
 
-/// The shape of the images that backends are compared on.
+/// The shape of the images for the comparison.
 const SHAPE: [usize; 3] = [1, 28, 28];
 
-/// Relative differences between two backends.
+/// Relative differences between two devices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parity {
-    /// Of the loss.
+    /// Relative difference of the loss.
     pub loss: f64,
-    /// Of the gradients: the largest, over the parameters, of the distance over the norm.
+    /// Largest relative difference of a parameter's gradient: Euclidean distance over norm.
     pub gradient: f64,
 }
 
 impl Parity {
-    /// Whether the differences are those of another order of summation in single precision.
+    /// Returns whether the differences can be explained by rounding in single precision.
     pub fn is_good(&self) -> bool {
         self.loss < 1e-4 && self.gradient < 1e-3
     }
 }
 
-/// Compares `other` with `reference`, both without autodiff, on the default model, one forward and
-/// one backward pass.
+/// Compares `other` with `reference` by one forward and one backward pass of the default model.
+/// Both are devices without autodiff.
 pub fn compare(reference: &Device, other: &Device) -> Parity {
     let Ok(model) = VaeSpec::new(VaeConfig::default(), DataSpec::new(&SHAPE)) else {
         unreachable!("the default model is valid for images")
@@ -39,7 +39,7 @@ pub fn compare(reference: &Device, other: &Device) -> Parity {
     for (a, b) in expected_gradients.iter().zip(&gradients) {
         let norm = a.iter().map(|x| x * x).sum::<f64>().sqrt();
         let distance = a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt();
-        // A gradient that is not a number must not pass for none.
+        // A NaN must count as a difference; `f64::max` would ignore it.
         let relative = distance / norm.max(1e-12);
         worst = if relative.is_nan() { f64::INFINITY } else { worst.max(relative) };
     }
@@ -47,8 +47,8 @@ pub fn compare(reference: &Device, other: &Device) -> Parity {
     Parity { loss: if relative.is_nan() { f64::INFINITY } else { relative }, gradient: worst }
 }
 
-/// The evidence lower bound's loss of `model` on made images, and the gradients of its parameters
-/// in the order of the module, all in fixed initial weights and noise.
+/// Returns the negative evidence lower bound of `model` on random images, and the gradients of its
+/// parameters in the order of the module. Initial weights and noise are fixed.
 pub fn loss_and_gradients(model: &VaeSpec, device: &Device) -> (f64, Vec<Vec<f64>>) {
     struct Collect<'a> {
         grads: &'a mut GradientsParams,

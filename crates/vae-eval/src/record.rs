@@ -1,4 +1,4 @@
-//! What a model file keeps beside its weights: values as JSON, and the transform of its data.
+//! Metadata of a model file: values as JSON, and the transform of the data.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use vae_model::{FileError, ModelFile};
 
 use crate::error::EvalError;
 
-/// Reads the value that a file's metadata have under `key`.
+/// Reads the value of `key` in the metadata of a file.
 ///
 /// # Errors
-/// If there is none, or it is of another type.
+/// If there is no value, or if it has another type.
 pub fn parsed<T: DeserializeOwned>(
     file: &ModelFile,
     path: &Path,
@@ -24,8 +24,8 @@ pub fn parsed<T: DeserializeOwned>(
     serde_json::from_str(text).map_err(|e| malformed(format!("`{key}` in its metadata: {e}")))
 }
 
-/// Returns whether a transform is one of examples of this shape: `[c, h, w]` for images, `[d]` for
-/// vectors.
+/// Returns whether a transform can be applied to examples of this shape: `[c, h, w]` for images,
+/// `[d]` for vectors.
 pub fn fits(transform: &Transform, shape: &[usize]) -> bool {
     match (transform, shape) {
         (Transform::Pixels(_), [_, _, _]) => true,
@@ -36,10 +36,10 @@ pub fn fits(transform: &Transform, shape: &[usize]) -> bool {
     }
 }
 
-/// Writes a value as metadata keep it.
+/// Returns a value as JSON for the metadata.
 ///
 /// # Errors
-/// If it has no form in JSON.
+/// If it cannot be written as JSON.
 pub fn json<T: Serialize>(value: &T) -> Result<String, EvalError> {
     serde_json::to_string(value).map_err(|e| EvalError::Failed(e.to_string()))
 }

@@ -1,16 +1,16 @@
-//! Means, variances and their errors: the one place that computes them.
+//! Means, variances and standard errors.
 
-/// A mean and its standard error, in the unit of the numbers.
+/// A mean and its standard error, in the unit of the values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
-    /// Of all numbers.
+    /// The mean.
     pub value: f64,
-    /// Of the value; `None` for fewer than two numbers.
+    /// The standard error of the mean. `None` for fewer than two values.
     pub stderr: Option<f64>,
 }
 
 impl Mean {
-    /// Of `numbers`; `None` if there are none.
+    /// Returns the mean of `numbers`. `None` if there are none.
     pub fn of(numbers: &[f64]) -> Option<Self> {
         if numbers.is_empty() {
             return None;
@@ -21,36 +21,36 @@ impl Mean {
         Some(Self { value, stderr: (numbers.len() > 1).then(|| (variance / n).sqrt()) })
     }
 
-    /// Of `a` less `b`, number by number: what is easy or hard for both cancels.
+    /// Returns the mean of the paired differences `a` - `b`. Effects that are common to both
+    /// cancel.
     pub fn of_differences(a: &[f64], b: &[f64]) -> Option<Self> {
         Self::of(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
     }
 }
 
-/// The mean of numbers, and the sum of their squared distances from it. NaN without any numbers.
+/// Returns the mean and the sum of squared differences from the mean. NaN for no numbers.
 fn mean_and_squares(numbers: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let n = numbers.clone().count() as f64;
     let mean = numbers.clone().sum::<f64>() / n;
     (mean, numbers.map(|v| (v - mean).powi(2)).sum::<f64>())
 }
 
-/// The variance of each column of rows of `width` numbers: the mean squared distance from the
-/// column's mean.
+/// Returns the population variance of each column of rows of `width` numbers.
 pub(crate) fn column_variances(rows: &[f64], width: usize) -> impl Iterator<Item = f64> + '_ {
     let n = (rows.len() / width) as f64;
     let column = move |j: usize| rows.iter().skip(j).step_by(width).copied();
     (0..width).map(move |j| mean_and_squares(column(j)).1 / n)
 }
 
-/// The mean of a few numbers and half the width of its 95 % interval by Student's t distribution,
-/// which one number alone has not.
+/// Returns the mean of a few values, and half the width of its 95 % confidence interval by
+/// Student's t distribution. The interval is `None` for fewer than two values.
 pub fn mean_and_interval(values: &[f64]) -> (f64, Option<f64>) {
     /// 97.5 % quantiles for 1 to 10 degrees of freedom.
     const QUANTILES: [f64; 10] =
         [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
     let Some(Mean { value, stderr }) = Mean::of(values) else { return (f64::NAN, None) };
     let Some(stderr) = stderr else { return (value, None) };
-    // Between those, the quantile of fewer: the interval is a little too wide, never too narrow.
+    // Between tabulated degrees of freedom, the lower is used: the interval is never too narrow.
     let quantile = match values.len() - 1 {
         few @ ..=10 => QUANTILES[few - 1],
         11..=14 => QUANTILES[9],
@@ -61,7 +61,7 @@ pub fn mean_and_interval(values: &[f64]) -> (f64, Option<f64>) {
     (value, Some(quantile * stderr))
 }
 
-/// Sums of the numbers of each column and of their squares, over rows that come in chunks.
+/// Sums and sums of squares of each column, over rows that are added in chunks.
 #[derive(Default)]
 pub(crate) struct Moments {
     n: f64,
@@ -80,7 +80,7 @@ impl Moments {
         }
     }
 
-    /// The variance of each column over all rows.
+    /// Returns the population variance of each column over all rows.
     pub(crate) fn variances(&self) -> impl Iterator<Item = f64> + '_ {
         self.sums.iter().map(|(sum, square)| square / self.n - (sum / self.n).powi(2))
     }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_of_pairs_have_the_error_of_what_differs() {
+    fn paired_differences_have_the_standard_error_of_the_differences() {
         let (a, b) = ([100.0, 7.0, 50.0], [99.0, 5.0, 47.0]);
         let found = Mean::of_differences(&a, &b).unwrap();
         // 1, 2 and 3: their variance is 1.
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_is_that_of_students_t() {
+    fn the_interval_uses_students_t_distribution() {
         // By hand: mean 2, variance 1, three values: 4.303 / sqrt 3.
         let (mean, half) = mean_and_interval(&[1.0, 2.0, 3.0]);
         assert!((mean - 2.0).abs() < 1e-12);

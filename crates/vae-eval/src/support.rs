@@ -1,9 +1,9 @@
-//! What numbers x of given examples can be, in the terms of the model's likelihoods.
+//! The support of x for a set of examples, as a type of `vae-model`.
 
 use vae_data::{Examples, Transform};
 use vae_model::Support;
 
-/// Returns what numbers x of `examples` are after `transform`.
+/// Returns the support of x of `examples` after `transform`.
 pub fn support_of(transform: &Transform, examples: &Examples) -> Support {
     match transform.support(examples) {
         vae_data::Support::Binary => Support::Binary,

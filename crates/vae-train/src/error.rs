@@ -1,4 +1,4 @@
-//! What can go wrong between a request to train and a trained model.
+//! Errors of training.
 
 use std::path::PathBuf;
 
@@ -6,27 +6,26 @@ use vae_data::DataError;
 use vae_eval::EvalError;
 use vae_model::{ConfigError, FileError};
 
-/// An error of this crate. Messages say what is wrong and where, in words of the configuration; a
-/// program that knows what its user can type may add advice of its own to the variants that have
-/// fields.
+/// An error of this crate. A message says what is wrong and where, with the keys of the
+/// configuration. Variants with fields let a program add its own advice, such as flags of a command
+/// line.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The configuration cannot be used. `place` is its file and line, or the
-    /// origin of the value that stands above the file.
+    /// The configuration is invalid. `place` is the file and line, or the origin of the override.
     #[error("{place}: {error}")]
     Config {
-        /// Where it stands.
+        /// The position of the error.
         place: String,
-        /// What is wrong.
+        /// The error.
         error: ConfigError,
     },
-    /// The request cannot be carried out as it stands.
+    /// The request is not possible.
     #[error("{0}")]
     Request(String),
-    /// A text is no `KEY.PATH=VALUE`.
+    /// An override does not have the form `KEY.PATH=VALUE`.
     #[error("{text}: expected KEY.PATH=VALUE, such as model.latent=10")]
     Override {
-        /// The text.
+        /// The text of the override.
         text: String,
     },
     /// A batch is larger than the training data.
@@ -34,20 +33,20 @@ pub enum TrainError {
         "a batch of {batch_size} is larger than the data: {data} has {examples} training examples"
     )]
     BatchTooLarge {
-        /// Examples a step, as configured.
+        /// The configured number of examples per batch.
         batch_size: usize,
-        /// What the data is called.
+        /// The name of the data.
         data: String,
-        /// Training examples.
+        /// Number of training examples.
         examples: usize,
     },
-    /// Another training holds the lock on a run.
+    /// Another process is training in the folder of the run.
     #[error("{}: another training is under way in this folder", folder.display())]
     Locked {
         /// The run's folder.
         folder: PathBuf,
     },
-    /// A run cannot go on with another configuration.
+    /// A run cannot be resumed with another configuration.
     #[error(
         "cannot resume with a changed configuration: {key} is {is} but the run has {was}; only \
          epochs, max_steps and logging may change"
@@ -55,26 +54,26 @@ pub enum TrainError {
     Changed {
         /// The first key that differs.
         key: String,
-        /// Its value in the run.
+        /// The value in the run.
         was: String,
-        /// Its value in the request.
+        /// The value in the request.
         is: String,
     },
-    /// A backend of this build finds nothing to run on.
+    /// A backend of this build finds no hardware to run on.
     #[error("{why}")]
     Backend {
-        /// Its name.
+        /// The name of the backend.
         name: &'static str,
-        /// What it lacks.
+        /// What is missing.
         why: String,
     },
-    /// Judging or using the model.
+    /// An error while a model is evaluated or used.
     #[error(transparent)]
     Eval(#[from] EvalError),
-    /// Data.
+    /// An error of the data.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A model file.
+    /// An error of a model file.
     #[error(transparent)]
     File(#[from] FileError),
     /// Training diverged: the loss is NaN or infinite.
@@ -83,20 +82,20 @@ pub enum TrainError {
          lower train.optimizer.learning_rate or set train.clip_norm"
     )]
     NotANumber {
-        /// The first step at which it was seen.
+        /// The step of the value.
         step: u64,
-        /// Which term of the loss.
+        /// The term of the loss.
         term: String,
-        /// What it is: NaN or infinite.
+        /// The value: NaN or infinity.
         value: f64,
     },
-    /// The machine cannot do it: no adapter, no room, no permission.
+    /// A failure of the machine: a full disk, a missing permission, a missing backend.
     #[error("{0}")]
     Failed(String),
 }
 
 impl TrainError {
-    /// Returns whether the request or its input was wrong, rather than the machine it runs on.
+    /// Returns whether the request or its input is wrong, and not the machine.
     pub fn is_request(&self) -> bool {
         match self {
             Self::Config { .. }
@@ -115,7 +114,7 @@ impl TrainError {
         }
     }
 
-    /// The error of an operation on a file of a run that the system refused.
+    /// Returns the error of a failed operation on a file of a run.
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Failed(format!("{}: {source}", path.display()))
     }

@@ -1,18 +1,19 @@
-//! How a VAE learns: from a configuration and data to a trained model in one file.
+//! Training of VAEs: from a configuration and data to a trained model in one file.
 //!
 //! ```text
 //!   task                                learn
 //!   TOML, presets, overrides            Trainer: the loop
-//!     -> TrainConfig   what and how --> optimizer, replicas --> Run: folder, lock, log
-//!     -> TrainingData  on what      --> events, metrics     --> Checkpoint: one file
+//!     -> TrainConfig                --> optimizer, replicas --> Run: folder, lock, log
+//!     -> TrainingData               --> events, metrics     --> Checkpoint: one file
 //!   backend                                                       |
-//!     -> Backend       on which device                            v
+//!     -> Backend                                                  v
 //!                                              vae-eval: Evaluator, Generator, Classification
 //! ```
 //!
-//! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), [`data::load`] what it
-//! names, open a [`Backend`], and let a [`Trainer`] run. A [`Checkpoint`] is the result: give its
-//! parts to a [`Generator`](vae_eval::Generator) or to a [`Evaluator`](vae_eval::Evaluator) of `vae-eval`.
+//! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), load its data with
+//! [`data::load`], open a [`Backend`], and run a [`Trainer`]. The result is a [`Checkpoint`]. A
+//! [`Generator`](vae_eval::Generator) or an [`Evaluator`](vae_eval::Evaluator) of `vae-eval` uses
+//! its parts.
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;

@@ -1,4 +1,4 @@
-//! Fitting the autoregressive prior over discrete codes.
+//! Fits the autoregressive prior over discrete codes.
 
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams};
@@ -11,20 +11,20 @@ use vae_model::prior::CodePrior;
 use crate::error::EvalError;
 use crate::noise::{KeyedNoise, Phase};
 
-/// Passes over the codes, at least.
+/// Minimum number of passes over the codes.
 const EPOCHS: u64 = 10;
-/// Steps, at least: of few examples there are more passes.
+/// Minimum number of steps. With few examples there are more passes.
 const STEPS: u64 = 500;
-/// Rows a step.
+/// Rows of codes per step.
 const BATCH: usize = 100;
-/// Learning rate of the first step. It falls linearly to 0, so that the last steps average their
+/// Initial learning rate. It decreases linearly to 0, which averages out the noise of the last
 /// batches.
 const LEARNING_RATE: f64 = 2e-3;
 
-/// Fits the prior on rows of codes `[n, positions]` by the mean of -log p(c).
+/// Fits the prior on rows of codes `[n, positions]` by minimizing the mean of -log p(c).
 ///
 /// # Errors
-/// If there are fewer than two rows, or training diverges: a parameter is NaN or infinite.
+/// If there are fewer than two rows, or if training diverges (NaN or infinity).
 pub fn fit(
     rows: &[i64],
     codes: usize,
@@ -41,7 +41,7 @@ pub fn fit(
     let autodiff = device.clone().autodiff();
     let init = Init::drawn(&noise, &autodiff).at("sampler");
     let mut prior = CodePrior::new(&init, codes, positions).train();
-    // Adam as PyTorch sets it up; Burn's own epsilon is larger.
+    // PyTorch's epsilon; Burn's default is larger.
     let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
     let steps_an_epoch = n.div_ceil(BATCH) as u64;
     let epochs = EPOCHS.max(STEPS.div_ceil(steps_an_epoch));
@@ -69,7 +69,7 @@ pub fn fit(
     if sound {
         Ok(prior)
     } else {
-        Err(EvalError::Failed("the prior over codes came to no numbers".to_owned()))
+        Err(EvalError::Failed("fitting the prior over codes diverged: NaN or infinity".to_owned()))
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
     const CODES: usize = 3;
     const POSITIONS: usize = 2;
 
-    /// All rows of two codes of three.
+    /// Returns all rows of two codes out of three.
     fn all(device: &Device) -> Tensor<2, Int> {
         let rows: Vec<i64> = (0..9).flat_map(|i| [i / 3, i % 3]).collect();
         Tensor::from_data(TensorData::new(rows, [9, POSITIONS]), device)
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn the_fitted_prior_is_a_distribution_with_the_frequencies_of_the_codes() {
         let device = Device::flex();
-        // The second code is the first or, one time in four, the next.
+        // The second code equals the first. In one row out of four it is the next code.
         let rows: Vec<i64> = (0..1200)
             .flat_map(|i| {
                 let first = i % 3;
@@ -108,13 +108,13 @@ mod tests {
             };
             assert!((log.exp() - expected).abs() < 0.03, "{i}: {} {expected}", log.exp());
         }
-        // Draws have those frequencies.
+        // Samples have the same frequencies.
         let n = 4_000;
         let drawn = prior.sample(&KeyedNoise::new(1, Phase::Generate), n, &device).into_data();
         let drawn: Vec<i64> = drawn.iter::<i64>().collect();
         let same = drawn.chunks(2).filter(|row| row[0] == row[1]).count() as f64 / n as f64;
         let model: f64 = [0, 4, 8].iter().map(|i| log[*i].exp()).sum();
-        // Four standard errors of a share of about 3/4.
+        // Four standard errors of a fraction of about 3/4.
         assert!((same - model).abs() < 4.0 * (0.19 / n as f64).sqrt(), "{same} {model}");
     }
 }

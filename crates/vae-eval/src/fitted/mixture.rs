@@ -1,5 +1,5 @@
 //! A mixture of Gaussians with full covariances, fitted by expectation maximization (Dempster et
-//! al. 1977; on the codes of autoencoders Ghosh et al. 2020).
+//! al. 1977). Ghosh et al. 2020 fit it on the codes of autoencoders.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,21 @@ use vae_model::init::Stored;
 use crate::error::EvalError;
 use crate::statistics::column_variances;
 
-/// Gaussians in the mixture.
+/// Largest number of Gaussians in the mixture.
 const COMPONENTS: usize = 10;
-/// In more dimensions than this there is one Gaussian: it takes three rounds, many take dozens.
+/// In more dimensions than this, the mixture has one Gaussian. One Gaussian needs three rounds,
+/// several need dozens.
 const MANY_DIMENSIONS: usize = 128;
-/// Rounds of expectation and maximization, at most.
+/// Largest number of rounds of expectation and maximization.
 const ROUNDS: usize = 100;
-/// A round that gains less than this, in nats a point, is the last.
+/// The fit ends when a round improves the log-likelihood by less than this, in nats per point.
 const ENOUGH: f64 = 1e-4;
-/// Share of the data's variance added to each component's, which keeps it from collapsing onto a
-/// few points.
+/// Fraction of the data's variance that is added to each component's variance. It prevents a
+/// component from collapsing onto a few points.
 const FLOOR: f64 = 1e-4;
 const LOG_2_PI: f64 = 1.837_877_066_409_345_3;
 
-/// A mixture of Gaussians with full covariances over rows of `latent` numbers.
+/// A mixture of Gaussians with full covariances over z of `latent` dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GaussianMixture {
     latent: usize,
@@ -35,12 +36,12 @@ pub struct GaussianMixture {
 struct Component {
     weight: f64,
     mean: Vec<f64>,
-    /// Lower triangle of the covariance's Cholesky factor, `[latent, latent]` row by row.
+    /// Cholesky factor of the covariance, lower triangular, `[latent, latent]`, row-major.
     factor: Vec<f64>,
 }
 
 impl Component {
-    /// log N(x; mean, covariance) in nats.
+    /// Returns log N(x; mean, covariance) in nats. `scratch` has the length of `x`.
     fn log_prob(&self, x: &[f64], scratch: &mut [f64]) -> f64 {
         let d = x.len();
         let mut log = -0.5 * d as f64 * LOG_2_PI;
@@ -55,19 +56,18 @@ impl Component {
 }
 
 impl GaussianMixture {
-    /// Fits the mixture on rows of `latent` numbers each; the seed decides where the components
-    /// start.
+    /// Fits the mixture on rows `[n, latent]`. The seed determines the initial components.
     ///
     /// # Errors
-    /// If there are fewer than two rows, or a number is NaN or infinite.
+    /// If there are fewer than two rows, or if a value is NaN or infinite.
     pub fn fit(rows: &[f32], latent: usize, seed: u64) -> Result<Self, EvalError> {
         let points: Vec<f64> = rows.iter().map(|v| f64::from(*v)).collect();
         let n = points.len() / latent.max(1);
         if n < 2 {
-            return Err(EvalError::Request(format!("a prior cannot be fitted on {n} codes")));
+            return Err(EvalError::Request(format!("a prior cannot be fitted on {n} examples")));
         }
         if points.iter().any(|v| !v.is_finite()) {
-            let why = "a prior cannot be fitted: a code is no number".to_owned();
+            let why = "a prior cannot be fitted: a code is NaN or infinite".to_owned();
             return Err(EvalError::Failed(why));
         }
         let spread = spread(&points, latent);
@@ -84,8 +84,8 @@ impl GaussianMixture {
         Ok(mixture)
     }
 
-    /// Components of one variance about points that are chosen one by one, the further from those
-    /// chosen before the likelier (k-means++; Arthur and Vassilvitskii 2007).
+    /// Returns the initial mixture: components of equal variances at points chosen by k-means++
+    /// (Arthur and Vassilvitskii 2007). Points far from the chosen ones are chosen more likely.
     fn start(points: &[f64], d: usize, spread: &[f64], seed: u64) -> Self {
         let n = points.len() / d;
         let k = if d > MANY_DIMENSIONS { 1 } else { COMPONENTS.min(n / 2).max(1) };
@@ -121,7 +121,8 @@ impl GaussianMixture {
         Self { latent: d, components }
     }
 
-    /// How much of each point belongs to each component, `[n, k]`, and the mean log-likelihood.
+    /// Returns the responsibilities of the components for each point, `[n, k]`, and the
+    /// log-likelihood in nats, averaged over the points.
     fn expect(&self, points: &[f64]) -> (Vec<f64>, f64) {
         let (d, k) = (self.latent, self.components.len());
         let mut shares = vec![0.0; points.len() / d * k];
@@ -146,6 +147,8 @@ impl GaussianMixture {
         (shares, likelihoods.iter().sum::<f64>() / n)
     }
 
+    /// Returns the mixture with the largest expected log-likelihood for the responsibilities
+    /// `shares`.
     fn maximize(points: &[f64], d: usize, shares: &[f64], spread: &[f64]) -> Self {
         let n = points.len() / d;
         let k = shares.len() / n;
@@ -180,12 +183,12 @@ impl GaussianMixture {
         Self { latent: d, components }
     }
 
-    /// The mean log-density of rows in nats.
+    /// Returns the log-density in nats, averaged over the rows.
     pub fn log_prob(&self, rows: &[f32]) -> f64 {
         self.expect(&rows.iter().map(|v| f64::from(*v)).collect::<Vec<_>>()).1
     }
 
-    /// `n` draws, row by row.
+    /// Returns `n` samples, `[n, latent]`, row-major.
     pub fn sample(&self, noise: &dyn Noise, n: usize) -> Vec<f32> {
         let d = self.latent;
         let chosen = noise.uniform("component of the fitted prior", [1, n, 1]);
@@ -197,7 +200,7 @@ impl GaussianMixture {
                 left -= c.weight;
                 left < 0.0
             });
-            // Rounding may leave a little above the last.
+            // Because of rounding, u may exceed the sum of all weights.
             let Some(c) = component.or(self.components.last()) else {
                 unreachable!("a mixture is fitted with, or read with, one component or more")
             };
@@ -210,7 +213,7 @@ impl GaussianMixture {
         rows
     }
 
-    /// Its parameters, as a file keeps them.
+    /// Returns the parameters for a file, by name.
     pub fn to_tensors(&self) -> BTreeMap<String, Stored> {
         let (k, d) = (self.components.len(), self.latent);
         let flat = |of: fn(&Component) -> &[f64]| -> Vec<f32> {
@@ -226,10 +229,10 @@ impl GaussianMixture {
         .into()
     }
 
-    /// From a file's parameters; `None` if it has none.
+    /// Makes the mixture from the parameters in a file. `None` if there are none.
     ///
     /// # Errors
-    /// If they are not those of a mixture over `latent` numbers.
+    /// If they are not the parameters of a mixture over `latent` dimensions.
     pub fn from_tensors(
         mut tensors: BTreeMap<String, Stored>,
         latent: usize,
@@ -242,7 +245,7 @@ impl GaussianMixture {
         let k = weights.values.len();
         let shapes = [&weights, &means, &factors].map(|t| t.shape.clone());
         if k == 0 || shapes != [vec![k], vec![k, latent], vec![k, latent, latent]] {
-            return Err(format!("{shapes:?} are no mixture over {latent} numbers"));
+            return Err(format!("shapes {shapes:?} do not fit a mixture in {latent} dimensions"));
         }
         let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
         let components = (0..k).map(|i| Component {
@@ -254,13 +257,14 @@ impl GaussianMixture {
     }
 }
 
-/// The variance of each column, or 1 where a column does not vary.
+/// Returns the variance of each column, or 1 for a constant column.
 fn spread(points: &[f64], d: usize) -> Vec<f64> {
     let or_one = |variance| if variance > 1e-12 { variance } else { 1.0 };
     column_variances(points, d).map(or_one).collect()
 }
 
-/// The lower factor L of a covariance L L^T, given by its lower triangle, row by row.
+/// Returns the Cholesky factor L of a covariance L L^T, `[d, d]`, row-major. Only the lower
+/// triangle of `a` is read.
 fn cholesky(mut a: Vec<f64>, d: usize) -> Vec<f64> {
     for i in 0..d {
         for j in 0..=i {
@@ -278,8 +282,8 @@ mod tests {
     use super::*;
     use crate::noise::{KeyedNoise, Phase};
 
-    /// Draws of two Gaussians with means (-3, 0) and (3, 1), correlated dimensions, weights 1/4 and
-    /// 3/4.
+    /// Returns a mixture of two Gaussians with means (-3, 0) and (3, 1), correlated dimensions, and
+    /// weights 1/4 and 3/4.
     fn two() -> GaussianMixture {
         let factor = vec![1.0, 0.0, 0.8, 0.6];
         let component = |weight, mean: [f64; 2]| Component {
@@ -309,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_have_the_moments_of_the_mixture() {
+    fn samples_have_the_moments_of_the_mixture() {
         let rows = two().sample(&KeyedNoise::new(3, Phase::Generate), 40_000);
         // By hand: mean 1.5 and 0.75; the means' variance is 36 * 3/16 in x and 3/16 in y.
         let expected = [1.5, 0.75, 1.0 + 6.75, 1.0 + 0.1875, 0.8 + 1.125];
@@ -319,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fitted_on_draws_of_a_mixture_explains_others_as_well_as_it() {
+    fn a_mixture_fitted_on_samples_has_the_likelihood_of_the_true_mixture() {
         let truth = two();
         let draws = |seed| truth.sample(&KeyedNoise::new(seed, Phase::Generate), 4_000);
         let fitted = GaussianMixture::fit(&draws(1), 2, 0).unwrap();
@@ -327,14 +331,14 @@ mod tests {
         let (found, best) = (fitted.log_prob(&fresh), truth.log_prob(&fresh));
         assert!(found > best - 0.03, "{found} {best}");
         assert!(found < best + 0.03, "{found} {best}");
-        // One Gaussian for all does not.
+        // A single Gaussian is worse.
         let (m, n) = (moments(&fresh), 2.0);
         let single = -0.5 * n * (LOG_2_PI + 1.0) - 0.5 * (m[2] * m[3] - m[4] * m[4]).ln();
         assert!(found > single + 0.2, "{found} {single}");
     }
 
     #[test]
-    fn a_density_is_that_of_its_formula() {
+    fn the_density_at_a_mean_is_that_of_the_formula() {
         // At the first mean, alone: 1 / (2 pi |L|) with |L| = 0.6.
         let mut one = two();
         one.components.truncate(1);
@@ -344,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_brings_it_back_and_nonsense_is_refused() {
+    fn a_mixture_round_trips_through_tensors_and_wrong_tensors_are_refused() {
         let tensors = two().to_tensors();
         assert!(GaussianMixture::from_tensors(BTreeMap::new(), 2).unwrap().is_none());
         let back = GaussianMixture::from_tensors(tensors.clone(), 2).unwrap().unwrap();
@@ -356,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn dimensions_that_do_not_vary_and_few_points_do_not_break_it() {
+    fn constant_dimensions_are_fitted_and_too_few_points_or_nan_are_refused() {
         let rows: Vec<f32> = (0..40).flat_map(|i| [i as f32, 7.0]).collect();
         let fitted = GaussianMixture::fit(&rows, 2, 0).unwrap();
         let drawn = fitted.sample(&KeyedNoise::new(0, Phase::Generate), 100);

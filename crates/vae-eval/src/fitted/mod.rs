@@ -1,6 +1,6 @@
-//! Priors that are fitted after training, for models that are trained without one. They are fitted
-//! on the codes of the training data: a mixture of Gaussians or, on discrete codes, an
-//! autoregressive network.
+//! Priors that are fitted after training, for models that are trained without a prior. They are
+//! fitted on the codes of the training data: a mixture of Gaussians over z, or an autoregressive
+//! network over discrete codes.
 
 mod codes;
 mod mixture;
@@ -19,33 +19,34 @@ use crate::error::EvalError;
 
 pub use mixture::GaussianMixture;
 
-/// Examples that a prior is fitted on, at most.
+/// Largest number of examples that a prior is fitted on.
 const MOST_EXAMPLES: usize = 20_000;
 
-/// Codes of examples, which a prior is fitted on.
+/// Codes of examples, on which a prior is fitted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Codes {
     /// Rows of z.
     Vectors {
-        /// `[n, latent]`, row by row.
+        /// `[n, latent]`, row-major.
         rows: Vec<f32>,
-        /// Numbers in a row.
+        /// Dimensions of z.
         latent: usize,
     },
     /// Rows of discrete codes.
     Discrete {
-        /// `[n, positions]`, row by row; each from 0 to below `codes`.
+        /// `[n, positions]`, row-major. Every code is below `codes`.
         rows: Vec<i64>,
-        /// How many codes there are to choose from.
+        /// Number of different codes.
         codes: usize,
-        /// Codes in a row.
+        /// Codes per example.
         positions: usize,
     },
 }
 
-/// Chooses which of so many examples a prior is fitted on: all, or 20,000 that the seed decides on.
+/// Returns the indices of the examples that a prior is fitted on: all, or 20,000 that the seed
+/// chooses.
 pub fn chosen_examples(examples: usize, seed: u64) -> Vec<u32> {
-    // Files may list their examples class by class.
+    // The order is random because files may list their examples class by class.
     let mut indices = Stream::new(seed, "examples of a fitted prior").permutation(examples);
     indices.truncate(MOST_EXAMPLES);
     indices
@@ -55,17 +56,17 @@ pub fn chosen_examples(examples: usize, seed: u64) -> Vec<u32> {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a model has one")]
 pub enum FittedPrior {
-    /// Over z.
+    /// A prior over z.
     Mixture(GaussianMixture),
-    /// Over discrete codes.
+    /// A prior over discrete codes.
     Codes(CodePrior),
 }
 
 impl FittedPrior {
-    /// Fits a prior on `codes`; the seed decides where it starts.
+    /// Fits a prior on `codes`. The seed determines the initial parameters.
     ///
     /// # Errors
-    /// If there are too few rows, or they are NaN or infinite.
+    /// If there are fewer than two rows, or if values are NaN or infinite.
     pub fn fit(codes: &Codes, seed: u64, device: &Device) -> Result<Self, EvalError> {
         match codes {
             Codes::Discrete { rows, codes, positions } => {
@@ -77,7 +78,8 @@ impl FittedPrior {
         }
     }
 
-    /// z of `n` draws, row by row, for the model that it was fitted for.
+    /// Returns `n` samples of z, `[n, latent]`, row-major. `vae` must be the model that the prior
+    /// was fitted for.
     pub fn sample(&self, vae: &Vae, noise: &dyn Noise, n: usize, device: &Device) -> Vec<f32> {
         match self {
             Self::Mixture(mixture) => mixture.sample(noise, n),
@@ -90,7 +92,7 @@ impl FittedPrior {
         }
     }
 
-    /// Its parameters, as a file keeps them.
+    /// Returns the parameters for a file, by name.
     pub fn to_tensors(&self) -> BTreeMap<String, Stored> {
         match self {
             Self::Mixture(mixture) => mixture.to_tensors(),
@@ -98,10 +100,10 @@ impl FittedPrior {
         }
     }
 
-    /// From a file's parameters, for `vae`; `None` if it has none.
+    /// Makes the prior of `vae` from the parameters in a file. `None` if there are none.
     ///
     /// # Errors
-    /// If they are not those of a prior of that model.
+    /// If they are not the parameters of a prior of that model, or if they are NaN or infinite.
     pub fn from_tensors(
         tensors: BTreeMap<String, Stored>,
         vae: &Vae,
@@ -111,7 +113,7 @@ impl FittedPrior {
             return Ok(None);
         }
         if tensors.values().any(|t| t.values.iter().any(|v| !v.is_finite())) {
-            return Err("it holds what is no number".to_owned());
+            return Err("a parameter is NaN or infinite".to_owned());
         }
         match vae.code_space() {
             Some(CodeSpace { num_embeddings: codes, positions }) => {

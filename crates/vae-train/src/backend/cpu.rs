@@ -1,4 +1,4 @@
-//! The backends that compute in host memory, on the cores of the processor.
+//! The CPU backends, which compute in host memory.
 
 use burn::tensor::Device;
 

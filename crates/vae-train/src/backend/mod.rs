@@ -1,8 +1,7 @@
-//! The table of backends: an entry here is all that a backend needs.
+//! The table of backends. An entry in the table is all that a backend needs.
 //!
-//! An entry says what the backend is called, whether it is a CPU, and how it opens. What is printed
-//! about backends, which names a command line takes and what the tests run on is read from the
-//! table.
+//! An entry has the name of the backend, whether it is a CPU, and how to open it. The command line,
+//! its output and the tests read the table.
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
@@ -13,7 +12,7 @@ use burn::tensor::Device;
 
 use crate::error::TrainError;
 
-/// The name that leaves the choice to the machine.
+/// The name for the automatic choice of a backend.
 pub const AUTO: &str = "auto";
 
 /// Every backend of this build.
@@ -29,31 +28,30 @@ pub const TABLE: &[Entry] = &[
 /// One backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// Its name, as a request gives it.
+    /// The name of the backend.
     pub name: &'static str,
-    /// One line about it.
+    /// A description in one line.
     pub about: &'static str,
-    /// Whether it computes in host memory, on the cores of the processor, which replicas can share
-    /// out.
+    /// Whether it is a CPU, which computes in host memory. Replicas can share the cores of a CPU.
     pub is_cpu: bool,
-    /// When `auto` takes it.
+    /// When `auto` chooses it.
     auto: Auto,
-    /// Lists the adapters that it sees, best first, as `name (kind, graphics API)`.
+    /// Returns the adapters that it finds, best first, as `name (kind, graphics API)`.
     adapters: fn() -> Vec<String>,
-    /// Opens it, at an address if it takes one.
+    /// Opens the backend, at an address if it needs one.
     open: fn(Option<&str>) -> Opened,
 }
 
-/// A device and what it runs on.
+/// A device and the name of its hardware.
 type Opened = Result<(Device, String), TrainError>;
 
-/// When `auto` takes a backend.
+/// When `auto` chooses a backend.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")), allow(dead_code))]
 enum Auto {
-    /// If this returns true: there is hardware that it is faster on than a CPU is.
+    /// If this returns true: there is hardware that is faster than a CPU.
     Preferred(fn() -> bool),
-    /// If no other is preferred.
+    /// If no backend is preferred.
     Fallback,
     /// Never.
     Never,
@@ -65,7 +63,7 @@ impl Entry {
         Ok(Backend { entry: self, name: self.name, device, note })
     }
 
-    /// Refuses an address, for a backend that takes none.
+    /// Returns an error if there is an address, for a backend without addresses.
     #[cfg_attr(not(any(feature = "flex", feature = "ndarray", feature = "wgpu")), allow(dead_code))]
     fn takes_no_address(&self, address: Option<&str>) -> Result<(), TrainError> {
         let Some(address) = address else { return Ok(()) };
@@ -73,24 +71,25 @@ impl Entry {
         Err(TrainError::Request(format!("backend {name} takes no address, and got `{address}`")))
     }
 
-    /// The error of a backend that finds nothing to run on.
+    /// Returns the error of a backend that finds no hardware to run on.
     #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
     fn unusable(&self, why: String) -> TrainError {
         TrainError::Backend { name: self.name, why }
     }
 }
 
-/// Every name that a request may take in this build: `auto`, then those of the table.
+/// Returns every valid name in this build: `auto`, then the names in the table.
 pub fn names() -> Vec<&'static str> {
     [AUTO].into_iter().chain(TABLE.iter().map(|entry| entry.name)).collect()
 }
 
-/// The backend that `auto` takes where none is preferred, if this build has one.
+/// Returns the backend that `auto` chooses if no backend is preferred, if this build has one.
 pub fn fallback() -> Option<&'static Entry> {
     TABLE.iter().find(|entry| matches!(entry.auto, Auto::Fallback))
 }
 
-/// The adapters that the backends of this build see, best first, as `name (kind, graphics API)`.
+/// Returns the adapters that the backends of this build find, best first, as
+/// `name (kind, graphics API)`.
 pub fn adapters() -> Vec<String> {
     TABLE.iter().flat_map(|entry| (entry.adapters)()).collect()
 }
@@ -99,27 +98,27 @@ pub fn adapters() -> Vec<String> {
 #[derive(Clone, Debug)]
 pub struct Backend {
     entry: &'static Entry,
-    /// Its name, one of [`names`] but never `auto`.
+    /// The name of the backend, one of [`names`] except `auto`.
     pub name: &'static str,
     /// The device, without autodiff.
     pub device: Device,
-    /// What it runs on and, for `auto`, why it was chosen.
+    /// The hardware, and for `auto` the reason for the choice.
     pub note: String,
 }
 
 impl Backend {
-    /// Opens the backend called `name`. `auto` is a real GPU if there is one, else a CPU.
+    /// Opens the backend `name`. `auto` chooses a hardware GPU if there is one, otherwise a CPU.
     ///
     /// # Errors
-    /// If no backend of that name is in this build, or it finds nothing to run on.
+    /// If this build has no backend of that name, or if the backend finds no hardware to run on.
     pub fn open(name: &str) -> Result<Self, TrainError> {
         if name == AUTO { Self::auto() } else { Self::open_at(name, None) }
     }
 
-    /// Opens the backend called `name` at an address, for those that need one.
+    /// Opens the backend `name` at an address, for backends that need one.
     ///
     /// # Errors
-    /// As [`Self::open`], and if it takes no address and got one.
+    /// The errors of [`Self::open`], and if there is an address but the backend has no addresses.
     pub fn open_at(name: &str, address: Option<&str>) -> Result<Self, TrainError> {
         match TABLE.iter().find(|entry| entry.name == name) {
             Some(entry) => entry.open(address),
@@ -130,15 +129,15 @@ impl Backend {
         }
     }
 
-    /// Whether it computes on the cores of the processor, which replicas can share out.
+    /// Returns whether the backend is a CPU. Replicas can share the cores of a CPU.
     pub fn is_cpu(&self) -> bool {
         self.entry.is_cpu
     }
 
-    /// Opens a CPU backend of this build, whichever comes first.
+    /// Opens the first CPU backend of this build.
     ///
     /// # Errors
-    /// If there is none in this build.
+    /// If this build has no CPU backend.
     pub fn any_cpu() -> Result<Self, TrainError> {
         let entry = TABLE.iter().find(|entry| entry.is_cpu);
         let entry = entry.ok_or_else(|| {
@@ -155,7 +154,7 @@ impl Backend {
         let why = "no GPU was found";
         let entry = fallback().ok_or_else(|| {
             TrainError::Failed(format!(
-                "{why}, and this build has no backend to take in its place: name one of {}",
+                "{why}, and this build has no CPU backend: choose one of {}",
                 names().join(", ")
             ))
         })?;

@@ -1,4 +1,4 @@
-//! GPUs of any vendor, found and opened through wgpu.
+//! The wgpu backend: GPUs of any vendor.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use burn::tensor::{Device, DeviceKind};
 
 use super::{Auto, Entry, Opened};
 
-/// The line of the table.
+/// The entry of the table.
 pub(super) const WGPU: Entry = Entry {
     name: "wgpu",
     about: "GPUs of any vendor, through Vulkan, Metal or DirectX 12",
@@ -18,7 +18,7 @@ pub(super) const WGPU: Entry = Entry {
     open,
 };
 
-/// One adapter.
+/// A graphics adapter.
 struct Adapter {
     name: String,
     kind: DeviceType,
@@ -26,7 +26,7 @@ struct Adapter {
 }
 
 impl Adapter {
-    /// Whether it is hardware, not a program that plays a GPU.
+    /// Returns whether the adapter is hardware, not a software emulation.
     fn is_real(&self) -> bool {
         matches!(
             self.kind,
@@ -58,7 +58,7 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// All adapters of the graphics APIs that can compute, best first.
+/// Returns all adapters of the graphics APIs that can compute, best first.
 fn adapters() -> Vec<Adapter> {
     let backends = wgpu::Backends::PRIMARY;
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -77,12 +77,12 @@ fn adapters() -> Vec<Adapter> {
     adapters
 }
 
-/// Opens the device of the best adapter. Burn refuses to set the same adapter up twice in a
-/// process, so the first one is kept for all.
+/// Opens the device of the best adapter. Burn cannot set up the same adapter twice in a process, so
+/// the first device is shared.
 fn open(address: Option<&str>) -> Opened {
     static OPENED: Mutex<Option<(Device, String)>> = Mutex::new(None);
     WGPU.takes_no_address(address)?;
-    // A panic while the lock was held left either nothing or a whole device in it.
+    // After a panic in another thread, the value is either `None` or a complete device.
     let mut opened = OPENED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(opened) = &*opened {
         return Ok(opened.clone());

@@ -1,4 +1,4 @@
-//! How a trainer comes about: from initial weights, or from the checkpoint of a run that goes on.
+//! Construction of a trainer, from initial weights or from a checkpoint.
 
 use burn::module::Module;
 use vae_eval::{KeyedNoise, Phase};
@@ -15,16 +15,17 @@ use crate::error::TrainError;
 use crate::task::config::ValidConfig;
 use crate::task::data::TrainingData;
 
-/// The error of a configuration that does not suit its data or the machine.
+/// Returns the error of a configuration that does not fit the data or the machine.
 fn refused(error: ConfigError) -> TrainError {
     TrainError::Config { place: "configuration".to_owned(), error }
 }
 
 impl Trainer {
-    /// Starts a new training from initial weights.
+    /// Makes a trainer with initial weights.
     ///
     /// # Errors
-    /// If the model cannot be built for the data, or likelihood and objective cannot be used on it.
+    /// If the model cannot be built for the data, or if the support of the data does not fit
+    /// likelihood and objective.
     pub fn new(
         config: ValidConfig,
         data: TrainingData,
@@ -45,10 +46,10 @@ impl Trainer {
         Self::assemble(config, data, backend, networks.train(), optimizers, Progress::default())
     }
 
-    /// Goes on with the training that `checkpoint` holds, under a configuration that may have grown.
+    /// Makes a trainer that continues from `checkpoint`. `config` may have larger totals.
     ///
     /// # Errors
-    /// If the configuration or the data differ from the run's.
+    /// If configuration or data differ from those of the run, or if the checkpoint is damaged.
     pub fn resume(
         checkpoint: Checkpoint,
         config: ValidConfig,
@@ -56,13 +57,13 @@ impl Trainer {
         backend: &Backend,
     ) -> Result<Self, TrainError> {
         checkpoint.config.may_resume_with(&config)?;
-        // The run's number, where the backend has a choice: results depend on it by rounding.
+        // A CPU keeps the number of replicas of the run: results depend on it by rounding.
         let replicas = checkpoint.config.train.replicas;
         let config = config.with_replicas(if backend.is_cpu() { replicas } else { 0 });
         if !checkpoint.data.is_same_data(&data.record) {
             return Err(TrainError::Request(format!(
                 "cannot resume on other data: the run was trained on {} examples of {} (hash {}), \
-                 this is {} of {} (hash {})",
+                 not on {} examples of {} (hash {})",
                 checkpoint.data.examples,
                 checkpoint.data.source,
                 checkpoint.data.fingerprint,
@@ -89,20 +90,20 @@ impl Trainer {
         let optimizers = (optimizer, auxiliary_optimizers);
         let progress = checkpoint.progress;
         let resumed = Self::assemble(config, data, backend, networks, optimizers, progress)?;
-        // The loop counts on this: a batch beyond the epoch would leave it without anything to do.
+        // The loop needs this: after a batch beyond the end of the epoch it would never finish.
         let Progress { step, epoch, batch, .. } = resumed.progress;
         let steps = resumed.steps_per_epoch();
         let expected = epoch.checked_mul(steps).and_then(|done| done.checked_add(batch));
         if batch >= steps || expected != Some(step) {
             return Err(TrainError::Request(format!(
                 "the checkpoint is damaged: step {step} is not batch {batch} of epoch {epoch} with \
-                 {steps} steps an epoch"
+                 {steps} steps per epoch"
             )));
         }
         if resumed.total_steps() < resumed.progress.step {
             return Err(TrainError::Request(format!(
-                "the run has done {} steps already, and epochs and max_steps ask for {} in all: \
-                 they are totals, and may only grow",
+                "the run has already done {} steps, more than the {} that epochs and max_steps \
+                 allow: they are totals and may only grow",
                 resumed.progress.step,
                 resumed.total_steps()
             )));
@@ -110,7 +111,7 @@ impl Trainer {
         Ok(resumed)
     }
 
-    /// Puts a trainer together.
+    /// Makes a trainer from its parts.
     fn assemble(
         config: ValidConfig,
         data: TrainingData,

@@ -1,4 +1,5 @@
-//! Checkpoints: one file that holds a whole training, and what a finished model needs to be used.
+//! Checkpoints: a file with the complete state of training, which is also the file of the trained
+//! model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,99 +19,101 @@ use super::optimizer::OptimizerState;
 use crate::error::TrainError;
 use crate::task::config::{TrainConfig, ValidConfig};
 
-/// How far a training has come.
+/// The progress of training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Steps done.
+    /// Number of finished steps.
     pub step: u64,
-    /// Epochs done.
+    /// Number of finished epochs.
     pub epoch: u64,
-    /// Batches done of the epoch under way.
+    /// Number of finished batches of the current epoch.
     pub batch: u64,
-    /// The model's loss and terms in the epoch under way.
+    /// Loss and terms of the model in the current epoch.
     #[serde(flatten)]
     pub model: RunningAverage,
-    /// Those of each auxiliary network, by its name.
+    /// Losses and terms of the auxiliary networks in the current epoch, by the networks' names.
     #[serde(flatten)]
     pub auxiliaries: BTreeMap<String, RunningAverage>,
     /// The best validation loss so far.
     pub best: Option<f64>,
-    /// The epoch that it was reached in.
+    /// The epoch with the best validation loss.
     pub best_epoch: u64,
 }
 
-/// Sums over the examples of the current epoch, on the way to averages.
+/// Sums over the examples of the current epoch, for averages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningAverage {
-    /// Loss and terms, by name.
+    /// Sums of loss and terms, with their names.
     pub sums: Vec<(String, f64)>,
-    /// Images in those sums.
+    /// Number of examples in the sums.
     pub images: u64,
 }
 
 impl RunningAverage {
-    /// Averages over the images so far.
+    /// Returns the averages over the examples so far.
     pub fn averages(self) -> Metrics {
         let images = self.images.max(1) as f64;
         self.sums.into_iter().map(|(name, sum)| (name, sum / images)).collect()
     }
 }
 
-/// What a run was made with, for the record.
+/// Backend, hardware and version of a run, for the record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// The backend that was last trained on.
+    /// The backend of the last training.
     pub backend: String,
-    /// What that ran on.
+    /// The hardware of the last training.
     pub device: String,
-    /// How many replicas shared each batch.
+    /// Number of replicas.
     pub replicas: usize,
     /// Version of the program.
     pub version: String,
-    /// What was chosen in place of something asked for or left open, and why.
+    /// An automatic choice and its reason, if there was one.
     pub note: Option<String>,
 }
 
-/// A trained model with everything that belongs to it.
+/// The complete state of training.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// The model.
     pub vae: Vae,
     /// The auxiliary networks of the objective.
     pub auxiliaries: Vec<Critic>,
-    /// The prior fitted when training ended, for a model that was trained without one.
+    /// The prior that was fitted after training, for a model that is trained without a prior.
     pub fitted_prior: Option<FittedPrior>,
-    /// The configuration that it was trained with.
+    /// The configuration of the run.
     pub config: ValidConfig,
-    /// How stored values become x.
+    /// The transform from stored values to x.
     pub transform: Transform,
-    /// What it was trained on.
+    /// The training data.
     pub data: DataRecord,
-    /// How far training had come.
+    /// The progress of training.
     pub progress: Progress,
-    /// What it was trained with.
+    /// Backend, hardware and version of the run.
     pub run: RunRecord,
-    /// State of the optimizer.
+    /// State of the model's optimizer.
     pub optimizer: OptimizerState,
     /// States of the auxiliary networks' optimizers.
     pub auxiliary_optimizers: Vec<OptimizerState>,
 }
 
-/// Returns the section of a file that holds the state of an auxiliary network's optimizer.
+/// Returns the name of the section with the state of an auxiliary network's optimizer.
 fn optimizer_section(network: &Auxiliary) -> String {
     format!("{}_optimizer", network.name)
 }
 
 impl Checkpoint {
-    /// Returns where readers draw z from: the prior fitted after training, or the model's own.
+    /// Returns the distribution to draw z from: the prior fitted after training, or the model's
+    /// prior.
     pub fn prior_source(&self) -> PriorSource {
         self.fitted_prior.clone().map_or(PriorSource::Model, PriorSource::Fitted)
     }
 
-    /// Writes the file: whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// If a parameter is NaN or infinite (the file is left as it was), or the system refuses.
+    /// If a parameter is NaN or infinite, or if the file cannot be written. An older file is then
+    /// unchanged.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
         let mut file = ModelFile::default();
         file.add_section("model", parameters(&self.vae));
@@ -148,7 +151,7 @@ impl Checkpoint {
         }
         file.metadata = metadata.into_iter().collect();
         file.write(path).map_err(|error| match error {
-            // Not being able to write is the machine's failure even where a folder is not there.
+            // A failed write is never an error of the request, even if the folder is missing.
             FileError::Io { path, source } => TrainError::io(&path, source),
             other => other.into(),
         })
@@ -157,7 +160,8 @@ impl Checkpoint {
     /// Reads a checkpoint onto `device`.
     ///
     /// # Errors
-    /// If it cannot be read, is damaged, or is of a newer format or another architecture.
+    /// If the file cannot be read, is damaged, has a newer format, or if its parameters do not
+    /// match its configuration.
     pub fn read(path: &Path, device: &Device) -> Result<Self, TrainError> {
         let file = ModelFile::read(path)?;
         let vae = file.model(path, device)?;
@@ -188,7 +192,7 @@ impl Checkpoint {
         let fitted_prior =
             fitted_prior.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
         let mut progress: Progress = parsed(&file, path, "progress")?;
-        // Former versions wrote one for a critic that was not there.
+        // Older versions wrote an average for a critic even if there was none.
         progress.auxiliaries.retain(|_, average| average.images > 0);
         Ok(Self {
             auxiliaries,

@@ -1,54 +1,54 @@
-//! Events of a training, and the observers that take them.
+//! Events during training, and observers of events.
 
 use std::path::Path;
 
 use vae_eval::Metrics;
 use vae_model::Vae;
 
-/// Something that happened in a training.
+/// An event during training.
 pub enum Event<'a> {
-    /// The loss was read back.
+    /// The losses were read back from the device.
     Step {
-        /// Steps done.
+        /// Number of finished steps.
         step: u64,
-        /// The epoch under way, counted from 1.
+        /// The current epoch, counted from 1.
         epoch: u64,
-        /// Averages over the steps since the last reading.
+        /// Averages over the steps since the last such event.
         values: &'a Metrics,
-        /// Training speed since the last reading.
+        /// Training speed since the last such event.
         images_per_second: f64,
     },
     /// An epoch ended.
     Epoch {
-        /// Steps done.
+        /// Number of finished steps.
         step: u64,
-        /// Epochs done.
+        /// Number of finished epochs.
         epoch: u64,
         /// Averages over the epoch.
         train: &'a Metrics,
-        /// On the validation split, if there is one.
+        /// Averages over the validation split, if there is one.
         validation: Option<&'a Metrics>,
-        /// Training speed over the epoch, without validation and pictures.
+        /// Training speed over the epoch, without validation and images of samples.
         images_per_second: f64,
-        /// The model as it is now, without autodiff.
+        /// The current model, without autodiff.
         vae: &'a Vae,
     },
     /// A checkpoint was written.
     Checkpoint {
-        /// Where.
+        /// The file.
         path: &'a Path,
     },
-    /// Something that the user should know of and that does not stop the training.
+    /// A warning for the user. Training continues.
     Warning(&'a str),
 }
 
-/// Takes events. An observer that fails is warned about once and then left out: it cannot break a
-/// run.
+/// An observer of events. If an observer fails, there is a warning, and it gets no more events.
+/// Training continues.
 pub trait Observer {
-    /// Takes one event.
+    /// Handles one event.
     ///
     /// # Errors
-    /// A message for the user; the observer gets no more events.
+    /// A message for the user. The observer then gets no more events.
     fn observe(&mut self, event: &Event<'_>) -> Result<(), String>;
 }
 
@@ -62,7 +62,7 @@ impl<'a> Observers<'a> {
         Self { active: observers }
     }
 
-    pub(crate) fn tell(&mut self, event: &Event<'_>) {
+    pub(crate) fn notify(&mut self, event: &Event<'_>) {
         let mut failures = Vec::new();
         self.active.retain_mut(|observer| match observer.observe(event) {
             Ok(()) => true,
@@ -72,7 +72,7 @@ impl<'a> Observers<'a> {
             }
         });
         for why in failures {
-            self.tell(&Event::Warning(&why));
+            self.notify(&Event::Warning(&why));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a training measures of itself: losses on their way from the device, and speed.
+//! Metrics of training: losses that are read back from the device, and speed.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::checkpoint::RunningAverage;
 use super::replicas::Share;
 use crate::error::TrainError;
 
-/// Losses and terms of shares of batches, which have not been read back from the device yet.
+/// Losses and terms of shares of batches that have not been read back from the device yet.
 #[derive(Default)]
 pub(super) struct Pending {
     values: Vec<(Origin, Tensor<1>)>,
@@ -17,7 +17,7 @@ pub(super) struct Pending {
     names: Vec<&'static str>,
 }
 
-/// Where a share's values come from.
+/// The step and the number of examples of a share.
 #[derive(Clone, Copy)]
 struct Origin {
     step: u64,
@@ -25,18 +25,19 @@ struct Origin {
 }
 
 impl Pending {
-    /// Whether there is nothing to read back.
+    /// Returns whether there is nothing to read back.
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Adds what a share of the batch of a step came to.
+    /// Adds the loss and terms of a share of the batch in `step`.
     pub(super) fn push(&mut self, step: u64, share: &Share) {
         self.names.clone_from(&share.names);
         self.values.push((Origin { step, images: share.size }, share.values.clone()));
     }
 
-    /// Reads back what is pending, adds it to the epoch's sums, and returns the averages.
+    /// Reads back the pending values, adds them to the sums of the epoch, and returns their
+    /// averages.
     ///
     /// # Errors
     /// If a value is NaN or infinite.
@@ -50,8 +51,8 @@ impl Pending {
                 if !value.is_finite() {
                     return Err(TrainError::NotANumber {
                         step: origin.step + 1,
-                        // The total is broken by one of its terms: name that one.
-                        term: self.broken_term(row).unwrap_or(self.names[j]).to_owned(),
+                        // A term has made the total NaN or infinite: name the term.
+                        term: self.non_finite_term(row).unwrap_or(self.names[j]).to_owned(),
                         value: *value,
                     });
                 }
@@ -70,20 +71,20 @@ impl Pending {
         Ok(averages.map(|(name, sum)| ((*name).to_owned(), sum / images as f64)).collect())
     }
 
-    /// The first term of a row that is NaN or infinite.
-    fn broken_term(&self, row: &[f64]) -> Option<&'static str> {
+    /// Returns the name of the first term of a row that is NaN or infinite.
+    fn non_finite_term(&self, row: &[f64]) -> Option<&'static str> {
         let terms = self.names.iter().zip(row).skip(1);
         terms.into_iter().find(|(_, value)| !value.is_finite()).map(|(name, _)| *name)
     }
 }
 
-/// Renames the loss of an auxiliary network, so that it is not taken for the model's.
+/// Renames the loss of an auxiliary network, to distinguish it from the model's loss.
 pub(super) fn of_auxiliary(network: &str, values: Metrics) -> impl Iterator<Item = (String, f64)> {
     let renamed = move |name| if name == "loss" { format!("{network}_loss") } else { name };
     values.into_iter().map(move |(name, value)| (renamed(name), value))
 }
 
-/// Measures training speed; it does not run between epochs.
+/// Measures training speed. It does not run between epochs.
 #[derive(Default)]
 pub(super) struct Clock {
     running: Option<Instant>,
@@ -98,12 +99,12 @@ impl Clock {
         *self = Self { running: Some(Instant::now()), ..Self::default() };
     }
 
-    /// Counts the images of a step.
+    /// Counts the examples of a step.
     pub(super) fn count(&mut self, images: usize) {
         self.lap_images += images;
     }
 
-    /// Returns the images a second since the last lap.
+    /// Returns the examples per second since the last lap.
     pub(super) fn lap(&mut self) -> f64 {
         let Some(since) = self.running.replace(Instant::now()) else {
             unreachable!("the clock is started before the first step of an epoch")
@@ -115,7 +116,7 @@ impl Clock {
         images as f64 / time.as_secs_f64()
     }
 
-    /// Returns the images a second over the epoch.
+    /// Stops the clock. Returns the examples per second over the epoch.
     pub(super) fn stop(&mut self) -> f64 {
         self.running = None;
         self.epoch_images as f64 / self.epoch_time.as_secs_f64()

@@ -1,9 +1,9 @@
-//! How learning runs: one loop, what it optimizes with, and what it leaves behind.
+//! Training: the loop, the optimizers, metrics and checkpoints.
 //!
 //! ```text
-//! assemble -> Trainer -- step ------> Replicas: gradients, a share of the batch each
+//! assemble -> Trainer -- step ------> Replicas: gradients of shares of the batch
 //!   new or       |         |
-//!   resumed      |         +--------> Optimizer, Schedule: parameters move
+//!   resumed      |         +--------> Optimizer, Schedule: update of the parameters
 //!                |
 //!                +-- metrics -------> Event -> Observer (a log, a progress bar, sheets)
 //!                +-- Checkpoint ----> Run: a folder, its lock, its log

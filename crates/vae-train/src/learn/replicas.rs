@@ -1,4 +1,4 @@
-//! Replicas: the gradients of one batch, computed by several copies of the model at the same time.
+//! Replicas: copies of the model that compute the gradients of one batch in parallel.
 
 use std::ops::Range;
 
@@ -14,20 +14,20 @@ use crate::backend::Backend;
 use crate::error::TrainError;
 use crate::task::config::ValidConfig;
 
-/// More replicas than this are never chosen unasked: each has fewer images to spread the cost of
-/// its own pass over the weights, and all their gradients have to be brought together.
-const MOST_UNASKED: usize = 2;
+/// Largest number of replicas for the automatic choice. With more replicas, each has fewer examples
+/// per pass over the weights, and more gradients must be added.
+const MOST_AUTOMATIC: usize = 2;
 
-/// Returns how many replicas a training has: what its configuration asks for or, where that is 0,
-/// what suits the objective, the backend and the machine.
+/// Returns the number of replicas: that of the configuration or, if it is 0, an automatic choice
+/// for the objective, the backend and the machine.
 ///
 /// # Errors
-/// If more are asked for than the backend has devices.
+/// If the configuration asks for more replicas than the backend has devices.
 pub fn count(config: &ValidConfig, backend: &Backend) -> Result<usize, ConfigError> {
     let needs_whole_batch = config.objective.requirements().needs_whole_batch(&config.model);
     match config.train.replicas {
         0 | 1 if needs_whole_batch || !backend.is_cpu() => Ok(1),
-        0 => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_UNASKED)),
+        0 => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AUTOMATIC)),
         n if backend.is_cpu() => Ok(n),
         _ => {
             let why = format!("must be at most 1 on {}, which has one device", backend.name);
@@ -36,40 +36,40 @@ pub fn count(config: &ValidConfig, backend: &Backend) -> Result<usize, ConfigErr
     }
 }
 
-/// A list of devices, each of which computes the gradients on its share of a batch.
+/// A list of devices. Each device computes the gradients on its share of a batch.
 ///
-/// Shares lie in the batch in the order of the devices and are put together in that order, so the
-/// same batch gives the same bits however the threads are scheduled. Another number of devices
-/// gives the same up to rounding.
+/// Shares and their gradients are in the order of the devices. The result of a batch is therefore
+/// the same bit for bit, however the threads are scheduled. Another number of devices gives the
+/// same result up to rounding.
 pub struct Replicas {
     devices: Vec<Device>,
-    /// A thread for each device, which is all that the operations on it may use: replicas share out
-    /// the cores, and operations that split up further would only get in each other's way. A single
-    /// device has none; it is worked from the caller's thread and may use what there is.
+    /// One thread per device. The operations of a replica run only on its thread, because replicas
+    /// share the cores, and operations with more threads would compete for them. A single device
+    /// uses the caller's thread, and its operations may use all cores.
     threads: Vec<ThreadPool>,
 }
 
 /// The gradients and losses of one replica on its share of a batch.
 pub struct Share {
-    /// Images in it.
+    /// Number of examples.
     pub size: usize,
-    /// Gradients by parameter, without autodiff, of the loss times this share of the batch: those
-    /// of the batch are their sum.
+    /// Gradients by parameter, without autodiff, of the loss times the share's fraction of the
+    /// batch. Their sum over the shares is the gradient of the batch.
     pub gradients: GradientsParams,
     /// The names of `values`.
     pub names: Vec<&'static str>,
-    /// Loss and terms, averaged over the share.
+    /// Loss and terms, averaged over the examples of the share, `[names]`.
     pub values: Tensor<1>,
-    /// A change of the codebook beside the gradient's; of a whole batch only.
+    /// An update of the codebook that does not use the gradient, if the share is the whole batch.
     pub update: Option<CodebookUpdate>,
 }
 
 impl Replicas {
-    /// Replicas on `devices`, which may name one device several times; parameters live on the
-    /// first.
+    /// Makes replicas on `devices`, which may contain a device several times. Parameters are on the
+    /// first device.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system cannot start a thread.
     pub fn new(devices: Vec<Device>) -> Result<Self, TrainError> {
         let threads = if devices.len() == 1 { 0 } else { devices.len() };
         let thread = |i| {
@@ -77,17 +77,19 @@ impl Replicas {
             ThreadPoolBuilder::new().num_threads(1).thread_name(name).build()
         };
         let threads = (0..threads).map(thread).collect::<Result<_, _>>();
-        let threads = threads.map_err(|e| TrainError::Failed(format!("no replica: {e}")))?;
+        let threads = threads
+            .map_err(|e| TrainError::Failed(format!("cannot start a thread for a replica: {e}")))?;
         Ok(Self { devices, threads })
     }
 
-    /// How many there are.
+    /// Returns the number of replicas.
     pub fn count(&self) -> usize {
         self.devices.len()
     }
 
-    /// Computes the gradients of a network's loss on a batch, `epoch` passes over the data after the start, a
-    /// share at a time. Nothing is read back from the devices.
+    /// Computes the gradients of the loss of the network `role` on a batch, one share per replica.
+    /// `epoch` is the number of passes over the data since the start. Nothing is read back from the
+    /// devices.
     pub fn gradients(
         &self,
         role: Role,
@@ -116,15 +118,15 @@ impl Replicas {
             return vec![share(networks, batch, 0)];
         }
         let home = &self.devices[0];
-        // A fork of tensors with autodiff leaves nodes in their graph, which nothing frees where a
-        // parameter gets no gradient (a GAN's encoder), and the search through them slows each step
-        // (tracel-ai/burn#4970). Without autodiff it leaves none.
+        // A fork of tensors with autodiff leaves nodes in their graph. If a parameter gets no
+        // gradient, like the encoder of a GAN, the nodes are never freed and slow down each step
+        // (tracel-ai/burn#4970). A fork of tensors without autodiff leaves no nodes.
         let still = networks.valid();
         let parts = split(whole, self.count());
         on_each(&self.threads[..parts.len()], &|i| {
             let (device, part) = (&self.devices[i], &parts[i]);
-            // A fork has leaves of its own. Clones share theirs, which would join the graphs of all
-            // replicas into one, and only one replica at a time could work on it.
+            // A fork has its own leaves. Clones share leaves, which joins the graphs of all
+            // replicas into one graph that only one replica at a time can use.
             let networks = still.clone().fork(&device.clone().autodiff()).train();
             let batch = batch.part(part.clone()).to_device(device);
             let share = share(&networks, &batch, part.start);
@@ -137,14 +139,15 @@ impl Replicas {
     }
 }
 
-/// The shares of `batch` images that `replicas` get: as even as can be, none of them empty.
+/// Returns the shares of a batch of `batch` examples for `replicas` replicas: nearly equal, none
+/// empty.
 fn split(batch: usize, replicas: usize) -> Vec<Range<usize>> {
     let n = replicas.min(batch);
     (0..n).map(|i| i * batch / n..(i + 1) * batch / n).collect()
 }
 
-/// Does `work(i)` on the i-th of `threads`, on all at the same time; the results come in that
-/// order. A panic in one of them goes on here.
+/// Runs `work(i)` on the i-th of `threads` in parallel, and returns the results in order. A panic
+/// in a thread is propagated.
 fn on_each<T: Send>(threads: &[ThreadPool], work: &(impl Fn(usize) -> T + Sync)) -> Vec<T> {
     let Some((last, others)) = threads.split_last() else { return Vec::new() };
     let mut result = None;
@@ -182,8 +185,8 @@ mod tests {
         spec.init(&noise, &Device::flex().autodiff()).train()
     }
 
-    /// Sizes of the shares, loss and terms over the batch, and the parameters and optimizer state
-    /// after five steps of Adam on it.
+    /// Returns sizes of the shares, loss and terms of the batch, and parameters and optimizer state
+    /// after five steps of Adam.
     fn train(replicas: usize, batch: usize) -> (Vec<usize>, Vec<f64>, [OptimizerState; 2]) {
         let replicas = Replicas::new(vec![Device::flex(); replicas]).unwrap();
         let mut optimizer = OptimizerConfig::default().init(true);
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_replicas_gives_what_one_gives() {
+    fn any_number_of_replicas_gives_the_result_of_one() {
         for batch in [8, 7, 1] {
             let (_, values, states) = train(1, batch);
             for (replicas, expected_sizes) in [
@@ -225,8 +228,8 @@ mod tests {
                 for (split, whole) in split_values.iter().zip(&values) {
                     assert!((split - whole).abs() < 1e-5 * whole.abs(), "{split} {whole}");
                 }
-                // The weights, which Adam moves by up to 1e-3 a step, and the moments, which are as
-                // large as the gradients: a share that is weighted wrongly shows in both.
+                // Weights change by up to 1e-3 per step of Adam, and moments are as large as
+                // gradients. A wrong weight of a share would change both.
                 for (split, whole, tolerance) in
                     [(&split_states[0], &states[0], 1e-5), (&split_states[1], &states[1], 1e-6)]
                 {
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn two_trainings_with_the_same_replicas_are_equal_to_the_bit() {
+    fn two_trainings_with_the_same_replicas_are_equal_bit_for_bit() {
         let first = train(2, 7);
         for _ in 0..5 {
             assert_eq!(train(2, 7), first);
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_objective_that_couples_images_has_one_replica() {
+    fn an_objective_that_needs_the_whole_batch_has_one_replica() {
         let backend = Backend::open("flex").unwrap();
         let config = |text: &str| TrainConfig::from_toml("x.toml", text, &[]);
         let free_bits = "[objective]\nfree_bits = 0.5\n";

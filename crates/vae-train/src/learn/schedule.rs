@@ -1,4 +1,4 @@
-//! Learning-rate schedules, from Burn: the rate of a step depends on the step's number alone.
+//! Learning-rate schedules of Burn. The rate depends only on the number of the step.
 
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::exponential::ExponentialLrSchedulerConfig;
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use vae_model::{ConfigError, check, choice};
 
 choice! {
-    /// How the learning rate changes. Times are in epochs; a schedule that ends keeps its last
+    /// A learning-rate schedule. Times are in epochs. After its end, a schedule keeps the last
     /// rate.
     pub enum ScheduleConfig {
         /// Constant learning rate.
         "constant" => Constant(ConstantConfig),
-        /// A straight line from the learning rate to the last rate.
+        /// Linear from the learning rate to the last rate.
         "linear" => Linear(EndConfig),
         /// Half a cosine from the learning rate to the last rate (Loshchilov and Hutter 2017,
         /// without restarts).
         "cosine" => Cosine(EndConfig),
-        /// The same factor every step.
+        /// Exponential decay, in every step.
         "exponential" => Exponential(DecayConfig),
-        /// A factor every so many epochs.
+        /// Multiplication by a factor every `epochs` epochs.
         "step" => Step(DecayConfig),
     }
 }
@@ -32,33 +32,37 @@ impl Default for ScheduleConfig {
     }
 }
 
-/// A constant rate has no settings.
+/// Settings of a constant rate: none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConstantConfig {}
 
-/// A schedule that reaches a last rate.
+/// Settings of a schedule with a last rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndConfig {
-    /// Epochs until then.
+    /// Epochs until the last rate.
     pub epochs: f64,
     /// The last rate.
     pub last: f64,
 }
 
-/// A schedule that multiplies the rate.
+/// Settings of a schedule that multiplies the rate by a factor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecayConfig {
-    /// Epochs over which the rate changes by `factor`.
+    /// Epochs in which the rate is multiplied by `factor`.
     pub epochs: f64,
     /// The factor, above 0 and at most 1.
     pub factor: f64,
 }
 
 impl ScheduleConfig {
-    /// Checks the settings found at `key`, for a rate that starts at `rate`.
+    /// Checks the settings for the initial rate `rate`. `key` is the path of their table, for
+    /// errors.
+    ///
+    /// # Errors
+    /// For the first invalid value.
     pub fn validate(&self, key: &str, rate: f64) -> Result<(), ConfigError> {
         let epochs = match self {
             Self::Constant(_) => return Ok(()),
@@ -77,10 +81,10 @@ impl ScheduleConfig {
         check::above_zero_to(key, "epochs", epochs, 1e6)
     }
 
-    /// The schedule from `rate` on, for epochs of so many steps.
+    /// Makes the schedule with the initial rate `rate`, for epochs of `steps_per_epoch` steps.
     ///
     /// # Errors
-    /// Why Burn refuses the settings.
+    /// Burn's reason for refusing the settings.
     pub fn init(&self, rate: f64, steps_per_epoch: usize) -> Result<Schedule, String> {
         let steps = |epochs: f64| ((epochs * steps_per_epoch as f64).round() as usize).max(1);
         let (scheduler, last_step) = match self {
@@ -107,18 +111,18 @@ impl ScheduleConfig {
     }
 }
 
-/// A schedule under way.
+/// A schedule with its current rate.
 pub struct Schedule {
     scheduler: Option<ModuleLrScheduler>,
     rate: f64,
-    /// How often the scheduler has been asked.
+    /// Number of steps taken by the scheduler.
     taken: u64,
-    /// Burn's cosine would rise again after this many steps.
+    /// The last step of the scheduler. After it, Burn's cosine would increase again.
     last_step: usize,
 }
 
 impl Schedule {
-    /// The rate of step `step`, counted from 0. Steps must not go back.
+    /// Returns the rate of step `step`, counted from 0. `step` must not decrease between calls.
     pub fn rate(&mut self, step: u64) -> f64 {
         let Some(scheduler) = &mut self.scheduler else { return self.rate };
         while self.taken <= step && self.taken <= self.last_step as u64 {
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn schedules_go_where_their_formulas_go_and_stay_there() {
+    fn schedules_follow_their_formulas_and_keep_the_last_rate() {
         let end = EndConfig { epochs: 1.0, last: 0.02 };
         let linear = rates(ScheduleConfig::Linear(end.clone()), 30);
         close(linear[0], 0.1);
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_depends_on_the_step_alone() {
+    fn a_rate_depends_only_on_the_step() {
         let config = ScheduleConfig::Cosine(EndConfig { epochs: 2.0, last: 0.0 });
         let all = rates(config.clone(), 15);
         assert_eq!(config.init(0.1, 10).unwrap().rate(14), all[14]);

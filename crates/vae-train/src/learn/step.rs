@@ -1,4 +1,4 @@
-//! One step of training: a batch, its gradients, the optimizer.
+//! One step of training: a batch, its gradients, and the optimizer's update.
 
 use burn::tensor::{Tensor, TensorData};
 use vae_data::ImageBatcher;
@@ -11,7 +11,7 @@ use super::optimizer::{Optimizer, clip_global_norm};
 use super::schedule::Schedule;
 use super::trainer::Trainer;
 
-/// How one network learns.
+/// Optimizer, schedule and pending losses of one network.
 pub(super) struct Learning {
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Schedule,
@@ -20,8 +20,8 @@ pub(super) struct Learning {
 }
 
 impl Trainer {
-    /// Returns whose steps make one step of training, in their order: those of the auxiliary networks,
-    /// then the model's.
+    /// Returns the networks that are updated in one step of training, in order: the auxiliary
+    /// networks, each as often as its number of steps, then the model.
     fn roles(&self) -> Vec<Role> {
         let auxiliaries = self.requirements.auxiliaries.iter().enumerate();
         auxiliaries
@@ -30,9 +30,8 @@ impl Trainer {
             .collect()
     }
 
-    /// Returns the batches that are left of the current epoch: for each step one for each of the
-    /// roles. Seed and epoch decide their order, and every role goes through the data in an order of
-    /// its own.
+    /// Returns the remaining batches of the current epoch: in each step, one batch for each role.
+    /// Every role has its own order of the examples, which depends on seed and epoch.
     pub(super) fn epoch_batches(&self) -> vae_data::Batches {
         let epoch = self.progress.epoch;
         let seed = self.config.train.seed;
@@ -54,8 +53,8 @@ impl Trainer {
         ImageBatcher::new(train, transform, draws).given(batches.collect(), &self.device)
     }
 
-    /// Returns a batch as the model takes it: with labels if it uses them, and with what the encoder
-    /// is given if that is not x itself.
+    /// Returns the model's batch: with labels if the model uses them, and with a corrupted input of
+    /// the encoder if noise or mask is set.
     fn batch(&self, batch: vae_data::Batch, noise: &KeyedNoise) -> Batch {
         let (data, x) = (&self.config.data, batch.x);
         let labels =
@@ -79,8 +78,8 @@ impl Trainer {
         Batch { x, corrupted, labels, data_set_size: self.data.train.len() }
     }
 
-    /// Takes one step of each role. Nothing is read back from the device. Returns whether there were
-    /// batches left.
+    /// Takes one step of each role. Nothing is read back from the device. Returns false if no
+    /// batches are left.
     pub(super) fn step(&mut self, batches: &mut vae_data::Batches) -> bool {
         let step = self.progress.step;
         let roles = self.roles();
@@ -154,7 +153,7 @@ pub(crate) mod tests {
 
     const IMAGES: usize = 100;
 
-    /// A trainer of a configuration on a hundred digits.
+    /// Returns a trainer on 100 digits.
     pub(crate) fn trainer(text: &str) -> Trainer {
         let all = format!("data.source = \"digits\"\ndata.limit = {IMAGES}\n{text}");
         let config = TrainConfig::from_toml("c.toml", &all, &[]).unwrap();
@@ -167,8 +166,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_encoder_sees_noise_of_the_size_and_the_share_that_are_set_and_the_loss_the_clean_image()
-    {
+    fn the_encoder_reads_x_with_the_set_noise_and_mask_and_the_loss_uses_clean_x() {
         let (size, masked) = (0.3, 0.25);
         let t =
             trainer(&format!("train.batch_size = 50\ndata.noise = {size}\ndata.mask = {masked}"));
@@ -188,7 +186,7 @@ pub(crate) mod tests {
         let spread = (errors.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / n).sqrt();
         assert!(mean.abs() < 4.0 * size / n.sqrt(), "{mean}");
         assert!((spread / size - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{spread}");
-        // Another step has other noise, and without either there is nothing to keep apart.
+        // Another step has other noise. Without noise and mask there is no corrupted input.
         assert_ne!(host(t.batch(clean.clone(), &noise.at_step(1)).encoder_input()), seen);
         assert!(trainer("train.batch_size = 50").batch(clean, &noise).corrupted.is_none());
     }

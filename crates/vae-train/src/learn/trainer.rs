@@ -1,5 +1,4 @@
-//! The training loop: [`Trainer::train`] reads from top to bottom. A step is in `step`, how a
-//! trainer comes about in `assemble`.
+//! The training loop, [`Trainer::train`]. `step` has the single step, `assemble` the constructors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,21 +19,21 @@ use crate::error::TrainError;
 use crate::task::config::ValidConfig;
 use crate::task::data::TrainingData;
 
-/// How a training ended.
+/// Why training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All epochs or steps are done.
     Finished,
-    /// The validation loss has not become better for `train.patience` epochs.
+    /// The validation loss has not improved for `train.patience` epochs.
     Early,
-    /// It was asked to stop, and can be resumed.
+    /// Training was stopped and can be resumed.
     Stopped,
 }
 
-/// A training: a model, its optimizer, its data, and how far it has come.
+/// The state of training: networks, optimizers, data and progress.
 pub struct Trainer {
     pub(super) config: ValidConfig,
-    /// What the objective requires.
+    /// Requirements of the objective.
     pub(super) requirements: Requirements,
     pub(super) data: TrainingData,
     pub(super) device: Device,
@@ -42,9 +41,9 @@ pub struct Trainer {
     pub(super) replicas: Replicas,
     /// The model's optimizer and schedule.
     pub(super) model: Learning,
-    /// Those of the auxiliary networks.
+    /// Optimizers and schedules of the auxiliary networks.
     pub(super) auxiliaries: Vec<Learning>,
-    /// The prior fitted when training ends.
+    /// The prior that is fitted after training.
     pub(super) fitted_prior: Option<FittedPrior>,
     pub(super) progress: Progress,
     pub(super) record: RunRecord,
@@ -52,9 +51,9 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Trains until all is done, until it stops getting better, or until `stop` is set. With a run,
-    /// checkpoints go there; the first is written before the first step, so that one is always
-    /// there.
+    /// Trains until all steps are done, the validation loss stops improving, or `stop` is set.
+    /// Checkpoints are written into `run`, if there is one. The first is written before the first
+    /// step, so that a run always has a checkpoint.
     ///
     /// # Errors
     /// If training diverges (NaN or infinity), or a checkpoint cannot be written.
@@ -100,7 +99,7 @@ impl Trainer {
         Ok(Ending::Finished)
     }
 
-    /// Fits the prior of a model that was trained without one, on the codes of its training data.
+    /// Fits a prior on the codes of the training data, for a model that is trained without a prior.
     fn fit_prior(&mut self, observers: &mut Observers<'_>) {
         if self.requirements.matches_prior(&self.config.model) {
             return;
@@ -117,12 +116,12 @@ impl Trainer {
         let codes = generator.codes_to_fit(&self.data.train, &chosen);
         match FittedPrior::fit(&codes, seed, &self.device) {
             Ok(fitted_prior) => self.fitted_prior = Some(fitted_prior),
-            Err(why) => observers.tell(&Event::Warning(&why.to_string())),
+            Err(why) => observers.notify(&Event::Warning(&why.to_string())),
         }
     }
 
-    /// Reads back the losses of the steps since the last call, checks that they are numbers, and
-    /// tells the observers.
+    /// Reads back the losses of the steps since the last call, checks that they are finite, and
+    /// notifies the observers.
     fn flush_metrics(&mut self, observers: &mut Observers<'_>) -> Result<(), TrainError> {
         if self.model.pending.is_empty() {
             return Ok(());
@@ -134,7 +133,7 @@ impl Trainer {
                 values.extend(of_auxiliary(spec.name, learning.pending.flush(average)?));
             }
         }
-        observers.tell(&Event::Step {
+        observers.notify(&Event::Step {
             step: self.progress.step,
             epoch: self.progress.epoch + 1,
             values: &values,
@@ -143,7 +142,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Ends an epoch: averages, validation, checkpoints.
+    /// Ends an epoch: computes averages, validates, and writes checkpoints.
     fn end_epoch(
         &mut self,
         run: Option<&Run>,
@@ -173,7 +172,7 @@ impl Trainer {
             self.progress.best = score;
             self.progress.best_epoch = self.progress.epoch;
         }
-        observers.tell(&Event::Epoch {
+        observers.notify(&Event::Epoch {
             step: self.progress.step,
             epoch: self.progress.epoch,
             train: &train,
@@ -184,7 +183,7 @@ impl Trainer {
         if better {
             self.fit_prior(observers);
             self.checkpoint(run, CheckpointKind::Best, observers)?;
-            // It does not fit the model any more once that is trained further.
+            // Further training changes the codes, so the fitted prior becomes invalid.
             self.fitted_prior = None;
         }
         if self.progress.epoch.is_multiple_of(self.config.train.checkpoint_every) {
@@ -193,7 +192,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// What judges on the validation split, if there is one.
+    /// Returns the evaluator for the validation split, if there is one.
     fn evaluator(&self) -> Option<Evaluator> {
         Some(Evaluator {
             examples: self.data.validation.clone()?,
@@ -203,7 +202,7 @@ impl Trainer {
         })
     }
 
-    /// Whether the validation loss has not become better for too long.
+    /// Returns whether the validation loss has not improved for `train.patience` epochs.
     fn has_stalled(&self) -> bool {
         let patience = self.config.train.patience;
         patience > 0 && self.progress.epoch >= self.progress.best_epoch.saturating_add(patience)
@@ -219,11 +218,11 @@ impl Trainer {
         let Some(run) = run else { return Ok(()) };
         let path = run.checkpoint(which);
         self.snapshot().write(&path)?;
-        observers.tell(&Event::Checkpoint { path: &path });
+        observers.notify(&Event::Checkpoint { path: &path });
         Ok(())
     }
 
-    /// Returns the whole training as it is now.
+    /// Returns the current state of training.
     pub fn snapshot(&self) -> Checkpoint {
         let networks = self.networks.valid();
         let states = self.auxiliaries.iter().zip(&self.networks.auxiliaries);
@@ -243,38 +242,38 @@ impl Trainer {
         }
     }
 
-    /// Returns the model as it is now, without autodiff.
+    /// Returns the current model, without autodiff.
     pub fn vae(&self) -> Vae {
         self.networks.vae.valid()
     }
 
-    /// Returns the model and its auxiliary networks as they are now, without autodiff.
+    /// Returns the current model and auxiliary networks, without autodiff.
     pub fn networks(&self) -> Networks {
         self.networks.valid()
     }
 
-    /// The configuration, with what it left open resolved.
+    /// Returns the configuration, with automatic choices resolved.
     pub fn config(&self) -> &ValidConfig {
         &self.config
     }
 
-    /// How far the training has come.
+    /// Returns the progress.
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Steps in one epoch.
+    /// Returns the number of steps per epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.data.train.len().div_ceil(self.config.train.batch_size) as u64
     }
 
-    /// Steps in all.
+    /// Returns the total number of steps.
     pub fn total_steps(&self) -> u64 {
         let steps = self.config.train.epochs.saturating_mul(self.steps_per_epoch());
         self.config.train.max_steps.map_or(steps, |max| steps.min(max))
     }
 
-    /// The prior that was fitted when training ended, if one was.
+    /// Returns the prior that was fitted after training, if one was.
     pub fn fitted_prior(&self) -> Option<&FittedPrior> {
         self.fitted_prior.as_ref()
     }
@@ -286,16 +285,16 @@ mod tests {
     use crate::learn::step::tests::trainer;
 
     #[test]
-    fn the_critic_takes_as_many_steps_as_are_set_before_each_of_the_models() {
-        for turns in [1, 3] {
+    fn the_critic_takes_its_steps_before_each_step_of_the_model() {
+        for steps in [1, 3] {
             let mut t = trainer(&format!(
                 "train.batch_size = 20\ntrain.max_steps = 4\nobjective.kind = \"adversarial\"\n\
-                 objective.critic_steps = {turns}\nobjective.critic.hidden = [8]"
+                 objective.critic_steps = {steps}\nobjective.critic.hidden = [8]"
             ));
             t.train(None, vec![], &AtomicBool::new(false)).unwrap();
             let progress = t.snapshot().progress;
             assert_eq!((progress.step, progress.model.images), (4, 80));
-            assert_eq!(progress.auxiliaries["critic"].images, 80 * turns);
+            assert_eq!(progress.auxiliaries["critic"].images, 80 * steps);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The data of a run: what a configuration's `[data]` table resolves to.
+//! `TrainingData`: the data of a configuration's `[data]` table.
 
 use std::sync::Arc;
 
@@ -11,39 +11,39 @@ use vae_model::{DataSpec, Support};
 use super::config::ValidConfig;
 use crate::error::TrainError;
 
-/// Examples to train and validate on, and how they become x.
+/// Training and validation examples, and the transform to x.
 #[derive(Clone, Debug)]
 pub struct TrainingData {
-    /// What is learned from.
+    /// The training examples.
     pub train: Arc<Examples>,
-    /// What is validated on, if anything.
+    /// The validation examples, if there are any.
     pub validation: Option<Arc<Examples>>,
-    /// How stored values become x.
+    /// The transform from stored values to x.
     pub transform: Arc<Transform>,
-    /// How many classes its labels tell apart, before any limit; 0 without labels.
+    /// Number of label classes of all training examples, before `data.limit`; 0 without labels.
     pub classes: usize,
-    /// Which data this is.
+    /// The identity of the data.
     pub record: DataRecord,
-    /// Where it came from; more of it can be loaded from there.
+    /// The source, for loading other splits.
     pub resolved: OpenedSource,
 }
 
 impl TrainingData {
-    /// Returns what a model has to know of it.
+    /// Returns the properties that a model is built for.
     pub fn spec(&self) -> DataSpec {
         DataSpec { shape: self.train.shape.dims(), classes: self.classes }
     }
 
-    /// Returns what numbers x can be.
+    /// Returns the support of x.
     pub fn support(&self) -> Support {
         vae_eval::support_of(&self.transform, &self.train)
     }
 }
 
-/// Loads what `config` trains on.
+/// Loads the data of `config`.
 ///
 /// # Errors
-/// If the data cannot be had or does not fit the configuration.
+/// If the data cannot be read, or if they do not fit the configuration.
 pub fn load(config: &ValidConfig, environment: &Environment) -> Result<TrainingData, TrainError> {
     let settings = config.data.source_settings();
     let opened = OpenedSource::open(&config.data.source, &settings, environment)?;

@@ -1,10 +1,10 @@
-//! What is to be done: the configuration, how it is read and checked, and the data that it names.
+//! The training task: the configuration, how it is read and checked, and its data.
 //!
 //! ```text
 //! TOML text, presets --+
 //! overrides -----------+-- read --> config::TrainConfig -- data::load --> TrainingData
 //!                                        |
-//!                                   resume_rules: what may change when a run goes on
+//!                                   resume_rules: what may change when a run is resumed
 //! ```
 
 pub mod config;

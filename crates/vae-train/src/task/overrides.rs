@@ -1,4 +1,4 @@
-//! Values that stand above those of a text, and how they are put into its table.
+//! Overrides: values that replace values of a configuration text.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -6,29 +6,29 @@ use vae_model::ConfigError;
 
 use crate::error::TrainError;
 
-/// A value that stands above the one in the text: a key's path and its value.
+/// A value that replaces the value in a configuration text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
-    /// Dotted, such as `model.latent`.
+    /// The dotted path of the key, such as `model.latent`.
     pub key: String,
-    /// As TOML writes it. Values that are not valid TOML are read as strings.
+    /// The value in TOML syntax. Values that are not valid TOML are read as strings.
     pub value: String,
-    /// Where the value came from, in the caller's words: the place that errors about it name.
+    /// The origin of the value, such as a flag. It is the position in error messages.
     pub origin: String,
 }
 
 impl Override {
-    /// Makes the override of `key` by a value that is written as TOML writes it.
+    /// Makes the override of `key` by a value in TOML syntax.
     pub fn new(key: &str, value: impl std::fmt::Display, origin: impl Into<String>) -> Self {
         Self { key: key.to_owned(), value: value.to_string(), origin: origin.into() }
     }
 
-    /// Makes the override of `key` by a text, whatever it looks like.
+    /// Makes the override of `key` by a string, even if it is valid TOML of another type.
     pub fn text(key: &str, value: &str, origin: impl Into<String>) -> Self {
         Self::new(key, toml::Value::String(value.to_owned()), origin)
     }
 
-    /// Reads `key.path=value`. Errors about the value name this text as its origin.
+    /// Parses `key.path=value`. The text is the origin of the value in error messages.
     ///
     /// # Errors
     /// If there is no `=` or no key.
@@ -49,7 +49,8 @@ const RENAMED: [(&str, [&str; 2]); 2] = [
     ("model.posterior", ["width", "embedding_dim"]),
 ];
 
-/// Puts `value` at the dotted `key`, making tables on the way.
+/// Inserts `value` at the dotted path `key`, and makes missing tables. `at` is the position for
+/// errors.
 pub(super) fn put<'a>(
     table: &mut Spanned<DeTable<'a>>,
     key: &'a str,
@@ -72,13 +73,13 @@ pub(super) fn put<'a>(
             }
         };
     }
-    // Another kind has other settings: those of the old one make no sense for it.
+    // Another kind has other settings, so the settings of the old kind are removed.
     let old_kind = table.get(leaf).map(Spanned::get_ref).and_then(DeValue::as_str);
     let is_new_kind = leaf == "kind" && old_kind.is_some_and(|old| Some(old) != value.as_str());
     if is_new_kind {
         table.clear();
     }
-    // Removed first, since inserting over an entry would keep the place of the old key.
+    // The old entry is removed first, because replacing its value would keep its position.
     table.remove(leaf);
     for (parents, names) in RENAMED {
         if names.iter().any(|name| key == format!("{parents}.{name}")) {
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn overrides_stand_above_the_text_and_may_be_strings_without_quotes() {
+    fn overrides_replace_values_of_the_text_and_strings_need_no_quotes() {
         let c = config(
             "[model]\nlatent = 3\n[train]\nepochs = 5\n",
             &["model.latent=7", "data.source=digits", "model.encoder.hidden=[64, 32]"],
@@ -138,10 +139,10 @@ mod tests {
         let text = "[train.optimizer]\nkind = \"adam\"\nbeta1 = 0.5\n";
         let c = config(text, &["train.optimizer.kind=sgd"]);
         assert_eq!(c.train.optimizer, OptimizerConfig::Sgd(Default::default()));
-        // In whatever order: what is set beside the kind stays.
+        // Settings of the new kind are kept, in any order of the overrides.
         let sets = ["train.optimizer.learning_rate=0.05", "train.optimizer.kind=sgd"];
         assert_eq!(config(text, &sets).train.optimizer.learning_rate(), 0.05);
-        // And a kind that the text leaves to its default is no other kind.
+        // The default kind, if the text names none, is not another kind.
         let c = config("[model.encoder]\nhidden = [77]\n", &["model.encoder.kind=mlp"]);
         assert_eq!(c.model.encoder.summary(), "mlp 77");
     }

@@ -1,4 +1,4 @@
-//! The presets: every file of `configs/`, embedded.
+//! The presets: the embedded files of `configs/`.
 
 use std::path::Path;
 
@@ -6,26 +6,26 @@ use super::config::{TrainConfig, ValidConfig};
 use super::overrides::Override;
 use crate::error::TrainError;
 
-/// The preset that a first run uses.
+/// The name of the default preset.
 pub const DEFAULT: &str = "default";
 
-/// Every preset: its name and its text, in order of names.
+/// Names and texts of all presets, sorted by name.
 pub const ALL: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs"));
 
-/// The text of the preset called `name`.
+/// Returns the text of the preset `name`.
 pub fn text(name: &str) -> Option<&'static str> {
     ALL.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
 }
 
-/// What a preset says of itself: the comment that its text starts with, a line each.
+/// Returns the lines of the description of a preset, which is the comment at the start of its text.
 pub fn description(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim)
 }
 
-/// The configuration that `name` stands for: a preset, or the path of a TOML file.
+/// Reads the configuration `name`: a preset, or the path of a TOML file.
 ///
 /// # Errors
-/// If it is neither, or its content is wrong.
+/// If it is neither, or if the configuration is invalid.
 pub fn resolve(name: &str, overrides: &[Override]) -> Result<ValidConfig, TrainError> {
     if let Some(text) = text(name) {
         return TrainConfig::from_toml(&format!("preset {name}"), text, overrides);
@@ -41,16 +41,17 @@ pub fn resolve(name: &str, overrides: &[Override]) -> Result<ValidConfig, TrainE
     resolve_file(path, overrides)
 }
 
-/// The configuration in the TOML file at `path`.
+/// Reads the configuration in the TOML file at `path`.
 ///
 /// # Errors
-/// If it cannot be read or its content is wrong.
+/// If the file cannot be read, or if the configuration is invalid.
 pub fn resolve_file(path: &Path, overrides: &[Override]) -> Result<ValidConfig, TrainError> {
     let name = path.display();
-    // A configuration is a page of text; more than a mebibyte is none.
+    // A configuration is a page of text. A file above 1 MiB is not a configuration.
     let length = path.metadata().map_err(|e| TrainError::Request(format!("{name}: {e}")))?.len();
     if length > 1 << 20 {
-        return Err(TrainError::Request(format!("{name}: {length} bytes are no configuration")));
+        let why = format!("{name}: {length} bytes are too many for a configuration");
+        return Err(TrainError::Request(why));
     }
     let text =
         std::fs::read_to_string(path).map_err(|e| TrainError::Request(format!("{name}: {e}")))?;
@@ -68,7 +69,7 @@ mod tests {
             resolve(name, &[]).unwrap();
             let about: Vec<&str> = description(text).collect();
             assert!(about.first().is_some_and(|line| line.len() > 10), "{name}");
-            // What who trains it may expect, or that nobody can say.
+            // The description has a line about the expected results.
             assert!(about.iter().any(|line| line.contains("xpected")), "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! From a text to a [`ValidConfig`]: every error names its file and line, or the origin of an
+//! Reads a [`ValidConfig`] from a text. Every error names file and line, or the origin of an
 //! override.
 
 use std::ops::Range;
@@ -13,25 +13,24 @@ use super::config::{LoopConfig, TrainConfig, ValidConfig};
 use super::overrides::{Override, put};
 use crate::error::TrainError;
 
-/// What is wrong with a text, and the bytes that it is about, where known.
+/// An error in a text, with its position in bytes if it is known.
 struct Located {
     error: ConfigError,
     span: Option<Range<usize>>,
 }
 
 impl TrainConfig {
-    /// Reads a configuration from TOML `text`, called `name` in errors, with `overrides` above it,
-    /// and checks it.
+    /// Reads a configuration from the TOML text `text` with `overrides`, and checks it. `name` is
+    /// the name of the text in errors.
     ///
     /// # Errors
-    /// For an unknown key, a wrong type or an impossible value, with its line and what is valid
-    /// there.
+    /// For an unknown key, a wrong type or an invalid value, with its line and what is valid.
     pub fn from_toml(
         name: &str,
         text: &str,
         overrides: &[Override],
     ) -> Result<ValidConfig, TrainError> {
-        // An override is given a place beyond the text, which tells it apart.
+        // Overrides have positions beyond the end of the text.
         let place = |span: Option<Range<usize>>| match span.map(|span| span.start) {
             Some(start) if start > text.len() => overrides
                 .get(start - text.len() - 1)
@@ -51,7 +50,7 @@ fn read(text: &str, overrides: &[Override]) -> Result<ValidConfig, Located> {
     let values: Vec<String> = overrides.iter().map(|o| format!("v = {}", o.value)).collect();
     let mut table = DeTable::parse(text)
         .map_err(|e| Located { error: ConfigError::new("", e.message()), span: e.span() })?;
-    // Kinds first: another kind clears the settings of the old one, not those that come with it.
+    // Kinds come first, because a new kind removes the settings of the old kind.
     let mut order: Vec<usize> = (0..overrides.len()).collect();
     order.sort_by_key(|i| !overrides[*i].key.ends_with(".kind"));
     for i in order {
@@ -59,7 +58,7 @@ fn read(text: &str, overrides: &[Override]) -> Result<ValidConfig, Located> {
         let at = text.len() + 1 + i;
         let parsed = DeTable::parse(value).ok().and_then(|t| {
             let table = t.into_inner();
-            // More than one key means that the value held a line break and more.
+            // More than one key means that the value contains line breaks.
             if table.len() == 1 { table.into_iter().next() } else { None }
         });
         let value = match parsed {
@@ -83,20 +82,20 @@ fn read(text: &str, overrides: &[Override]) -> Result<ValidConfig, Located> {
     })
 }
 
-/// Returns the default configuration with every table that can be chosen.
+/// Returns the default configuration with all optional tables.
 fn template() -> toml::Table {
     let default = LoopConfig::default();
     let train = LoopConfig { critic_optimizer: Some(default.optimizer.clone()), ..default };
     let whole = TrainConfig { train, ..TrainConfig::default() };
     match toml::Table::try_from(whole) {
         Ok(table) => table,
-        Err(why) => unreachable!("the default configuration has a form in TOML: {why}"),
+        Err(why) => unreachable!("the default configuration can be written as TOML: {why}"),
     }
 }
 
-/// Moves `kind` to the front of every table that has one, and puts the default kind there where it is
-/// left out. A choice that starts with its kind is read without a copy, so that errors in it keep
-/// their place.
+/// Moves `kind` to the front of every table that has one, and inserts the default kind if it is
+/// missing. A choice that starts with its kind is read directly, so that errors in it have their
+/// position.
 fn put_kinds_first<'a>(table: &mut DeTable<'a>, template: &toml::Table) {
     let default = template.get("kind").and_then(toml::Value::as_str);
     let own = table.remove("kind");
@@ -118,7 +117,7 @@ fn put_kinds_first<'a>(table: &mut DeTable<'a>, template: &toml::Table) {
     }
 }
 
-/// Returns the dotted key whose name or value lies at `span`: the innermost one.
+/// Returns the innermost dotted key whose name or value is at `span`; empty if there is none.
 fn key_at(table: &DeTable<'_>, span: &Range<usize>, path: &str) -> String {
     for (key, value) in table {
         let join = if path.is_empty() {
@@ -139,14 +138,14 @@ fn key_at(table: &DeTable<'_>, span: &Range<usize>, path: &str) -> String {
     String::new()
 }
 
-/// Returns the place of a key, where the text or an override sets it.
+/// Returns the position of a key that the text or an override sets.
 fn span_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
     let mut table = table;
     let mut names = key.split('.').peekable();
     while let Some(name) = names.next() {
         let (key, value) = table.get_key_value(name)?;
         if names.peek().is_none() {
-            // A kind that was left out has no place.
+            // An inserted default kind has no position.
             return Some(key.span()).filter(|span| *span != (0..0));
         }
         table = match value.get_ref() {
@@ -161,13 +160,13 @@ fn span_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
 pub(crate) mod tests {
     use super::*;
 
-    /// The error of a text with overrides.
+    /// Returns the error of a text with overrides.
     pub(crate) fn error(text: &str, sets: &[&str]) -> String {
         let overrides: Vec<Override> = sets.iter().map(|s| Override::set(s).unwrap()).collect();
         TrainConfig::from_toml("x.toml", text, &overrides).unwrap_err().to_string()
     }
 
-    /// The configuration of a text with overrides.
+    /// Returns the configuration of a text with overrides.
     pub(crate) fn config(text: &str, sets: &[&str]) -> ValidConfig {
         let overrides: Vec<Override> = sets.iter().map(|s| Override::set(s).unwrap()).collect();
         TrainConfig::from_toml("x.toml", text, &overrides).unwrap()

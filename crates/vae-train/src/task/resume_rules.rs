@@ -1,14 +1,15 @@
-//! What may change when a run goes on: totals, logging, and a number of replicas that is left open.
+//! Rules for resuming: which settings of a run may change.
 
 use super::config::ValidConfig;
 use crate::error::TrainError;
 
 impl ValidConfig {
-    /// Checks that a run with this configuration may go on with `new`: totals may grow, logging may
-    /// change, and a number of replicas that is left open stays the run's; nothing else.
+    /// Checks that a run with this configuration can be resumed with `new`. Only the totals
+    /// `epochs` and `max_steps` and the intervals of logging, checkpoints and sheets may change.
+    /// `replicas` = 0 keeps the number of the run.
     ///
     /// # Errors
-    /// Naming the first key that differs.
+    /// Names the first key that differs.
     pub fn may_resume_with(&self, new: &Self) -> Result<(), TrainError> {
         let mut comparable = new.clone().into_inner();
         comparable.train.epochs = self.train.epochs;
@@ -46,7 +47,7 @@ fn difference(old: &str, new: &str) -> Option<(String, String, String)> {
     }
     let parse = |text: &str| match text.parse::<toml::Table>() {
         Ok(table) => toml::Value::Table(table),
-        Err(why) => unreachable!("a configuration's own text is TOML: {why}"),
+        Err(why) => unreachable!("the text of a configuration is valid TOML: {why}"),
     };
     walk("", Some(&parse(old)), Some(&parse(new)))
 }

@@ -1,4 +1,4 @@
-//! Clipping gradients by their joint norm.
+//! Clipping of gradients by their global norm.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 
 use super::stateful::take_sum;
 
-/// Adds up `grads` and scales the sums so that their joint Euclidean norm is at most `max_norm`
-/// (Pascanu et al. 2013). Burn's own clipping is per parameter.
+/// Returns the sum of `grads`, scaled so that the Euclidean norm over all parameters is at most
+/// `max_norm` (Pascanu et al. 2013). Burn clips each parameter separately.
 pub fn clip_global_norm<M: Module>(
     module: &M,
     grads: Vec<GradientsParams>,
@@ -46,7 +46,7 @@ pub fn clip_global_norm<M: Module>(
     let mut sum = Sum { from: grads, to: GradientsParams::new(), square: None };
     module.visit(&mut sum);
     let Some(square) = sum.square else { return sum.to };
-    // PyTorch's form: max / (norm + 1e-6), at most 1.
+    // As in PyTorch, the factor is max_norm / (norm + 1e-6), at most 1.
     let factor = square.sqrt().add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
     let mut scale = Scale { grads: sum.to, factor };
     module.visit(&mut scale);

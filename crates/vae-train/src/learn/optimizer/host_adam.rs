@@ -3,9 +3,8 @@
 use burn::optim::{AdamState, AdaptiveMomentumState, LearningRate, Optimizer as Rule};
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019) for tensors that lie in host
-/// memory: what burn-optim does in a dozen passes over moments and gradient, in one. The state is
-/// the same.
+/// Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019) for tensors in host memory, in
+/// one pass over moments and gradient. burn-optim needs a dozen passes. The state is the same.
 #[derive(Clone, Debug)]
 pub struct HostAdam {
     /// Decay of the first moment.
@@ -14,9 +13,9 @@ pub struct HostAdam {
     pub beta2: f32,
     /// Added to the root of the second moment.
     pub epsilon: f32,
-    /// Adam's squared-norm penalty, which goes through the moments.
+    /// Adam's squared-norm penalty. It is added to the gradient.
     pub penalty: f32,
-    /// AdamW's decay of the weights themselves, times the learning rate.
+    /// AdamW's decay of the weights, multiplied by the learning rate.
     pub decay: f32,
 }
 
@@ -56,12 +55,13 @@ impl Rule for HostAdam {
 }
 
 impl HostAdam {
-    /// Moves the moments on by a gradient, and puts what is to be subtracted from the weights in
-    /// its place.
+    /// Updates the moments with a gradient, and overwrites the gradient with the numbers to
+    /// subtract from the weights.
     fn advance(&self, lr: f64, time: usize, [moment_1, moment_2, grad]: [&mut TensorData; 3]) {
         let (beta1, beta2) = (self.beta1, self.beta2);
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(time as f64);
-        // lr (m / c1) / (sqrt(v / c2) + epsilon), with the corrections taken out of the loop.
+        // The update is lr (m / c1) / (sqrt(v / c2) + epsilon). The corrections are out of the
+        // loop.
         let root = correction(beta2).sqrt();
         let rate = (lr * root / correction(beta1)) as f32;
         let epsilon = (f64::from(self.epsilon) * root) as f32;
@@ -75,20 +75,20 @@ impl HostAdam {
     }
 }
 
-/// The numbers of a tensor.
+/// Returns the numbers of a tensor.
 fn numbers(data: &mut TensorData) -> &mut [f32] {
     match data.as_mut_slice::<f32>() {
         Ok(numbers) => numbers,
-        Err(why) => unreachable!("tensors of this workspace are f32 throughout: {why:?}"),
+        Err(why) => unreachable!("all tensors of this workspace are f32: {why:?}"),
     }
 }
 
-/// A moment, or 0 if it is below 1e-35.
+/// Returns a moment, or 0 if its absolute value is below 1e-35.
 ///
-/// The moments of a weight whose gradient stays 0 (that of a pixel which is always black) fade
-/// geometrically but never reach 0: they end among the denormal numbers, on which a processor is a
-/// hundred times slower, and training with them at half its speed. As a share of the update such
-/// moments are far below rounding.
+/// If the gradient of a weight stays 0, as for a pixel that is always black, its moments decay
+/// geometrically and become denormal numbers. Operations on denormal numbers are a hundred times
+/// slower, which halves the speed of training. The effect of such moments on the update is far
+/// below rounding.
 fn without_tiny(moment: f32) -> f32 {
     if moment.abs() < 1e-35 { 0.0 } else { moment }
 }
@@ -105,7 +105,7 @@ mod tests {
         Tensor::from_data(TensorData::new(values, [6, 10]), &Device::flex())
     }
 
-    /// 20 steps on gradients of many sizes.
+    /// Takes 20 steps with gradients of many sizes.
     fn run<R: Rule>(rule: &R) -> (Tensor<2>, Option<R::State<2>>) {
         (0..20).fold((wave(0.0, 1.0), None), |(tensor, state), step| {
             let grad = wave(step as f32, 10.0f32.powi(step % 7 - 4));
@@ -132,7 +132,7 @@ mod tests {
         HostAdam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, penalty: 0.0, decay: 0.0 };
 
     #[test]
-    fn it_is_burns_adam() {
+    fn it_equals_adam_of_burn() {
         let config = AdamConfig::new().with_beta_2(0.99).with_epsilon(1e-8);
         let (tensor, state) = run(&config.build());
         assert_same(PLAIN, &(tensor, state.unwrap().momentum));
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_burns_adamw() {
+    fn it_equals_adamw_of_burn() {
         let config = AdamWConfig::new().with_beta_2(0.99).with_epsilon(1e-8);
         let (tensor, state) = run(&config.with_weight_decay(0.5).build());
         assert_same(HostAdam { decay: 0.5, ..PLAIN }, &(tensor, state.unwrap().momentum));
     }
 
     #[test]
-    fn moments_without_a_gradient_fade_to_nothing_and_never_to_denormal_numbers() {
+    fn moments_decay_to_zero_and_are_never_denormal() {
         let mut state = PLAIN.step(0.01, wave(0.0, 1.0), wave(0.0, 1e-3), None).1;
         for _ in 0..1000 {
             let zeros = wave(0.0, 0.0);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_is_no_number_reaches_the_weights() {
+    fn a_nan_gradient_makes_the_weights_nan() {
         let (tensor, _) = PLAIN.step(0.01, wave(0.0, 1.0), wave(0.0, f32::NAN), None);
         assert!(tensor.into_data().iter::<f32>().all(f32::is_nan));
     }

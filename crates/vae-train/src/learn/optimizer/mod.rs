@@ -1,6 +1,6 @@
-//! Optimizers from burn-optim behind one type: their configuration, and the choice between them.
+//! Optimizers of burn-optim as one type, and their configuration.
 //!
-//! `stateful` runs them and keeps their state by parameter path, `clip` clips gradients, and
+//! `stateful` runs an optimizer and stores its state by parameter path. `clip` clips gradients.
 //! `host_adam` is Adam for tensors in host memory.
 
 mod clip;
@@ -24,15 +24,15 @@ pub use clip::clip_global_norm;
 pub use stateful::OptimizerState;
 
 choice! {
-    /// Which optimizer, with its settings. Defaults are PyTorch's.
+    /// An optimizer with its settings. The defaults are those of PyTorch.
     pub enum OptimizerConfig {
-        /// Kingma and Ba 2015.
+        /// Adam (Kingma and Ba 2015).
         "adam" => Adam(AdamSettings),
-        /// Loshchilov and Hutter 2019.
+        /// AdamW (Loshchilov and Hutter 2019).
         "adamw" => AdamW(AdamWSettings),
-        /// Tieleman and Hinton 2012.
+        /// RMSProp (Tieleman and Hinton 2012).
         "rmsprop" => RmsProp(RmsPropSettings),
-        /// Stochastic gradient descent, with momentum if wished.
+        /// Stochastic gradient descent, optionally with momentum.
         "sgd" => Sgd(SgdSettings),
     }
 }
@@ -47,15 +47,15 @@ impl Default for OptimizerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamSettings {
-    /// Step size.
+    /// Learning rate.
     pub learning_rate: f64,
     /// Decay of the first moment.
     pub beta1: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// Added to the root of the second moment.
+    /// Number added to the square root of the second moment.
     pub epsilon: f32,
-    /// Squared-norm penalty added to the gradient.
+    /// Weight of the squared-norm penalty, whose gradient is added to the gradient.
     pub weight_decay: f32,
 }
 
@@ -69,15 +69,15 @@ impl Default for AdamSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWSettings {
-    /// Step size.
+    /// Learning rate.
     pub learning_rate: f64,
     /// Decay of the first moment.
     pub beta1: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// Added to the root of the second moment.
+    /// Number added to the square root of the second moment.
     pub epsilon: f32,
-    /// Decay of the weights themselves, times the learning rate.
+    /// Decay of the weights per step, multiplied by the learning rate.
     pub weight_decay: f32,
 }
 
@@ -91,15 +91,15 @@ impl Default for AdamWSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsPropSettings {
-    /// Step size.
+    /// Learning rate.
     pub learning_rate: f64,
     /// Decay of the second moment.
     pub alpha: f32,
-    /// Added to the root of the second moment.
+    /// Number added to the square root of the second moment.
     pub epsilon: f32,
-    /// Share of the last step that is kept; 0 for none.
+    /// Momentum: the fraction of the last step that is added to the next; 0 for none.
     pub momentum: f32,
-    /// Squared-norm penalty added to the gradient.
+    /// Weight of the squared-norm penalty, whose gradient is added to the gradient.
     pub weight_decay: f32,
 }
 
@@ -113,13 +113,13 @@ impl Default for RmsPropSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SgdSettings {
-    /// Step size.
+    /// Learning rate.
     pub learning_rate: f64,
-    /// Share of the last step that is kept; 0 for none.
+    /// Momentum: the fraction of the last step that is added to the next; 0 for none.
     pub momentum: f64,
-    /// Nesterov's form of momentum.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// Squared-norm penalty added to the gradient.
+    /// Weight of the squared-norm penalty, whose gradient is added to the gradient.
     pub weight_decay: f32,
 }
 
@@ -130,7 +130,7 @@ impl Default for SgdSettings {
 }
 
 impl OptimizerConfig {
-    /// The step size before any schedule.
+    /// Returns the learning rate before any schedule.
     pub fn learning_rate(&self) -> f64 {
         match self {
             Self::Adam(c) => c.learning_rate,
@@ -140,7 +140,10 @@ impl OptimizerConfig {
         }
     }
 
-    /// Checks the settings found at `key`.
+    /// Checks the settings. `key` is the path of their table, for errors.
+    ///
+    /// # Errors
+    /// For the first invalid value.
     pub fn validate(&self, key: &str) -> Result<(), ConfigError> {
         check::above_zero_to(key, "learning_rate", self.learning_rate(), 1.0)?;
         let fractions: &[(&str, f64)] = match self {
@@ -165,7 +168,7 @@ impl OptimizerConfig {
             Self::Sgd(c) => &[("weight_decay", c.weight_decay)],
         };
         if let Self::Sgd(SgdSettings { nesterov: true, momentum: 0.0, .. }) = self {
-            let why = "Nesterov's form is one of momentum: set momentum too";
+            let why = "Nesterov momentum needs momentum above 0: set momentum too";
             return Err(ConfigError::new(format!("{key}.nesterov"), why));
         }
         for (name, value) in not_negative {
@@ -174,9 +177,8 @@ impl OptimizerConfig {
         Ok(())
     }
 
-    /// The optimizer, with no state yet. With `on_host` it makes use of tensors that lie in host
-    /// memory: Adam goes over them once, and parameters are stepped at the same time, each on a
-    /// core.
+    /// Makes the optimizer, without state. `on_host` is for tensors in host memory: Adam needs one
+    /// pass over them, and parameters are updated in parallel.
     pub fn init(&self, on_host: bool) -> Optimizer {
         let decay = |penalty: f32| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty));
         match self {
@@ -260,8 +262,8 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// One step on every parameter that has a gradient: the sum of those that `grads` have for it,
-    /// added up in their order.
+    /// Updates every parameter that has a gradient. A parameter's gradients in `grads` are added in
+    /// their order.
     pub fn step<M: Module>(&mut self, lr: f64, module: M, grads: Vec<GradientsParams>) -> M {
         match self {
             Self::Adam(o) => o.step(lr, module, grads),
@@ -272,7 +274,7 @@ impl Optimizer {
         }
     }
 
-    /// The state on the host.
+    /// Returns the state in host memory.
     pub fn state<M: Module>(&self, module: &M) -> OptimizerState {
         match self {
             Self::Adam(o) => o.state(module),
@@ -283,10 +285,10 @@ impl Optimizer {
         }
     }
 
-    /// Puts a stored state back, onto `device`.
+    /// Restores a stored state, onto `device`.
     ///
     /// # Errors
-    /// If it is not the state of these parameters: of another shape, or of others.
+    /// If the state does not match the parameters of `module`.
     pub fn restore<M: Module>(
         &mut self,
         state: OptimizerState,

@@ -1,9 +1,9 @@
-//! Running an update rule of burn-optim on a module, with the state of each parameter kept by its
+//! Runs an update rule of burn-optim on a module. The state of each parameter is stored by its
 //! path.
 //!
-//! Burn's own driver keys state by a random id and restores it onto whatever device is the default.
-//! Here the state lies beside the path of its parameter and on its device, so that it can be stored
-//! under a stable name and come back to the bit.
+//! Burn's own optimizer keys the state by a random id and restores it onto the default device. Here
+//! the key is the path of the parameter, and the device is that of the parameter. The state can
+//! therefore be stored under a stable name and restored bit for bit.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use vae_model::init::Stored;
 use vae_model::parameters::{Path, parameters};
 
-/// The state of an optimizer on the host: tensors and counters by name.
+/// The state of an optimizer in host memory: tensors and counters by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OptimizerState {
     /// Tensors by parameter path and field.
@@ -26,8 +26,8 @@ pub struct OptimizerState {
 }
 
 impl OptimizerState {
-    /// Checks that every tensor has the shape of the parameter that it belongs to, and that all
-    /// parameters have the same tensors or, where no gradient has reached them yet, none.
+    /// Checks that every tensor has the shape of its parameter, and that all parameters have the
+    /// same tensors. A parameter without a gradient so far has none.
     pub(super) fn check<M: Module>(&self, module: &M) -> Result<(), String> {
         let mut left: Vec<&String> = self.tensors.keys().collect();
         let mut usual: Option<Vec<&str>> = None;
@@ -36,13 +36,13 @@ impl OptimizerState {
             let of_this = self.tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
             if let Some((name, found)) = of_this.clone().find(|(_, t)| t.shape != parameter.shape) {
                 return Err(format!(
-                    "the optimizer's `{name}` is {:?} where the parameter is {:?}",
+                    "the optimizer's `{name}` has shape {:?}, and its parameter has shape {:?}",
                     found.shape, parameter.shape
                 ));
             }
             let fields: Vec<&str> = of_this.map(|(name, _)| &name[prefix.len()..]).collect();
             if !fields.is_empty() && *usual.get_or_insert_with(|| fields.clone()) != fields {
-                return Err(format!("the optimizer's state of `{path}` is not whole"));
+                return Err(format!("the optimizer's state of `{path}` is incomplete"));
             }
             left.retain(|name| !name.starts_with(&prefix));
         }
@@ -53,19 +53,20 @@ impl OptimizerState {
     }
 }
 
-/// An update rule and the states that it gave back last, by parameter path.
+/// An update rule and its current states, by parameter path.
 ///
-/// A state's type depends on the parameter's rank, hence `Any`; a path always has the same rank.
+/// The type of a state depends on the rank of the parameter, so it is stored as `Any`. A path
+/// always has the same rank.
 pub struct Stateful<R> {
     rule: R,
-    /// Whether parameters are stepped at the same time, on all cores.
-    at_once: bool,
+    /// Whether parameters are updated in parallel, on all cores.
+    parallel: bool,
     states: BTreeMap<String, Box<dyn Any + Send>>,
 }
 
 impl<R: Rule> Stateful<R> {
-    pub(super) fn new(rule: R, at_once: bool) -> Self {
-        Self { rule, at_once, states: BTreeMap::new() }
+    pub(super) fn new(rule: R, parallel: bool) -> Self {
+        Self { rule, parallel, states: BTreeMap::new() }
     }
 
     pub(super) fn step<M: Module>(&mut self, lr: f64, module: M, grads: Vec<GradientsParams>) -> M {
@@ -73,8 +74,8 @@ impl<R: Rule> Stateful<R> {
         let mut collect = Collect { path: Path::default(), lr, grads, optimizer: self, updates };
         module.visit(&mut collect);
         let updates = collect.updates;
-        // Parameters do not depend on each other, so the order in which they are stepped is free.
-        let stepped = if self.at_once {
+        // Updates of different parameters are independent, so their order does not matter.
+        let stepped = if self.parallel {
             updates.into_par_iter().map(|(path, update)| (path, update())).collect()
         } else {
             updates.into_iter().map(|(path, update)| (path, update())).collect()
@@ -103,7 +104,7 @@ impl<R: Rule> Stateful<R> {
                 .into_iter()
                 .map(|(name, scalar)| match scalar {
                     Scalar::UInt(n) => (name, n),
-                    other => unreachable!("{name} = {other:?}: these rules only count steps"),
+                    other => unreachable!("{name} = {other:?}: the only scalars are step counts"),
                 })
                 .collect(),
         }
@@ -125,25 +126,25 @@ impl<R: Rule> Stateful<R> {
             source,
             device,
             states: BTreeMap::new(),
-            broken: None,
+            incomplete: None,
             rule: std::marker::PhantomData::<R>,
         };
         module.visit(&mut visit);
-        if let Some(path) = visit.broken {
-            return Err(format!("the optimizer's state of `{path}` is not whole"));
+        if let Some(path) = visit.incomplete {
+            return Err(format!("the optimizer's state of `{path}` is incomplete"));
         }
         self.states = visit.states;
         Ok(())
     }
 }
 
-/// The step of one parameter, waiting to be run; it gives a `Stepped` of the parameter's rank.
+/// The update of one parameter, to be run later. It returns a `Stepped` of the parameter's rank.
 type Update = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 
-/// A parameter after its step, and its state.
+/// A parameter after its update, and its new state.
 type Stepped<R, const D: usize> = (Tensor<D>, Option<<R as Rule>::State<D>>);
 
-/// Collects the steps of all parameters that have a gradient.
+/// Collects the updates of all parameters that have a gradient.
 struct Collect<'a, R> {
     path: Path,
     lr: f64,
@@ -175,7 +176,7 @@ impl<R: Rule> ModuleVisitor for Collect<'_, R> {
     }
 }
 
-/// Puts parameters and states after their steps in place.
+/// Stores the updated parameters and their new states.
 struct Apply<'a, R> {
     path: Path,
     stepped: BTreeMap<String, Box<dyn Any + Send>>,
@@ -193,7 +194,7 @@ impl<R: Rule> ModuleMapper for Apply<'_, R> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let path = self.path.to_string();
-        // A parameter without a gradient was not stepped.
+        // A parameter without a gradient has no update.
         let Some(stepped) = self.stepped.remove(&path) else { return param };
         let (tensor, state) = *downcast::<Stepped<R, D>>(stepped, &path);
         if let Some(state) = state {
@@ -203,7 +204,7 @@ impl<R: Rule> ModuleMapper for Apply<'_, R> {
     }
 }
 
-/// What was put under the path of a parameter, as the type that its rank gives it.
+/// Returns the value under the path of a parameter, with the type for its rank.
 fn downcast<T: 'static>(boxed: Box<dyn Any + Send>, path: &str) -> Box<T> {
     match boxed.downcast::<T>() {
         Ok(value) => value,
@@ -211,7 +212,7 @@ fn downcast<T: 'static>(boxed: Box<dyn Any + Send>, path: &str) -> Box<T> {
     }
 }
 
-/// Takes the states apart into named tensors and counters.
+/// Converts the states into named tensors and counters.
 struct Flatten<'a, R> {
     path: Path,
     states: &'a BTreeMap<String, Box<dyn Any + Send>>,
@@ -230,7 +231,7 @@ impl<R: Rule> ModuleVisitor for Flatten<'_, R> {
 
     fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<D>>) {
         let path = self.path.to_string();
-        // A parameter that no gradient has reached yet has no state.
+        // A parameter without a gradient so far has no state.
         let Some(state) = self.states.get(&path) else { return };
         let Some(state) = state.downcast_ref::<R::State<D>>() else {
             unreachable!("{path}: a path always has the same rank")
@@ -239,14 +240,14 @@ impl<R: Rule> ModuleVisitor for Flatten<'_, R> {
     }
 }
 
-/// Puts the states together again from named tensors and counters.
+/// Makes the states from named tensors and counters.
 struct Unflatten<'a, R> {
     path: Path,
     source: StateSource,
     device: &'a Device,
     states: BTreeMap<String, Box<dyn Any + Send>>,
-    /// The first parameter whose state is there, but lacks a part.
-    broken: Option<String>,
+    /// The first parameter whose state is incomplete.
+    incomplete: Option<String>,
     rule: std::marker::PhantomData<R>,
 }
 
@@ -269,15 +270,16 @@ impl<R: Rule> ModuleVisitor for Unflatten<'_, R> {
                 self.states.insert(path, Box::new(state));
             }
             None if is_there => {
-                self.broken.get_or_insert(path);
+                self.incomplete.get_or_insert(path);
             }
-            // No gradient has reached this parameter yet.
+            // The parameter has had no gradient so far.
             None => {}
         }
     }
 }
 
-/// Takes what `grads` have for one parameter. Calling what comes back adds it up, in this order.
+/// Removes the gradients of one parameter from `grads`. The returned function adds them in their
+/// order.
 pub(super) fn take_sum<const D: usize>(
     grads: &mut [GradientsParams],
     id: ParamId,
@@ -296,7 +298,7 @@ mod tests {
     use crate::learn::optimizer::OptimizerConfig;
 
     #[test]
-    fn a_stored_state_comes_back_and_one_without_its_counters_is_refused() {
+    fn a_stored_state_is_restored_and_one_without_counters_is_refused() {
         let module = LinearConfig::new(2, 3).init(&Device::flex().autodiff());
         let loss = module.forward(Tensor::<2>::ones([1, 2], &Device::flex())).sum();
         let grads = GradientsParams::from_grads(loss.backward(), &module);
@@ -311,6 +313,6 @@ mod tests {
         assert_eq!(other.state(&module), state);
         let uncounted = OptimizerState { counters: BTreeMap::new(), ..state };
         let refused = other.restore(uncounted, &module, &Device::flex()).unwrap_err();
-        assert!(refused.contains("not whole"), "{refused}");
+        assert!(refused.contains("incomplete"), "{refused}");
     }
 }

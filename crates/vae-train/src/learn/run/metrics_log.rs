@@ -1,4 +1,4 @@
-//! The log of a run, `metrics.jsonl`: an object a line.
+//! The log of a run, `metrics.jsonl`: one JSON object per line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -11,19 +11,19 @@ use super::{Run, replace};
 use crate::error::TrainError;
 use crate::learn::events::{Event, Observer};
 
-/// The observer that writes `metrics.jsonl`: lines of `split` train or validation, averaged over
-/// the `steps` since the last line or over an `epoch`.
+/// The observer that writes `metrics.jsonl`. `split` of a line is `train` or `validation`.
+/// `average` is `steps` for averages since the last line, or `epoch`.
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
 }
 
 impl MetricsLog {
-    /// Continues the log of `run` after `step`. Later lines are dropped: a training that is resumed
-    /// repeats those steps.
+    /// Opens the log of `run` to continue after `step`. Later lines are deleted, because resumed
+    /// training repeats those steps.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the file cannot be read or written.
     pub fn open(run: &Run, step: u64) -> Result<Self, TrainError> {
         let path = run.metrics();
         let io = |e| TrainError::io(&path, e);
@@ -59,7 +59,7 @@ impl MetricsLog {
         }
         self.file
             .write_all(format!("{object}\n").as_bytes())
-            .map_err(|e| format!("{}: {e}; the log ends here", self.path.display()))
+            .map_err(|e| format!("{}: {e}; the log is not continued", self.path.display()))
     }
 }
 

@@ -14,36 +14,36 @@ use crate::error::TrainError;
 
 pub use metrics_log::MetricsLog;
 
-/// A run's folder.
+/// The folder of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     folder: PathBuf,
 }
 
-/// Which checkpoint of a run.
+/// A kind of checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointKind {
-    /// The newest.
+    /// The newest checkpoint.
     Last,
-    /// The one with the best validation loss.
+    /// The checkpoint with the best validation loss.
     Best,
 }
 
-/// The lock on a run that is being trained. The system releases it when the process ends, however
-/// it ends.
+/// The lock on a run during training. The operating system releases it when the process ends for
+/// any reason.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
 }
 
 impl Run {
-    /// The run in `folder`, which need not be there yet.
+    /// Makes the run in `folder`, which need not exist yet.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// A folder for a new run called `name` under `root`: the name itself, or with the first free
-    /// number behind it.
+    /// Makes a new run in the folder `name` under `root`. If that exists, the first free number is
+    /// appended.
     pub fn free(root: &Path, name: &str) -> Self {
         let mut folder = root.join(name);
         let mut number = 2;
@@ -54,33 +54,33 @@ impl Run {
         Self { folder }
     }
 
-    /// Its folder.
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Its name: that of the folder.
+    /// Returns the name of the run, which is the name of the folder.
     pub fn name(&self) -> String {
         let name = self.folder.file_name();
         name.map_or_else(|| self.folder.display().to_string(), |n| n.to_string_lossy().into())
     }
 
-    /// The resolved configuration.
+    /// Returns the path of the resolved configuration.
     pub fn config(&self) -> PathBuf {
         self.folder.join("config.toml")
     }
 
-    /// The log, an object a line.
+    /// Returns the path of the log.
     pub fn metrics(&self) -> PathBuf {
         self.folder.join("metrics.jsonl")
     }
 
-    /// The folder of sheets.
+    /// Returns the path of the folder of sheets of samples.
     pub fn samples(&self) -> PathBuf {
         self.folder.join("samples")
     }
 
-    /// A checkpoint, which need not be there.
+    /// Returns the path of a checkpoint, which need not exist.
     pub fn checkpoint(&self, which: CheckpointKind) -> PathBuf {
         self.folder.join("checkpoints").join(match which {
             CheckpointKind::Last => "last.vae",
@@ -88,22 +88,22 @@ impl Run {
         })
     }
 
-    /// The checkpoint that readers use: `best.vae` if there was validation, else `last.vae`.
+    /// Returns the path of the checkpoint to use: `best.vae` if it exists, otherwise `last.vae`.
     pub fn best_or_last(&self) -> PathBuf {
         let best = self.checkpoint(CheckpointKind::Best);
         if best.is_file() { best } else { self.checkpoint(CheckpointKind::Last) }
     }
 
-    /// Returns whether a training has been here. A training writes its first checkpoint before its
-    /// first step, so a folder without one has nothing to lose.
+    /// Returns whether the folder holds a run. Training writes a checkpoint before its first step,
+    /// so a folder without a checkpoint holds no training results.
     pub fn exists(&self) -> bool {
         self.checkpoint(CheckpointKind::Last).exists()
     }
 
-    /// Makes the folders.
+    /// Creates the folders.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If a file or folder cannot be written.
     pub fn create(&self) -> Result<(), TrainError> {
         for folder in [self.folder.join("checkpoints"), self.samples()] {
             fs::create_dir_all(&folder).map_err(|e| TrainError::io(&folder, e))?;
@@ -114,7 +114,7 @@ impl Run {
     /// Locks the run for training.
     ///
     /// # Errors
-    /// If another training holds the lock, or the system refuses.
+    /// If another process holds the lock, or if the file cannot be opened.
     pub fn lock(&self) -> Result<RunLock, TrainError> {
         let path = self.folder.join("lock");
         let file = OpenOptions::new()
@@ -135,13 +135,13 @@ impl Run {
     /// Writes `config.toml`.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If a file or folder cannot be written.
     pub fn write_config(&self, text: &str) -> Result<(), TrainError> {
         replace(&self.config(), text)
     }
 
-    /// The newest averages in the log for `split`: of a whole epoch, or where no epoch has ended
-    /// yet of the last steps.
+    /// Returns the newest averages for `split` in the log: of the last finished epoch or, before
+    /// the end of the first epoch, of the last steps.
     pub fn last_metrics(&self, split: &str) -> Option<Map<String, Value>> {
         let lines = BufReader::new(File::open(self.metrics()).ok()?).lines();
         let objects = lines.map_while(Result::ok).filter_map(|l| serde_json::from_str(&l).ok());
@@ -153,7 +153,7 @@ impl Run {
         of_epoch.or(of_steps)
     }
 
-    /// The runs under `root`, newest first: by the time of their last checkpoint.
+    /// Returns the runs under `root`, sorted by the time of their last checkpoint, newest first.
     pub fn all(root: &Path) -> Vec<Run> {
         let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
         let mut runs: Vec<(SystemTime, Run)> = entries
@@ -168,11 +168,11 @@ impl Run {
     }
 }
 
-/// Writes a text file: whole, or not at all and the old one stays.
+/// Writes a text file atomically. If it fails, the old file is unchanged.
 fn replace(path: &Path, text: &str) -> Result<(), TrainError> {
     let Some(folder) = path.parent() else { unreachable!("files of a run lie in its folder") };
     let mut new = tempfile::Builder::new();
-    // A temporary file is private unless it is told otherwise; a run is not.
+    // Temporary files are readable only by their owner by default. Files of a run are not.
     #[cfg(unix)]
     new.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let written = new.tempfile_in(folder).and_then(|mut file| {
@@ -182,7 +182,7 @@ fn replace(path: &Path, text: &str) -> Result<(), TrainError> {
     written.map(|_| ()).map_err(|e| TrainError::io(path, e))
 }
 
-/// Whether `key` of an object is the text `value`.
+/// Returns whether `key` of an object is the text `value`.
 fn has(object: &Map<String, Value>, key: &str, value: &str) -> bool {
     object.get(key).and_then(Value::as_str) == Some(value)
 }

@@ -1,4 +1,5 @@
-//! The `[data]` table: what is learned from, and what the encoder sees of it.
+//! The `[data]` table: the training data, their transform, and the corruption of the encoder's
+//! input.
 
 use serde::{Deserialize, Serialize};
 use vae_data::{Pixels, Scale, SourceSettings};
@@ -8,43 +9,43 @@ use vae_model::{ConfigError, Support, check};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// A set's name, a path, or `images,labels`; see [`vae_data::Source`].
+    /// The name of a data set, a path, or `images,labels`. See [`vae_data::Source`].
     pub source: String,
-    /// How bytes become x.
+    /// The transform from bytes of pixels to x.
     pub pixels: Pixels,
-    /// How the numbers of vectors become x.
+    /// The transform from numbers of vectors to x.
     pub scale: Scale,
-    /// Standard deviation of normal noise on what the encoder sees in training, in the units of x;
-    /// what is explained stays clean (denoising; Vincent et al. 2008, Im et al. 2017).
+    /// Standard deviation of Gaussian noise on the encoder's input in training, in units of x. The
+    /// loss uses clean x (denoising, Vincent et al. 2008, Im et al. 2017).
     pub noise: f64,
-    /// Share of the numbers of x that the encoder sees as 0 in training; what is explained stays
-    /// whole.
+    /// Fraction of the numbers of x that are set to 0 in the encoder's input in training. The loss
+    /// uses clean x.
     pub mask: f64,
-    /// How many training examples are held out to validate on; 0 for none.
+    /// Number of training examples that are held out for validation; 0 for none.
     pub validation: usize,
-    /// Only the first so many training examples.
+    /// Use only this many training examples, the first ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Height and width that the pictures of a folder are brought to.
+    /// Height and width that the images of a folder are resized to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
-    /// Channels that the pictures of a folder are brought to: 1 or 3.
+    /// Channels that the images of a folder are converted to: 1 or 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Whether the first line of a table names its columns; left out, a line with a cell that is not
-    /// a number does.
+    /// Whether the first line of a table has the names of the columns. Without this setting, it has
+    /// if one of its cells is not a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
-    /// The columns of a table that x is made of, in this order; left out, all.
+    /// The columns of a table that form x, in this order. Without this setting, all columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
-    /// Columns of a table that x leaves out.
+    /// Columns of a table that are not part of x.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drop_columns: Vec<String>,
-    /// The column of a table that identifies its rows; it is carried to outputs.
+    /// The column of a table that identifies its rows. It is copied to outputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_column: Option<String>,
-    /// The column of a table that holds the classes.
+    /// The column of a table that has the classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
 }
@@ -71,7 +72,7 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
-    /// Returns the settings that sources read.
+    /// Returns the settings of the data source.
     pub fn source_settings(&self) -> SourceSettings {
         SourceSettings {
             size: self.size,
@@ -85,8 +86,7 @@ impl DataConfig {
         }
     }
 
-    /// Returns what numbers x of images are after the transform, as far as the configuration alone
-    /// decides it.
+    /// Returns the support of x of images, if the configuration determines it.
     pub(super) fn declared_support(&self) -> Option<Support> {
         match self.pixels {
             Pixels::Grey => None,

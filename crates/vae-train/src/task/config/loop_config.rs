@@ -1,4 +1,4 @@
-//! The `[train]` table: how learning runs.
+//! The `[train]` table: settings of the training loop.
 
 use serde::{Deserialize, Serialize};
 use vae_model::{ConfigError, check};
@@ -10,35 +10,36 @@ use crate::learn::schedule::ScheduleConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoopConfig {
-    /// Passes over the training data, in all.
+    /// Total number of passes over the training data.
     pub epochs: u64,
-    /// Steps in all, if that comes first.
+    /// Largest total number of steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
-    /// Examples a step.
+    /// Number of examples per batch.
     pub batch_size: usize,
-    /// Copies of the model that share each batch, working at the same time; 0 chooses what suits
-    /// the machine, and a run then keeps that number. Results depend on it by rounding only.
+    /// Copies of the model that process parts of each batch in parallel. 0 chooses a number for the
+    /// machine, which the run then keeps. Results depend on it only by rounding.
     pub replicas: usize,
-    /// Seed of everything random.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Largest joint norm of the gradients; 0 for no clipping.
+    /// Largest norm of the gradient over all parameters; 0 for no clipping.
     pub clip_norm: f64,
-    /// Epochs without a better validation loss after which training stops; 0 for never.
+    /// Number of epochs without a better validation loss after which training stops; 0 for never.
     pub patience: u64,
-    /// Steps between two readings of the loss: it is read back, logged, and checked to be a number.
+    /// Number of steps between two readings of the loss: it is read back, logged, and checked for
+    /// NaN and infinity.
     pub log_every: u64,
-    /// Epochs between two checkpoints.
+    /// Number of epochs between two checkpoints.
     pub checkpoint_every: u64,
-    /// Epochs between two sheets of samples and reconstructions; 0 for none.
+    /// Number of epochs between two sheets of samples and reconstructions; 0 for none.
     pub sheet_every: u64,
-    /// The optimizer.
+    /// The optimizer of the model.
     pub optimizer: OptimizerConfig,
-    /// The optimizer of the objective's auxiliary networks (its critic), where it has any; left out,
-    /// one like the model's.
+    /// The optimizer of the auxiliary networks, such as a critic. Without this setting, it has the
+    /// settings of the model's optimizer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub critic_optimizer: Option<OptimizerConfig>,
-    /// How the learning rate changes.
+    /// The learning-rate schedule.
     pub schedule: ScheduleConfig,
 }
 
@@ -62,7 +63,7 @@ impl Default for LoopConfig {
     }
 }
 
-/// Largest number of replicas: more are a typing error.
+/// Largest number of replicas. It protects against typing errors.
 const MAX_REPLICAS: usize = 256;
 
 impl LoopConfig {
@@ -95,7 +96,7 @@ impl LoopConfig {
         }
     }
 
-    /// Returns the optimizer of the objective's auxiliary networks.
+    /// Returns the optimizer of the auxiliary networks.
     pub fn critic_optimizer(&self) -> &OptimizerConfig {
         self.critic_optimizer.as_ref().unwrap_or(&self.optimizer)
     }

@@ -1,4 +1,5 @@
-//! `TrainConfig`: the schema of what is trained, on what and how; and `ValidConfig`, which was checked.
+//! `TrainConfig`: the configuration of model, objective, data and training. `ValidConfig` is a
+//! checked one.
 
 mod data_config;
 mod loop_config;
@@ -13,25 +14,25 @@ pub use loop_config::LoopConfig;
 
 pub use super::overrides::Override;
 
-/// Everything that decides what is trained, on what, and how.
+/// The configuration of model, objective, data and training.
 ///
-/// Its values are those that somebody wrote. [`TrainConfig::validate`] makes the [`ValidConfig`] that
-/// everything else takes.
+/// Its values are not checked. [`TrainConfig::validate`] returns a [`ValidConfig`], which all other
+/// functions need.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// The model: one choice on each axis.
     pub model: VaeConfig,
-    /// What is minimized.
+    /// The loss to minimize.
     pub objective: ObjectiveConfig,
-    /// What is learned from.
+    /// The training data.
     pub data: DataConfig,
-    /// How learning runs.
+    /// The training loop.
     pub train: LoopConfig,
 }
 
-/// A configuration whose values were checked, alone and against each other: the only one that data,
-/// trainers and checkpoints take. It reads like a [`TrainConfig`] and cannot be changed.
+/// A configuration whose values were checked, also against each other. Data, trainers and
+/// checkpoints accept only this type. It dereferences to a [`TrainConfig`] and cannot be changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct ValidConfig(TrainConfig);
@@ -45,18 +46,18 @@ impl Deref for ValidConfig {
 }
 
 impl ValidConfig {
-    /// Returns the configuration to be changed, and validated again.
+    /// Returns the configuration, to change it and validate it again.
     pub fn into_inner(self) -> TrainConfig {
         self.0
     }
 
-    /// Returns the configuration with what `auto` stands for as its source.
+    /// Returns the configuration with another data source, such as the one that `auto` resolves to.
     pub fn with_source(mut self, source: &str) -> Self {
         source.clone_into(&mut self.0.data.source);
         self
     }
 
-    /// Returns the configuration with the number of replicas that was chosen for it.
+    /// Returns the configuration with another number of replicas.
     pub(crate) fn with_replicas(mut self, replicas: usize) -> Self {
         self.0.train.replicas = replicas;
         self
@@ -64,10 +65,10 @@ impl ValidConfig {
 }
 
 impl TrainConfig {
-    /// Checks every value, and the axes against each other.
+    /// Checks every value, and the choices on the axes against each other.
     ///
     /// # Errors
-    /// For the first impossible value or combination.
+    /// For the first invalid value or combination.
     pub fn validate(mut self) -> Result<ValidConfig, ConfigError> {
         self.model.validate()?;
         self.objective.validate("objective")?;
@@ -84,19 +85,19 @@ impl TrainConfig {
             return Err(ConfigError::new("train.patience", why));
         }
         if self.objective.requirements().auxiliaries.is_empty() {
-            // An override may have chosen another objective: what is not used is not kept.
+            // An override may have chosen another objective, so the setting is not needed.
             self.train.critic_optimizer = None;
         }
         self.data.source = self.data.source.trim().to_owned();
         Ok(ValidConfig(self))
     }
 
-    /// Returns the whole configuration as TOML: every value, none left to a default.
+    /// Returns the complete configuration as TOML, including default values.
     pub fn to_toml(&self) -> String {
         match toml::to_string(self) {
             Ok(text) => text,
             Err(why) => {
-                unreachable!("plain values, then tables, always have a form in TOML: {why}")
+                unreachable!("plain values and tables can always be written as TOML: {why}")
             }
         }
     }
@@ -108,7 +109,7 @@ mod tests {
     use crate::task::read::tests::{config, error};
 
     #[test]
-    fn an_empty_text_is_the_default_and_survives_the_way_through_toml() {
+    fn an_empty_text_is_the_default_and_round_trips_through_toml() {
         let default = config("", &[]);
         assert_eq!(default, TrainConfig::default().validate().unwrap());
         assert_eq!(config(&default.to_toml(), &[]), default);
