@@ -2,8 +2,8 @@
 //! learned by a small decoder against a small critic. And that a critic on z makes q(z) match p(z).
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use npyz::WriterBuilder;
 use vae_data::Environment;
@@ -88,16 +88,32 @@ fn modes_found(trainer: &Trainer) -> usize {
     found.iter().filter(|count| **count >= samples / MODES / 4).count()
 }
 
+/// What a training under the gradient penalty leaves, from seed 0.
+struct Penalized {
+    modes: usize,
+    critic_weights: Vec<f32>,
+}
+
+/// That training, which two tests ask about, made once.
+fn penalized() -> &'static Penalized {
+    static PENALIZED: OnceLock<Penalized> = OnceLock::new();
+    PENALIZED.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ring.npy");
+        write_ring(&path);
+        let trainer = trained(&ring_config(&path, "wasserstein-gp", 0));
+        Penalized { modes: modes_found(&trainer), critic_weights: critic_weights(&trainer) }
+    })
+}
+
 #[test]
 fn a_gan_misses_modes_and_a_penalized_critic_shows_them_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ring.npy");
     write_ring(&path);
-    let seeds = 0..4;
-    let count = |loss: &str| -> Vec<usize> {
-        seeds.clone().map(|seed| modes_found(&trained(&ring_config(&path, loss, seed)))).collect()
-    };
-    let (gan, penalized) = (count("logistic"), count("wasserstein-gp"));
+    let count = |loss: &str, seed: u64| modes_found(&trained(&ring_config(&path, loss, seed)));
+    let gan = [0, 1].map(|seed| count("logistic", seed));
+    let penalized = [penalized().modes, count("wasserstein-gp", 1)];
     say(&format!("modes of {MODES} by seed: gan {gan:?}, wgan-gp {penalized:?}"));
     // On another processor the sums are rounded otherwise, and one mode may come or go.
     assert!(penalized.iter().all(|modes| *modes >= MODES - 1), "{penalized:?}");
@@ -124,9 +140,9 @@ fn clipped_weights_pile_up_at_the_clip_and_penalized_ones_do_not() {
     let clipped = critic_weights(&trained(&ring_config(&path, "wasserstein-clip", 0)));
     assert!(clipped.iter().all(|w| w.abs() <= clip));
     let piled = share_at(&clipped, clip);
-    let penalized = critic_weights(&trained(&ring_config(&path, "wasserstein-gp", 0)));
+    let penalized = &penalized().critic_weights;
     let largest = penalized.iter().fold(0.0f32, |a, w| a.max(w.abs()));
-    let free = share_at(&penalized, largest);
+    let free = share_at(penalized, largest);
     say(&format!(
         "weights at the ends: clipped {:.1} %, penalized {:.1} %",
         100.0 * piled,
@@ -161,8 +177,9 @@ fn discrepancy(sets: &[&str]) -> f64 {
 #[test]
 fn an_adversarial_autoencoder_matches_its_prior_better_than_a_vae() {
     let ring = ["model.prior.kind=mixture", "model.prior.radius=4.0", "model.prior.sigma=0.5"];
-    for prior in [&[][..], &ring] {
-        let pairs = (0..3).map(|seed| {
+    // On a ring the VAE is ten times further off: one seed tells.
+    for (prior, seeds) in [(&[][..], 0..2), (&ring, 0..1)] {
+        let pairs = seeds.map(|seed| {
             let seed = format!("train.seed={seed}");
             let small = ["data.source=digits", "data.limit=6000", "train.epochs=4", &seed];
             let aae = [&small[..], prior].concat();

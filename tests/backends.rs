@@ -61,7 +61,13 @@ fn trains_the_same_way(backend: &Backend) {
     let max_steps = format!("train.max_steps={steps}");
     let config = config(
         "mnist-mlp",
-        &["data.source=digits", "data.limit=12800", "train.log_every=1", &max_steps],
+        &[
+            "model.encoder.hidden=[64]",
+            "data.source=digits",
+            "data.limit=12800",
+            "train.log_every=1",
+            &max_steps,
+        ],
     );
     let expected = losses(&mut trainer(&config, &reference()));
     let found = losses(&mut trainer(&config, backend));

@@ -168,10 +168,10 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     // Two runs are compared image by image; a run is no better than itself.
     program.ok("train --backend flex --data digits --limit 2000 --epochs 1 --out runs/a -q \
          --set data.pixels=binary --set train.max_steps=1");
-    let evaluator = "evaluate --backend flex --limit 100 --samples 10 --json --run runs";
-    let against = program.ok(&format!("{evaluator}/b --against runs/b")).json()["against"].clone();
+    let evaluate = "evaluate --backend flex --limit 100 --samples 10 --json --run runs";
+    let against = program.ok(&format!("{evaluate}/b --against runs/b")).json()["against"].clone();
     assert_eq!((&against["difference"], &against["difference_stderr"]), (&0.0.into(), &0.0.into()));
-    let result = program.ok(&format!("{evaluator}/b --against runs/a")).json();
+    let result = program.ok(&format!("{evaluate}/b --against runs/a")).json();
     let number = |value: &serde_json::Value| value.as_f64().unwrap();
     let against = &result["against"];
     let difference = number(&against["difference"]);
@@ -182,10 +182,10 @@ fn binary_data_has_an_importance_sampled_likelihood() {
          --set train.max_steps=1");
     let grey = "evaluate --backend flex --run runs/b --samples 5 --against runs/grey";
     program.fails(2, grey, &["runs/grey", "data.pixels"]);
-    // A density of black and white pixels, and a model that is told the class.
+    // A density of black and white pixels, and a conditional model.
     for (name, set, word) in [
         ("density", "model.likelihood.kind=gaussian", "probability"),
-        ("told", "model.condition=label", "model.condition"),
+        ("conditional", "model.condition=label", "model.condition"),
     ] {
         program.ok(&format!(
             "train --backend flex --data digits --limit 2000 --out runs/{name} -q --set {set} \
@@ -354,6 +354,42 @@ fn a_table_trains_and_its_identifiers_come_out_again() {
 }
 
 #[test]
+fn counts_train_with_likelihoods_of_counts() {
+    let program = program();
+    let row = |i: u32| {
+        let rate = [1, 9][(i % 2) as usize];
+        let counts: Vec<String> =
+            (0..4).map(|j| (rate + (i * 7 + j * 5) % 4).to_string()).collect();
+        counts.join(",")
+    };
+    let rows: Vec<String> = (0..240).map(row).collect();
+    std::fs::write(program.path("counts.tsv"), rows.join("\n").replace(',', "\t")).unwrap();
+    let train = "train deep-mlp --backend flex --data counts.tsv --epochs 2 --batch-size 20 -q \
+                 --set model.latent=2 --set model.encoder.hidden=[16]";
+    let poisson = "--set model.likelihood.kind=poisson";
+    let negative_binomial = "--set model.likelihood.kind=negative-binomial \
+                             --set model.likelihood.dispersion=feature";
+    for likelihood in [poisson, negative_binomial] {
+        program.ok(&format!("{train} {likelihood}"));
+        let result = program.ok("evaluate --backend flex --samples 5 --json").json();
+        assert!(result["nll"].as_f64().unwrap() > 0.0, "{result}");
+        program.ok("sample --backend flex --n 5 --draw --out drawn.csv");
+        let (_, drawn) = table(&program, "drawn.csv");
+        for count in drawn.iter().flat_map(|row| &row[1..]) {
+            let count: f32 = count.parse().unwrap();
+            assert!(count >= 0.0 && count.fract() == 0.0, "{count} is not a count");
+        }
+    }
+    // On anything but counts they are refused.
+    std::fs::write(program.path("halves.tsv"), rows.join(".5\n").replace(',', "\t")).unwrap();
+    let halves = train.replace("counts.tsv", "halves.tsv");
+    for likelihood in [poisson, negative_binomial] {
+        program.fails(2, &format!("{halves} {likelihood}"), &["model.likelihood.kind", "counts"]);
+        program.fails(2, &format!("train --backend flex --data digits {likelihood}"), &["counts"]);
+    }
+}
+
+#[test]
 fn data_is_shown_to_other_programs() {
     let program = program();
     program.ok("data show digits --n 50 --out x.npy --labels y.npy --factors f.npy");
@@ -485,6 +521,36 @@ fn a_conditional_model_samples_the_class_that_it_is_asked_for() {
 }
 
 #[test]
+fn a_prior_that_depends_on_the_class_is_sampled_by_class_and_its_codes_decode_without_one() {
+    let program = program();
+    program.ok("train mnist-mlp --backend flex --data digits --limit 500 --max-steps 5 -q \
+         --set model.prior.condition=label");
+    program.ok("sample --backend flex --out all.npy");
+    assert_eq!(read_npy(&program.path("all.npy")).0, [80, 1, 28, 28]);
+    program.ok("sample --backend flex --label 3 --n 4 --out threes.npy");
+    assert_eq!(read_npy(&program.path("threes.npy")).0, [4, 1, 28, 28]);
+    let standard = "sample --backend flex --prior standard";
+    program.ok(&format!("{standard} --n 4 --out standard.npy"));
+    program.fails(2, &format!("{standard} --label 3"), &["--label 3", "--prior standard"]);
+    program.fails(2, "sample --backend flex --label 10", &["--label 10", "0 to 9"]);
+    program.ok("interpolate --backend flex --n 2 --random");
+    program.ok("encode --backend flex --limit 5 --out z.npy");
+    program.ok("decode z.npy --backend flex --out x.npy");
+    program.fails(2, "decode z.npy --backend flex --label 3", &["--label 3", "decoder"]);
+    // Images without labels have codes, and no p(z|y) to evaluate them under.
+    let mut images = 0x803u32.to_be_bytes().to_vec();
+    [12u32, 28, 28].iter().for_each(|n| images.extend(n.to_be_bytes()));
+    images.extend((0..12 * 784).map(|i| (i % 251) as u8));
+    std::fs::write(program.path("images.idx"), images).unwrap();
+    program.ok("encode --backend flex --data images.idx --split all --out z.npy");
+    let evaluate = "evaluate --backend flex --data images.idx --split all";
+    program.fails(2, evaluate, &["images.idx", "no labels"]);
+    program.small_run();
+    let both = ["model.condition", "model.prior.condition"];
+    program.fails(2, "sample --backend flex --run runs/small --label 3", &both);
+}
+
+#[test]
 fn a_classifier_is_trained_saved_and_applied() {
     let program = program();
     program.small_run();
@@ -504,7 +570,8 @@ fn a_classifier_is_trained_saved_and_applied() {
     program.ok("classify --backend flex --apply classifier.vae --limit 9 --predictions y.npy");
     let npy = npyz::NpyFile::new(std::fs::File::open(program.path("y.npy")).unwrap()).unwrap();
     assert_eq!(npy.into_vec::<i64>().unwrap().len(), 9);
-    program.fails(2, "sample --backend flex --run classifier.vae", &["a classifier"]);
+    let words = ["a classifier", "classify --apply"];
+    program.fails(2, "sample --backend flex --run classifier.vae", &words);
     let model = "classify --backend flex --apply runs/small/checkpoints/last.vae";
     program.fails(2, model, &["not a classifier"]);
     program.fails(2, "classify --backend flex --labels 400", &["fewer than the 400"]);

@@ -40,7 +40,7 @@ fn a_trained_encoder_fine_tuned_on_ten_labels_a_class_beats_the_same_network_fro
     const SEEDS: u64 = 4;
     let Some(folder) = data_dir() else { return };
     let environment = Environment { data_dir: Some(folder), ..Environment::default() };
-    let config = config("denoising", &["data.source=mnist", "train.epochs=5"]);
+    let config = config("denoising", &["data.source=mnist", "data.limit=20000", "train.epochs=5"]);
     let data = data::load(&config, &environment).unwrap();
     let (transform, resolved, train) =
         (data.transform.clone(), data.resolved.clone(), data.train.clone());

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod cli;
+mod documents;
 #[cfg(unix)]
 mod interruption;
 

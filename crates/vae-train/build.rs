@@ -6,7 +6,12 @@ use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let package = env::var("CARGO_MANIFEST_DIR")?;
-    let folder = Path::new(&package).join("../../configs").canonicalize()?;
+    // In a package the presets lie beside this file. In the workspace that name is a symbolic link,
+    // which some checkouts lack.
+    let places = ["configs", "../../configs"].map(|place| Path::new(&package).join(place));
+    let folder =
+        places.iter().find(|place| place.is_dir()).ok_or("there is no folder of presets")?;
+    let folder = folder.canonicalize()?;
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();

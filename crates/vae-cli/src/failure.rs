@@ -1,16 +1,21 @@
 //! From an error to a message and an exit code.
+//!
+//! Libraries say what is wrong and name keys of the configuration; they know of no flags. The flag
+//! that helps is added here, by `advice`, and nowhere else.
 
+use std::error::Error as StdError;
 use std::process::ExitCode;
 
 use anyhow::Error;
 use vae_data::DataError;
 use vae_eval::EvalError;
+use vae_model::FileError;
 use vae_model::compatibility::Unusable;
 use vae_train::{TrainError, backend};
 
-/// A wrong request that only the command line can know of.
+/// A wrong request that this crate finds.
 #[derive(Debug)]
-pub struct Request(pub String);
+struct Request(String);
 
 impl std::fmt::Display for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -18,53 +23,98 @@ impl std::fmt::Display for Request {
     }
 }
 
-impl std::error::Error for Request {}
+impl StdError for Request {}
 
-/// A wrong request as an error.
+/// Returns the error of a wrong request.
 pub fn request(message: impl Into<String>) -> Error {
     Request(message.into()).into()
 }
 
 /// Prints `error` on stderr. Returns exit code 2 if the request or its input was wrong, else 1.
 pub fn report(error: &Error) -> ExitCode {
-    // A reader that has had enough (`| head`) is no failure of ours.
+    // `| head` closes the pipe when it has enough lines, which is not a failure.
     if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    let advice: String = error.chain().filter_map(advice).collect();
-    crate::printer::complain(&format!("error: {error:#}{advice}"));
+    crate::output::printer::print_to_stderr(&format!("error: {}", message(error)));
     ExitCode::from(if is_request(error) { 2 } else { 1 })
 }
 
-/// What to type instead: libraries say what is wrong, and know of no flags.
-fn advice(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let other_data = || Some(" (name other data with --data DIR or --data FILE)".to_owned());
-    if let Some(DataError::UnreadSetting { .. }) = cause.downcast_ref::<DataError>() {
-        return other_data();
+/// Returns what went wrong, from the outermost context to the cause, and the flag that helps.
+fn message(error: &Error) -> String {
+    let advice: String =
+        error.chain().filter_map(advice).map(|advice| format!("; {advice}")).collect();
+    format!("{error:#}{advice}")
+}
+
+/// Returns what to type instead, to follow the message and `; `.
+fn advice(cause: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<TrainError>() {
+        return training_advice(error);
     }
-    if let Some(unusable) = cause.downcast_ref::<Unusable>() {
-        return match unusable {
-            Unusable::Shape { .. } | Unusable::NoLabels | Unusable::UnknownClass { .. } => {
-                Some(": name other data with --data".to_owned())
-            }
-            Unusable::NoLikelihood => Some(" (a --set each)".to_owned()),
-            Unusable::NoEncoder
-            | Unusable::NoDensity
-            | Unusable::OtherMeasure
-            | Unusable::OtherLabels => None,
-        };
+    if let Some(error) = cause.downcast_ref::<EvalError>() {
+        return evaluation_advice(error);
     }
-    match cause.downcast_ref::<TrainError>()? {
-        TrainError::Data(DataError::UnreadSetting { .. }) => other_data(),
-        TrainError::Override { .. } => Some(" after --set".to_owned()),
-        TrainError::BatchTooLarge { .. } => Some("; set --batch-size to at most that".to_owned()),
-        TrainError::Locked { .. } => Some("; wait for it or choose another --out".to_owned()),
-        TrainError::Changed { .. } => Some(" (train anew with another --out)".to_owned()),
+    if let Some(error) = cause.downcast_ref::<DataError>() {
+        return data_advice(error);
+    }
+    match cause.downcast_ref::<Unusable>()? {
+        Unusable::Shape { .. } | Unusable::NoLabels | Unusable::UnknownClass { .. } => {
+            Some("name other data with --data".to_owned())
+        }
+        Unusable::NoLikelihood => {
+            Some("give these settings to `vae-cli train` with --set".to_owned())
+        }
+        Unusable::NoEncoder
+        | Unusable::NoDensity
+        | Unusable::OtherMeasure
+        | Unusable::OtherLabels => None,
+    }
+}
+
+fn training_advice(error: &TrainError) -> Option<String> {
+    match error {
+        TrainError::Data(error) => data_advice(error),
+        TrainError::File(error) | TrainError::Eval(EvalError::File(error)) => file_advice(error),
+        TrainError::Override { .. } => Some("write it as --set KEY.PATH=VALUE".to_owned()),
+        TrainError::BatchTooLarge { examples, .. } => {
+            Some(format!("set --batch-size to at most {examples}"))
+        }
+        TrainError::Locked { .. } => Some("wait for it, or choose another --out".to_owned()),
+        TrainError::Changed { .. } => {
+            Some("to train with this configuration, choose another --out".to_owned())
+        }
         TrainError::Backend { name, .. } => backend::TABLE
             .iter()
             .find(|entry| entry.is_cpu && entry.name != *name)
-            .map(|entry| format!("; or use --backend {}", entry.name)),
+            .map(|entry| format!("or use --backend {}", entry.name)),
         _ => None,
+    }
+}
+
+fn evaluation_advice(error: &EvalError) -> Option<String> {
+    match error {
+        EvalError::File(error) => file_advice(error),
+        EvalError::NotANumber { .. } => Some("set it with --learning-rate".to_owned()),
+        EvalError::Request(_) | EvalError::Failed(_) => None,
+    }
+}
+
+fn data_advice(error: &DataError) -> Option<String> {
+    match error {
+        DataError::UnreadSetting { .. } => {
+            Some("name other data with --data DIR or --data FILE".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn file_advice(error: &FileError) -> Option<String> {
+    match error {
+        FileError::HoldsClassifier { .. } => {
+            Some("use it with `vae-cli classify --apply FILE`".to_owned())
+        }
+        FileError::Io { .. } | FileError::Malformed { .. } => None,
     }
 }
 
@@ -84,24 +134,55 @@ fn is_request(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context;
+
     use super::*;
 
     #[test]
     fn an_error_of_a_library_gets_the_flag_that_helps() {
         let data = || "digits".to_owned();
+        let unread = || DataError::UnreadSetting {
+            name: data(),
+            setting: "data.size",
+            readers: "a folder of pictures".to_owned(),
+        };
         let [key, was, is] = ["train.seed", "0", "1"].map(str::to_owned);
+        let holds_classifier = || FileError::HoldsClassifier { path: "classifier.vae".into() };
         for (error, flag) in [
-            (TrainError::Override { text: "model.latent".to_owned() }, "--set"),
+            (TrainError::Override { text: "model.latent".to_owned() }.into(), "--set"),
             (
-                TrainError::BatchTooLarge { batch_size: 2, data: data(), examples: 1 },
+                TrainError::BatchTooLarge { batch_size: 2, data: data(), examples: 1 }.into(),
                 "--batch-size",
             ),
-            (TrainError::SizeOfNoFolder { data: data() }, "--data DIR"),
-            (TrainError::Locked { folder: "runs/a".into() }, "--out"),
-            (TrainError::Changed { key, was, is }, "--out"),
+            (TrainError::Locked { folder: "runs/a".into() }.into(), "--out"),
+            (TrainError::Changed { key, was, is }.into(), "--out"),
+            (TrainError::File(holds_classifier()).into(), "classify --apply"),
+            (EvalError::File(holds_classifier()).into(), "classify --apply"),
+            (
+                EvalError::NotANumber { step: 1, term: "loss".to_owned(), value: f64::NAN }.into(),
+                "--learning-rate",
+            ),
+            (TrainError::Data(unread()).into(), "--data DIR"),
+            (unread().into(), "--data DIR"),
+            (Unusable::NoLabels.into(), "--data"),
+            (Unusable::UnknownClass { found: 9, known: 2 }.into(), "--data"),
+            (Unusable::NoLikelihood.into(), "--set"),
         ] {
+            let error: Error = error;
             assert!(!error.to_string().contains("--"), "{error}");
-            assert!(advice(&error).unwrap().contains(flag), "{error}");
+            assert!(message(&error).contains(flag), "{error}");
         }
+    }
+
+    #[test]
+    fn the_advice_of_an_error_with_context_ends_one_sentence() {
+        let error = Unusable::Shape { expected: vec![1, 28, 28], found: vec![256] };
+        let error = Err::<(), _>(error).context("curves").unwrap_err();
+        assert_eq!(
+            message(&error),
+            "curves: the examples have shape [256], the model was trained on [1, 28, 28]; name \
+             other data with --data"
+        );
+        assert!(is_request(&error));
     }
 }

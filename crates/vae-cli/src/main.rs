@@ -1,9 +1,9 @@
-//! The binary `vae-cli`: an allocator and a call. Everything else is in the library beside it.
+//! The binary `vae-cli`: sets the allocator and calls the library beside it.
 
 use std::process::ExitCode;
 
-// Training makes and drops large short-lived buffers; the system's allocator returns them to the
-// kernel each time and pays in page faults.
+// Training allocates and frees large buffers at every step. The system's allocator returns them to
+// the kernel each time, which costs page faults; this one keeps them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,87 +1,88 @@
-//! Opening what flags name: backends, data, models.
+//! From flags to what they name: backend, data, model, class.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 use vae_data::source::Progress;
 use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
 use vae_eval::Generator;
-use vae_model::compatibility;
+use vae_model::{Condition, Vae, compatibility};
 use vae_train::data::TrainingData;
 use vae_train::{Backend, Checkpoint, CheckpointKind, Override, Run};
 
 use crate::args::{BackendArgs, CheckpointArg, ModelArgs, ReadArgs};
 use crate::failure::request;
-use crate::printer::{Printer, count};
+use crate::output::printer::Printer;
+use crate::output::progress::Bar;
+use crate::output::text::with_commas;
 
-/// Where runs are kept.
+/// The folder of runs.
 pub const RUNS: &str = "runs";
 
-/// Opens the backend and says which it is.
+/// Opens the backend that flags name. With `-v` its name is printed.
 pub fn backend(args: &BackendArgs, printer: &Printer) -> Result<Backend> {
     let backend = Backend::open(&args.backend)?;
     printer.detail(&format!("backend: {} on {}", backend.name, backend.note));
     Ok(backend)
 }
 
-/// The overrides that `--set` asks for, a `KEY.PATH=VALUE` each.
+/// Parses the values of `--set`: `KEY.PATH=VALUE` each.
 ///
 /// # Errors
-/// If one of them is no such text.
-pub fn sets(arguments: &[String]) -> Result<Vec<Override>> {
-    let named =
+/// If a value has another form.
+pub fn overrides(arguments: &[String]) -> Result<Vec<Override>> {
+    let parse =
         |text: &String| Ok(Override { origin: format!("--set {text}"), ..Override::set(text)? });
-    arguments.iter().map(named).collect()
+    arguments.iter().map(parse).collect()
 }
 
-/// Calls `f` with the environment of data sources, with a progress bar for downloads.
+/// Calls `f` with the environment of data sources. Downloads show a progress bar.
 pub fn with_environment<T>(
     data_dir: Option<PathBuf>,
     printer: &Printer,
     f: impl FnOnce(&Environment) -> Result<T>,
 ) -> Result<T> {
-    let bar: RefCell<Option<(&'static str, ProgressBar)>> = RefCell::new(None);
+    // The file that is being downloaded, and its bar.
+    let download: RefCell<Option<(&'static str, Bar)>> = RefCell::new(None);
+    let finish = |download: Option<(&'static str, Bar)>| {
+        if let Some((_, bar)) = download {
+            bar.finish();
+        }
+    };
     let report = |progress: Progress| {
-        if !printer.has_bar() {
-            return;
+        let mut download = download.borrow_mut();
+        if download.as_ref().is_none_or(|(file, _)| *file != progress.file) {
+            finish(download.take());
+            *download = Some((progress.file, Bar::new(printer, progress.total, 0)));
         }
-        let mut bar = bar.borrow_mut();
-        if bar.as_ref().is_none_or(|(file, _)| *file != progress.file) {
-            let new = ProgressBar::new(progress.total);
-            let style = "{msg} {bar:30} {bytes}/{total_bytes} {eta}";
-            new.set_style(
-                ProgressStyle::with_template(style)
-                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
-            new.set_message(progress.file);
-            *bar = Some((progress.file, new));
-        }
-        if let Some((_, bar)) = &*bar {
+        if let Some((file, bar)) = &*download {
             bar.set_position(progress.done);
+            bar.set_message(|| {
+                format!("{file}  {} of {}", HumanBytes(progress.done), HumanBytes(progress.total))
+            });
         }
     };
     let environment = Environment { data_dir, progress: &report, ..Environment::default() };
     let result = f(&environment);
-    if let Some((_, bar)) = bar.into_inner() {
-        bar.finish_and_clear();
-    }
+    finish(download.take());
     result
 }
 
-/// The `.vae` file that flags name.
+/// Returns the path of the `.vae` file that flags name.
 ///
 /// # Errors
-/// If there is none, with the command that makes one.
+/// If there is none; the message says how to make one.
 pub fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Result<PathBuf> {
     let run = match run {
         Some(file) if file.is_file() => {
             return match checkpoint {
                 None => Ok(file.to_owned()),
                 Some(_) => Err(request(format!(
-                    "--checkpoint chooses within a run, and {} is a file: leave it out",
+                    "{}: --checkpoint chooses a checkpoint of a run, and this is a file: leave \
+                     --checkpoint out",
                     file.display()
                 ))),
             };
@@ -89,7 +90,7 @@ pub fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Resu
         Some(folder) if folder.is_dir() => Run::new(folder),
         Some(missing) => {
             return Err(request(format!(
-                "{}: no such run or file; `vae-cli runs` lists the runs",
+                "{}: there is no such folder or file; `vae-cli runs` lists the runs",
                 missing.display()
             )));
         }
@@ -103,30 +104,30 @@ pub fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Resu
     if !file.is_file() {
         let why = match checkpoint {
             Some(CheckpointArg::Best) => {
-                "there is no best checkpoint without validation; train with --set \
-                 data.validation=N, or take --checkpoint last"
+                "this run has no best checkpoint, because it has no validation data; use \
+                 --checkpoint last, or train with --set data.validation=N"
             }
-            _ => "it holds no checkpoint",
+            _ => "this folder holds no checkpoint; `vae-cli runs` lists the runs",
         };
         return Err(request(format!("{}: {why}", run.folder().display())));
     }
     Ok(file)
 }
 
-/// The newest run under `runs/`.
+/// Returns the newest run under `runs/`.
 ///
 /// # Errors
-/// If there is none, with the command that makes one.
+/// If there is none; the message says how to make one.
 pub fn newest_run() -> Result<Run> {
     Run::all(Path::new(RUNS)).into_iter().next().ok_or_else(|| {
         request(format!(
-            "no trained model under {RUNS}/: train one first with\n\n    vae-cli train\n\nor name \
-             one with --run DIR"
+            "there is no trained model under {RUNS}/: train one with\n\n    vae-cli train\n\nor \
+             name the folder of a run with --run DIR"
         ))
     })
 }
 
-/// A model ready to make things, and what belongs to it.
+/// Reads the model that flags name and returns it as a generator, with the checkpoint it came from.
 pub fn generator(
     args: &ModelArgs,
     seed: u64,
@@ -151,7 +152,8 @@ pub fn generator(
     Ok((generator, checkpoint))
 }
 
-/// The data that a model was trained on, cut as it was then: what was held out is held out again.
+/// Loads the data that a model was trained on, with the same limit and the same validation
+/// examples.
 pub fn own_data(
     data_dir: Option<PathBuf>,
     checkpoint: &Checkpoint,
@@ -161,11 +163,11 @@ pub fn own_data(
     let data = with_environment(data_dir, printer, |environment| {
         Ok(vae_train::data::load(&config, environment)?)
     })?;
-    fits(&data.train, checkpoint, &data.resolved.name)?;
+    check_examples(&data.train, checkpoint, &data.resolved.name)?;
     Ok(data)
 }
 
-/// Reads one split of a source, or `all` of it.
+/// Reads a split of a source; `all` reads the whole source.
 pub fn split(source: &OpenedSource, split: &str, environment: &Environment) -> Result<Examples> {
     Ok(match split {
         "all" => source.read_all(environment)?,
@@ -173,9 +175,9 @@ pub fn split(source: &OpenedSource, split: &str, environment: &Environment) -> R
     })
 }
 
-/// The settings by which a model's own data is read, and other data for it: the columns of a table are
-/// those that it was trained on.
-fn settings(checkpoint: &Checkpoint) -> SourceSettings {
+/// Returns the settings to read data for a model: those of its training. The columns of a table are
+/// those that the model was trained on.
+fn source_settings(checkpoint: &Checkpoint) -> SourceSettings {
     let mut settings = checkpoint.config.data.source_settings();
     if let Some(columns) = &checkpoint.data.settings.columns {
         settings.columns = Some(columns.clone());
@@ -184,8 +186,11 @@ fn settings(checkpoint: &Checkpoint) -> SourceSettings {
     settings
 }
 
-/// The examples that a reader's flags name: by default those of the model's own data, of which training
-/// and validation examples are those of the run.
+/// Reads the examples that flags name. Without `--data` they are from the data of the model; its
+/// training and validation examples are then those of the run.
+///
+/// # Errors
+/// If the data cannot be read, or the model cannot read them.
 pub fn examples(
     args: &ReadArgs,
     checkpoint: &Checkpoint,
@@ -200,17 +205,18 @@ pub fn examples(
     let (resolved, mut examples) = if of_the_run {
         let data = own_data(args.data_dir.data_dir.clone(), checkpoint, printer)?;
         let part = if args.split == "train" { Some(data.train) } else { data.validation };
-        let part = part.ok_or_else(|| request("the run held no examples out"))?;
+        let part =
+            part.ok_or_else(|| request("--split validation: the run has no validation data"))?;
         (data.resolved, Arc::unwrap_or_clone(part))
     } else {
         with_environment(args.data_dir.data_dir.clone(), printer, |environment| {
-            let settings = settings(checkpoint);
+            let settings = source_settings(checkpoint);
             let opened = match &args.data {
                 Some(other) => OpenedSource::open_other(other, &settings, environment)?,
                 None => OpenedSource::open(&checkpoint.data.source, &settings, environment)?,
             };
             let mut examples = split(&opened, &args.split, environment)?;
-            // Files of 0.1.0 have no names of classes.
+            // Model files of version 0.1.0 have no class names.
             let names = &checkpoint.data.classes;
             if args.data.is_some() && checkpoint.vae.classes() > 0 && !names.is_empty() {
                 examples.number_classes_as(names)?;
@@ -218,16 +224,19 @@ pub fn examples(
             Ok((opened, examples))
         })?
     };
-    fits(&examples, checkpoint, &resolved.name)?;
+    check_examples(&examples, checkpoint, &resolved.name)?;
     if let Some(limit) = args.limit {
         examples.truncate(limit);
     }
     if examples.is_empty() {
-        return Err(request(format!("{}: no examples to read", resolved.name)));
+        return Err(request(format!(
+            "{}: there are no examples to read; name other data with --data, or raise --limit",
+            resolved.name
+        )));
     }
     printer.detail(&format!(
         "data: {} {} examples of {} ({})",
-        count(examples.len()),
+        with_commas(examples.len()),
         args.split,
         resolved.name,
         resolved.location
@@ -235,18 +244,65 @@ pub fn examples(
     Ok((resolved, examples))
 }
 
-/// Refuses what reads the encoder of a model whose objective trained none.
-pub fn needs_encoder(checkpoint: &Checkpoint) -> Result<()> {
+/// Checks that the encoder of a model was trained.
+///
+/// # Errors
+/// If its objective trains no encoder.
+pub fn require_encoder(checkpoint: &Checkpoint) -> Result<()> {
     Ok(compatibility::check_encoder(&checkpoint.config.objective)?)
 }
 
-/// Checks that a model can read `examples`.
-pub fn fits(examples: &Examples, checkpoint: &Checkpoint, name: &str) -> Result<()> {
+/// Checks that a model can read `examples` of the data called `name`.
+///
+/// # Errors
+/// If shape, labels or values do not fit.
+pub fn check_examples(examples: &Examples, checkpoint: &Checkpoint, name: &str) -> Result<()> {
     let labels = examples.labels.as_ref();
     let largest = labels.and_then(|labels| labels.iter().max()).copied();
     let shape = examples.shape.dims();
     compatibility::check_examples(&checkpoint.vae, &shape, labels.is_some(), largest)
         .with_context(|| name.to_owned())?;
     checkpoint.transform.check(examples).with_context(|| name.to_owned())?;
+    Ok(())
+}
+
+/// Checks the class that `--label` names. A model has classes if its encoder and decoder depend on
+/// labels (`model.condition`) or its prior does (`model.prior.condition`).
+///
+/// # Errors
+/// If the model has no such class.
+pub fn check_label(label: Option<u32>, vae: &Vae) -> Result<()> {
+    let classes = vae.classes();
+    match label {
+        Some(_) if classes == 0 => Err(request(
+            "--label: this model has no classes; leave --label out, or train a model with --set \
+             model.condition=label or --set model.prior.condition=label",
+        )),
+        Some(label) if label as usize >= classes => Err(request(format!(
+            "--label {label}: the classes of this model are 0 to {}",
+            classes - 1
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether the decoder of a model depends on the class.
+pub fn has_conditional_decoder(vae: &Vae) -> bool {
+    vae.config().condition == Condition::Label
+}
+
+/// Checks that `n` generated examples can be held in memory.
+///
+/// # Errors
+/// If they cannot.
+pub fn check_size(n: usize, vae: &Vae) -> Result<()> {
+    const MAX_NUMBERS: usize = 1 << 29;
+    if n.saturating_mul(vae.numbers()) > MAX_NUMBERS {
+        return Err(request(format!(
+            "{n} examples of {} numbers each do not fit in memory: ask for at most {}",
+            vae.numbers(),
+            MAX_NUMBERS / vae.numbers()
+        )));
+    }
     Ok(())
 }

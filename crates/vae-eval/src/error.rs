@@ -30,7 +30,8 @@ impl EvalError {
     /// Returns whether the request or its input is wrong, and not the machine.
     pub fn is_request(&self) -> bool {
         match self {
-            Self::Request(_) | Self::File(FileError::Malformed { .. }) => true,
+            Self::Request(_)
+            | Self::File(FileError::Malformed { .. } | FileError::HoldsClassifier { .. }) => true,
             Self::File(FileError::Io { source, .. }) => {
                 source.kind() == std::io::ErrorKind::NotFound
             }

@@ -1,5 +1,6 @@
 //! `Generator`: samples, reconstructions, codes and interpolations of a trained model.
 
+use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -7,6 +8,7 @@ use vae_data::rng::Stream;
 use vae_data::{Examples, Transform};
 use vae_model::likelihood::LikelihoodDistribution;
 use vae_model::posterior::CodeSpace;
+use vae_model::prior::Distribution;
 use vae_model::{Noise, Vae};
 
 use crate::fitted::{Codes, FittedPrior};
@@ -33,7 +35,7 @@ pub struct Generator {
 }
 
 /// The distribution that z is drawn from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a generator has one")]
 pub enum PriorSource {
     /// p(z) of the model.
@@ -43,6 +45,19 @@ pub enum PriorSource {
     Standard,
     /// A prior that was fitted after training.
     Fitted(FittedPrior),
+    /// A distribution of the caller. [`Distribution::sample`] must return `[n, latent]`.
+    Custom(Arc<dyn Distribution + Send + Sync>),
+}
+
+impl fmt::Debug for PriorSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Model => f.write_str("Model"),
+            Self::Standard => f.write_str("Standard"),
+            Self::Fitted(prior) => f.debug_tuple("Fitted").field(prior).finish(),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
 }
 
 impl Generator {
@@ -89,6 +104,10 @@ impl Generator {
             }
             PriorSource::Fitted(fitted_prior) => {
                 fitted_prior.sample(&self.vae, &self.noise(0), n, &self.device)
+            }
+            PriorSource::Custom(prior) => {
+                let z = prior.sample(&self.noise(0), n, &self.device);
+                z.into_data().iter::<f32>().collect()
             }
         }
     }
@@ -233,6 +252,31 @@ mod tests {
         let norm: f32 = half.iter().map(|x| x * x).sum::<f32>().sqrt();
         assert!((norm - 3.0).abs() < 1e-5);
         assert!((half[0] - half[2]).abs() < 1e-6);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn a_custom_prior_replaces_the_prior_of_the_model() {
+        use vae_data::{Pixels, Transform};
+        use vae_model::prior::StandardNormal;
+        use vae_model::{DataSpec, VaeConfig, VaeSpec};
+
+        let device = Device::flex();
+        let config = VaeConfig { latent: 2, ..VaeConfig::default() };
+        let spec = VaeSpec::new(config, DataSpec::new(&[1, 4, 4])).unwrap();
+        let mut generator = Generator {
+            vae: spec.init(&KeyedNoise::new(0, Phase::Init), &device),
+            transform: Arc::new(Transform::Pixels(Pixels::Grey)),
+            device,
+            seed: 0,
+            prior: PriorSource::Standard,
+        };
+        let expected = generator.draw_prior(5, None);
+        generator.prior = PriorSource::Custom(Arc::new(StandardNormal::new(2)));
+        assert_eq!(generator.draw_prior(5, None), expected);
+        // This custom prior has one dimension more than the model, so the length shows that it is used.
+        generator.prior = PriorSource::Custom(Arc::new(StandardNormal::new(3)));
+        assert_eq!(generator.draw_prior(5, None).len(), 15);
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! a model is built, [`check_objective`] when training is configured, [`check_support`] when the
 //! support of the data is known, and [`check_examples`] when a trained model reads data.
 
+use crate::config::Choice;
 use crate::error::ConfigError;
 use crate::likelihood::{LikelihoodConfig, Measure};
 use crate::objective::ObjectiveConfig;
 use crate::posterior::Density;
 use crate::support::Support;
-use crate::vae::{DataSpec, MAX_CLASSES, MAX_NUMBERS, Vae, VaeConfig};
+use crate::vae::{Condition, DataSpec, MAX_CLASSES, MAX_NUMBERS, Vae, VaeConfig};
 
 /// Largest number of latent dimensions in which a prior is fitted after training. The work grows
 /// with the square of the dimensions.
@@ -191,14 +192,14 @@ pub fn check_support(
     data: Support,
     key: &str,
 ) -> Result<(), ConfigError> {
-    let properties = likelihood.properties();
+    let (properties, kind) = (likelihood.properties(), likelihood.kind());
     let (lowest, highest) = data.range();
     let (low, high) = properties.mean_range;
     let allowed = match (properties.support, data) {
         (Support::Counts, Support::Counts) => true,
         (Support::Counts, _) => {
             let why = format!(
-                "this likelihood is for counts (0, 1, 2, ...), and the data are {data}: use \
+                "a {kind} likelihood is for counts (0, 1, 2, ...), and the data are {data}: use \
                  another likelihood, or data of whole numbers with data.scale = \"none\""
             );
             return refuse(key, why);
@@ -206,9 +207,10 @@ pub fn check_support(
         // Grey x is allowed: log p(x|z) is then only a loss, see `is_likelihood`.
         (Support::Binary, _) => lowest >= 0.0 && highest <= 1.0,
         (Support::UnitInterval | Support::Levels { .. }, Support::Binary) => {
-            let why = "this likelihood is for pixels of many levels, and the data are black and \
-                       white: use pixels = \"grey\" on images of many levels, or a bernoulli \
-                       likelihood";
+            let why = format!(
+                "a {kind} likelihood is for pixels of many levels, and the data are black and \
+                 white: use pixels = \"grey\" on images of many levels, or a bernoulli likelihood"
+            );
             return refuse(key, why);
         }
         (Support::UnitInterval, Support::UnitInterval) => true,
@@ -223,16 +225,16 @@ pub fn check_support(
     };
     if !allowed && lowest.is_finite() && highest.is_finite() {
         let why = format!(
-            "the data are numbers from {lowest} to {highest}, and this likelihood is for numbers \
-             from {low} to {high}: use pixels = \"grey\" with output = \"sigmoid\", or pixels = \
-             \"signed\" with output = \"tanh\" or \"identity\""
+            "the data are numbers from {lowest} to {highest}, and a {kind} likelihood with this \
+             output is for numbers from {low} to {high}: use pixels = \"grey\" with output = \
+             \"sigmoid\", or pixels = \"signed\" with output = \"tanh\" or \"identity\""
         );
         return refuse(key, why);
     }
     if !allowed {
         let why = format!(
-            "this likelihood is for numbers from {low} to {high}, and the data are {data}: use a \
-             gaussian or laplace likelihood"
+            "a {kind} likelihood is for numbers from {low} to {high}, and the data are {data}: use \
+             a gaussian or laplace likelihood"
         );
         return refuse(key, why);
     }
@@ -300,16 +302,26 @@ pub enum Unusable {
     /// Only one of the two models is conditional on the label.
     #[error(
         "only one of the two models is conditional on the label, so their likelihoods cannot be \
-         compared: compare models with the same model.condition"
+         compared: compare models with the same model.condition and model.prior.condition"
     )]
     OtherLabels,
 }
 
-/// Checks that a trained model can read examples of shape `shape`. `largest_label` is their largest
-/// label, if they have labels.
+/// Checks that a trained model can be evaluated on examples with or without labels. Unlike encoding,
+/// evaluation needs p(z), which may depend on the label.
 ///
 /// # Errors
-/// If the shape differs, if labels are missing, or if the model does not know a label.
+/// If a part of the model depends on labels and the examples have none.
+pub fn check_evaluation(vae: &Vae, has_labels: bool) -> Result<(), Unusable> {
+    if vae.config().uses_labels() && !has_labels { Err(Unusable::NoLabels) } else { Ok(()) }
+}
+
+/// Checks that a trained model can encode and decode examples of shape `shape`. `largest_label` is
+/// their largest label, if they have labels.
+///
+/// # Errors
+/// If the shape differs, if encoder and decoder need labels and there are none, or if the model
+/// does not know a label.
 pub fn check_examples(
     vae: &Vae,
     shape: &[usize],
@@ -319,10 +331,10 @@ pub fn check_examples(
     if shape != vae.shape() {
         return Err(Unusable::Shape { expected: vae.shape().to_vec(), found: shape.to_vec() });
     }
-    let known = vae.classes();
-    if known > 0 && !has_labels {
+    if vae.config().condition == Condition::Label && !has_labels {
         return Err(Unusable::NoLabels);
     }
+    let known = vae.classes();
     match largest_label {
         Some(found) if known > 0 && found as usize >= known => {
             Err(Unusable::UnknownClass { found: found as usize, known })

@@ -30,6 +30,12 @@ pub enum FileError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The file has a classifier, not a model.
+    #[error("{}: a classifier, not a model", path.display())]
+    HoldsClassifier {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is damaged, of another kind or of a newer format.
     #[error("{}: {why}", path.display())]
     Malformed {

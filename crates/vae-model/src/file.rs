@@ -173,13 +173,13 @@ impl ModelFile {
     /// # Errors
     /// If the file holds no model, or if its parameters do not match its configuration.
     pub fn model(&self, path: &Path, device: &Device) -> Result<Vae, FileError> {
+        if self.metadata.contains_key("classifier") {
+            return Err(FileError::HoldsClassifier { path: path.to_owned() });
+        }
         self.try_model(device).map_err(|why| malformed(path, why))
     }
 
     fn try_model(&self, device: &Device) -> Result<Vae, String> {
-        if self.metadata.contains_key("classifier") {
-            return Err("a classifier, which `vae-cli classify --apply` reads, not a model".into());
-        }
         let spec = self.model_spec()?;
         build_stored(self.section("model"), device, |init| spec.build(init))
             .map_err(|why| format!("weights of another architecture than its configuration: {why}"))

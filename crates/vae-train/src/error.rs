@@ -40,12 +40,6 @@ pub enum TrainError {
         /// Number of training examples.
         examples: usize,
     },
-    /// A size is set for data that is not a folder of images.
-    #[error("{data}: data.size and data.channels are for pictures of a folder")]
-    SizeOfNoFolder {
-        /// The name of the data.
-        data: String,
-    },
     /// Another process is training in the folder of the run.
     #[error("{}: another training is under way in this folder", folder.display())]
     Locked {
@@ -108,12 +102,11 @@ impl TrainError {
             | Self::Request(_)
             | Self::Override { .. }
             | Self::BatchTooLarge { .. }
-            | Self::SizeOfNoFolder { .. }
             | Self::Locked { .. }
             | Self::Changed { .. } => true,
             Self::Eval(error) => error.is_request(),
             Self::Data(error) => error.is_request(),
-            Self::File(FileError::Malformed { .. }) => true,
+            Self::File(FileError::Malformed { .. } | FileError::HoldsClassifier { .. }) => true,
             Self::File(FileError::Io { source, .. }) => {
                 source.kind() == std::io::ErrorKind::NotFound
             }

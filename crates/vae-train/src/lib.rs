@@ -59,5 +59,5 @@ pub use task::{config, data, presets};
 
 /// The examples of the README, compiled and run with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

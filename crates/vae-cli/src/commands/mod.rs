@@ -1,158 +1,146 @@
-//! The commands, one file each.
+//! The commands: one file each, in four groups.
+//!
+//! ```text
+//! train       makes a run
+//! generate/   makes data with a model    sample, reconstruct, interpolate, decode
+//! analyze/    measures a model           evaluate, classify, encode
+//! browse/     shows what there is        info, runs, presets, data
+//! machine/    checks this machine        bench, doctor, completions
+//! ```
+//!
+//! A new command is a file in one of the folders and two lines here: its `mod` and its entry in
+//! [`Command`]. The file defines the flags, the help text and [`Execute`]. A test at the end of
+//! this file fails while a file here is not a command.
 
-pub mod bench;
-pub mod classify;
-pub mod completions;
-pub mod data;
-pub mod decode;
-pub mod doctor;
-pub mod encode;
-pub mod evaluate;
-pub mod info;
-pub mod interpolate;
-pub mod presets;
-pub mod reconstruct;
-pub mod runs;
-pub mod sample;
 pub mod train;
 
-use std::path::Path;
-
-use anyhow::Result;
-use serde_json::json;
-
-use crate::failure::request;
-use crate::picture::Sheet;
-use crate::printer::Printer;
-use crate::table::{self, Key};
-
-/// What a file for images or numbers is, by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// A sheet.
-    Png,
-    /// An array.
-    Npy,
-    /// A table of vectors.
-    Csv,
+pub mod generate {
+    pub mod decode;
+    pub mod interpolate;
+    pub mod reconstruct;
+    pub mod sample;
 }
 
-impl Form {
-    fn by_name(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "png" => Some(Self::Png),
-            "npy" => Some(Self::Npy),
-            "csv" => Some(Self::Csv),
-            _ => None,
+pub mod analyze {
+    pub mod classify;
+    pub mod encode;
+    pub mod evaluate;
+}
+
+pub mod browse {
+    pub mod data;
+    pub mod info;
+    pub mod presets;
+    pub mod runs;
+}
+
+pub mod machine {
+    pub mod bench;
+    pub mod completions;
+    pub mod doctor;
+}
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::output::printer::Printer;
+
+/// A command with its flags.
+pub trait Execute {
+    /// Does the work and prints the result.
+    fn execute(&self, printer: &Printer) -> Result<()>;
+}
+
+/// Makes [`Command`]: a variant and a call of [`Execute::execute`] per command.
+macro_rules! commands {
+    ($($name:ident($args:ty),)+) => {
+        /// Every command, in the order of `--help`. The doc comment of its arguments is its help.
+        #[derive(Debug, Subcommand)]
+        pub enum Command {
+            $($name($args),)+
         }
-    }
 
-    /// # Errors
-    /// If the name ends in none of `.png`, `.npy` and `.csv`.
-    fn of(path: &Path) -> Result<Self> {
-        Self::by_name(path).ok_or_else(|| {
-            request(format!(
-                "--out {}: the name must end in .png (a sheet), .npy (an array) or .csv (a table of \
-                 vectors)",
-                path.display()
-            ))
-        })
-    }
-
-    /// The form of a file for examples of shape `dims`.
-    ///
-    /// # Errors
-    /// As [`Self::of`], and if these are images and a table is asked for.
-    fn for_examples(path: &Path, dims: &[usize]) -> Result<Self> {
-        let form = Self::of(path)?;
-        if form == Self::Csv && dims.len() != 1 {
-            return Err(request(format!(
-                "--out {}: a .csv table holds vectors, and these are images: use .png or .npy",
-                path.display()
-            )));
+        impl Execute for Command {
+            fn execute(&self, printer: &Printer) -> Result<()> {
+                match self {
+                    $(Self::$name(args) => args.execute(printer),)+
+                }
+            }
         }
-        Ok(form)
-    }
+    };
+}
 
-    /// Refuses other files than arrays.
-    fn require_npy(flag: &str, path: &Path) -> Result<()> {
-        match Self::by_name(path) {
-            Some(Self::Npy) => Ok(()),
-            Some(Self::Png | Self::Csv) | None => {
-                Err(request(format!("{flag} {}: the name must end in .npy", path.display())))
+commands! {
+    Train(train::TrainArgs),
+    Sample(generate::sample::SampleArgs),
+    Reconstruct(generate::reconstruct::ReconstructArgs),
+    Interpolate(generate::interpolate::InterpolateArgs),
+    Evaluate(analyze::evaluate::EvaluateArgs),
+    Classify(analyze::classify::ClassifyArgs),
+    Encode(analyze::encode::EncodeArgs),
+    Decode(generate::decode::DecodeArgs),
+    Info(browse::info::InfoArgs),
+    Runs(browse::runs::RunsArgs),
+    Presets(browse::presets::PresetsArgs),
+    Data(browse::data::DataArgs),
+    Bench(machine::bench::BenchArgs),
+    Doctor(machine::doctor::DoctorArgs),
+    Completions(machine::completions::CompletionsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use crate::args::Cli;
+
+    /// The names of the files in `folder` and below, without `mod.rs`.
+    fn file_names(folder: &Path, names: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                file_names(&path, names);
+            } else if path.file_name().unwrap() != "mod.rs" {
+                names.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
             }
         }
     }
 
-    /// Refuses other files than arrays and tables.
-    fn require_numbers(flag: &str, path: &Path) -> Result<Self> {
-        match Self::by_name(path) {
-            Some(form @ (Self::Npy | Self::Csv)) => Ok(form),
-            Some(Self::Png) | None => Err(request(format!(
-                "{flag} {}: the name must end in .npy or .csv",
-                path.display()
-            ))),
+    #[test]
+    fn the_files_here_are_the_commands_that_help_lists() {
+        let mut files = BTreeSet::new();
+        file_names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands"), &mut files);
+        let mut cli = Cli::command();
+        let commands: BTreeSet<String> =
+            cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        assert_eq!(files, commands);
+        let help = cli.render_help().to_string();
+        for name in &files {
+            let listed =
+                help.lines().any(|line| line.trim_start().starts_with(&format!("{name} ")));
+            assert!(listed, "{name} is not in --help");
         }
     }
-}
 
-/// Writes examples of shape `dims` as a sheet, an array or a table, as the name of `out` says. `columns`
-/// is how many a sheet has; `names` are those of a table's columns.
-fn write(
-    out: &Path,
-    dims: &[usize],
-    values: &[f32],
-    columns: Option<usize>,
-    names: Option<&[String]>,
-) -> Result<()> {
-    let n = values.len() / dims.iter().product::<usize>();
-    match Form::for_examples(out, dims)? {
-        Form::Npy => crate::array::write(out, &[&[n], dims].concat(), values),
-        Form::Csv => {
-            let names = table::names(names, 'x', dims[0]);
-            table::write(out, &Key::index(), &names, values.chunks(dims[0]))
+    fn assert_documented(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        assert!(command.get_about().is_some(), "{path} has no help");
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{path}: {} has no help", argument.get_id());
         }
-        Form::Png => {
-            let mut sheet = match columns {
-                Some(columns) => Sheet::new(dims, columns),
-                None => Sheet::square(dims, n),
-            };
-            sheet.cover(values);
-            sheet.extend(values);
-            sheet.write(out)
-        }
+        command.get_subcommands().for_each(|sub| assert_documented(sub, &path));
     }
-}
 
-/// Refuses to make more numbers than can be held.
-fn bounded(n: usize, vae: &vae_model::Vae) -> Result<()> {
-    const MOST: usize = 1 << 29;
-    if n.saturating_mul(vae.numbers()) > MOST {
-        return Err(request(format!(
-            "{n} examples of {} numbers each are more than can be held at once: ask for at most {}",
-            vae.numbers(),
-            MOST / vae.numbers()
-        )));
+    #[test]
+    fn every_command_and_flag_has_a_help_text() {
+        assert_documented(&Cli::command(), "");
     }
-    Ok(())
-}
 
-/// Checks the class that a flag names against a model.
-fn label(label: Option<u32>, vae: &vae_model::Vae) -> Result<Option<u32>> {
-    let classes = vae.classes();
-    match label {
-        Some(_) if classes == 0 => Err(request(
-            "--label: this model knows no classes; train one with --set model.condition=label",
-        )),
-        Some(label) if label as usize >= classes => {
-            Err(request(format!("--label {label}: the model's classes are 0 to {}", classes - 1)))
-        }
-        label => Ok(label),
+    #[test]
+    fn flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
     }
-}
-
-/// Says where the result is.
-fn written(printer: &Printer, out: &Path, n: usize) -> Result<()> {
-    let path = out.display().to_string();
-    printer.result(&path, || json!({ "out": path, "n": n }))
 }

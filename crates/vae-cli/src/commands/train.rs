@@ -1,10 +1,11 @@
-//! `train`: from a preset or a TOML file to a run.
+//! `train`: trains a model from a preset or a TOML file, and writes a run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use clap::Args;
 use serde_json::json;
 use vae_data::source::AUTO;
 use vae_data::{Examples, Split};
@@ -14,91 +15,149 @@ use vae_train::{
     ValidConfig, data, presets,
 };
 
-use crate::args::TrainArgs;
+use super::Execute;
+use crate::args::{BackendArgs, DataDirArgs};
 use crate::failure::request;
 use crate::open::{self, RUNS};
-use crate::printer::{Printer, count};
-use crate::progress::{Console, RECONSTRUCTIONS, Sheets};
+use crate::output::printer::{Printer, print_to_stderr};
+use crate::output::text::with_commas;
+use crate::output::training::{Console, RECONSTRUCTIONS, Sheets};
 
-/// Trains.
-pub fn run(args: &TrainArgs, printer: &Printer) -> Result<()> {
-    let overrides = overrides(args)?;
-    let run = which_run(args)?;
-    let folder = run.folder().to_owned();
-    if run.exists() && !args.resume {
-        // The lock tells a training under way from one that is done.
-        run.lock()?;
-        return Err(is_there(&run));
-    }
-
-    let backend = Backend::open(&args.backend.backend)?;
-    // A run that goes on is locked before it is read; the folder of a new one is not even made before
-    // its data is at hand.
-    let (mut lock, config, checkpoint) = if args.resume {
-        let lock = run.lock()?;
-        let last = Checkpoint::read(&run.checkpoint(CheckpointKind::Last), &backend.device)?;
-        (Some(lock), config_to_resume(args, &last, &overrides)?, Some(last))
-    } else {
-        (None, presets::resolve(config_name(args), &overrides)?, None)
-    };
-    let data_dir = args.data_dir.data_dir.clone();
-    let (data, shown) = open::with_environment(data_dir, printer, |environment| {
-        let data = data::load(&config, environment)?;
-        let mut shown = data.resolved.read(Split::Test, environment)?;
-        shown.truncate(2 * RECONSTRUCTIONS);
-        Ok((data, shown))
-    })?;
-    let config = config.with_source(&data.record.source);
-    let source = data.resolved.note.clone().unwrap_or_else(|| data.record.source.clone());
-    printer.say(&format!("data: {source}; {} training examples", count(data.record.examples)));
-    printer.say(&format!("backend: {} on {}", backend.name, backend.note));
-
-    let mut trainer = match checkpoint {
-        Some(checkpoint) => Trainer::resume(checkpoint, config.clone(), data.clone(), &backend)?,
-        None => Trainer::new(config.clone(), data.clone(), &backend)?,
-    };
-    run.create()?;
-    if lock.is_none() {
-        lock = Some(run.lock()?);
-        // Somebody else may have been here while the data was read.
-        if run.exists() {
-            return Err(is_there(&run));
-        }
-    }
-    run.write_config(&trainer.config().to_toml())?;
-    let (step, total) = (trainer.progress().step, trainer.total_steps());
-    printer.say(&format!(
-        "run: {}, {} of {} steps done{}",
-        folder.display(),
-        count(step as usize),
-        count(total as usize),
-        match step {
-            0 => "",
-            step if step < total => ", going on",
-            _ => ": nothing is left to do; ask for more --epochs",
-        }
-    ));
-
-    let stop = stop_on_signal();
-    let mut log = MetricsLog::open(&run, step)?;
-    let mut console = Console::new(printer, step, total, config.train.epochs);
-    let mut sheets = sheets(&run, &config, shown, &data, &trainer, &backend);
-    let observers: Vec<&mut dyn vae_train::Observer> = vec![&mut log, &mut sheets, &mut console];
-    let ending = trainer.train(Some(&run), observers, &stop);
-    console.finish();
-    let ending = ending?;
-    if ending != Ending::Stopped {
-        let fitted =
-            trainer.fitted_prior().cloned().map_or(PriorSource::Model, PriorSource::Fitted);
-        if let Err(why) = sheets.finish(trainer.progress().epoch, &trainer.vae(), fitted) {
-            printer.warn(&why);
-        }
-    }
-    conclude(&run, &trainer, ending, printer)?;
-    drop(lock);
-    Ok(())
+/// Train a model from a preset or a TOML file.
+///
+/// Writes a run: a folder with config.toml, metrics.jsonl, checkpoints/ and samples/. Ctrl-C writes
+/// a checkpoint and stops; --resume continues from it.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli train\n  vae-cli train mnist-mlp --epochs 20\n  \
+    vae-cli train my.toml --set model.latent=2 --out runs/flat\n  \
+    vae-cli train --resume --out runs/flat --epochs 40")]
+pub struct TrainArgs {
+    /// Name of a preset (see `vae-cli presets`), or a TOML file [default: the preset `default`, or
+    /// the configuration of the run with --resume].
+    pub config: Option<String>,
+    /// Folder of the run [default: runs/NAME, or runs/NAME-2 and so on if that is taken].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Continue the run in --out, or without --out the newest run. --epochs and --max-steps may
+    /// grow, and logging and --backend may change; all else must be as it was.
+    #[arg(long)]
+    pub resume: bool,
+    /// Data to train on: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy,
+    /// .csv, .tsv or IDX file, or images.idx,labels.idx [default: data.source of the
+    /// configuration].
+    #[arg(long, value_name = "SPEC")]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub data_dir: DataDirArgs,
+    #[command(flatten)]
+    pub backend: BackendArgs,
+    /// Number of epochs in total, those before --resume included.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Number of steps in total. Training ends when --epochs or --max-steps is reached.
+    #[arg(long, value_name = "N")]
+    pub max_steps: Option<u64>,
+    /// Number of examples per step.
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    /// Train on the first N training examples only.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Seed of all random numbers: weights, order of the examples, noise.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Set any value of the configuration, such as model.latent=10. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
+impl Execute for TrainArgs {
+    fn execute(&self, printer: &Printer) -> Result<()> {
+        let overrides = overrides(self)?;
+        let run = run_of(self)?;
+        let folder = run.folder().to_owned();
+        if run.exists() && !self.resume {
+            // If the run is being trained, the error is that of the lock.
+            run.lock()?;
+            return Err(run_exists(&run));
+        }
+
+        let backend = Backend::open(&self.backend.backend)?;
+        // A run to resume is locked before it is read. The folder of a new run is created only once
+        // its data is loaded, so that a refused request leaves no folder.
+        let (mut lock, config, checkpoint) = if self.resume {
+            let lock = run.lock()?;
+            let last = Checkpoint::read(&run.checkpoint(CheckpointKind::Last), &backend.device)?;
+            (Some(lock), config_to_resume(self, &last, &overrides)?, Some(last))
+        } else {
+            (None, presets::resolve(config_name(self), &overrides)?, None)
+        };
+        let data_dir = self.data_dir.data_dir.clone();
+        let (data, shown) = open::with_environment(data_dir, printer, |environment| {
+            let data = data::load(&config, environment)?;
+            let mut shown = data.resolved.read(Split::Test, environment)?;
+            shown.truncate(2 * RECONSTRUCTIONS);
+            Ok((data, shown))
+        })?;
+        let config = config.with_source(&data.record.source);
+        let source = data.resolved.note.clone().unwrap_or_else(|| data.record.source.clone());
+        printer.say(&format!(
+            "data: {source}; {} training examples",
+            with_commas(data.record.examples)
+        ));
+        printer.say(&format!("backend: {} on {}", backend.name, backend.note));
+
+        let mut trainer = match checkpoint {
+            Some(checkpoint) => {
+                Trainer::resume(checkpoint, config.clone(), data.clone(), &backend)?
+            }
+            None => Trainer::new(config.clone(), data.clone(), &backend)?,
+        };
+        run.create()?;
+        if lock.is_none() {
+            lock = Some(run.lock()?);
+            // Another process may have trained here while the data was loaded.
+            if run.exists() {
+                return Err(run_exists(&run));
+            }
+        }
+        run.write_config(&trainer.config().to_toml())?;
+        let (step, total) = (trainer.progress().step, trainer.total_steps());
+        printer.say(&format!(
+            "run: {}, {} of {} steps done{}",
+            folder.display(),
+            with_commas(step as usize),
+            with_commas(total as usize),
+            match step {
+                0 => "",
+                step if step < total => ", continuing",
+                _ => ": nothing left to do; to continue, raise --epochs or --max-steps",
+            }
+        ));
+
+        let stop = stop_on_signal();
+        let mut log = MetricsLog::open(&run, step)?;
+        let mut console = Console::new(printer, step, total, config.train.epochs);
+        let mut sheets = sheets(&run, &config, shown, &data, &trainer, &backend);
+        let observers: Vec<&mut dyn vae_train::Observer> =
+            vec![&mut log, &mut sheets, &mut console];
+        let ending = trainer.train(Some(&run), observers, &stop);
+        console.finish();
+        let ending = ending?;
+        if ending != Ending::Stopped {
+            let fitted =
+                trainer.fitted_prior().cloned().map_or(PriorSource::Model, PriorSource::Fitted);
+            if let Err(why) = sheets.finish(trainer.progress().epoch, &trainer.vae(), fitted) {
+                printer.warn(&why);
+            }
+        }
+        conclude(&run, &trainer, ending, printer)?;
+        drop(lock);
+        Ok(())
+    }
+}
+
+/// Returns what flags set in the configuration.
 fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     let mut all: Vec<Override> = Vec::new();
     let numbers = [
@@ -113,22 +172,28 @@ fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     }
     let text = |data: &String| Override::text("data.source", data, format!("--data {data}"));
     all.extend(args.data.as_ref().map(text));
-    all.extend(open::sets(&args.set)?);
+    all.extend(open::overrides(&args.set)?);
     Ok(all)
 }
 
-fn is_there(run: &Run) -> anyhow::Error {
+/// Returns the error of a run that exists and is not to be resumed.
+fn run_exists(run: &Run) -> anyhow::Error {
     request(format!(
-        "{}: there is a run already; go on with it by --resume, or choose another --out",
+        "{}: this run exists already; continue it with --resume, or choose another --out",
         run.folder().display()
     ))
 }
 
+/// Returns the name of the preset or file to train.
 fn config_name(args: &TrainArgs) -> &str {
     args.config.as_deref().unwrap_or(presets::DEFAULT)
 }
 
-fn which_run(args: &TrainArgs) -> Result<Run> {
+/// Returns the run that flags name, or a new one.
+///
+/// # Errors
+/// If there is nothing to resume.
+fn run_of(args: &TrainArgs) -> Result<Run> {
     let run = match &args.out {
         Some(folder) => Run::new(folder.clone()),
         None if args.resume => open::newest_run()?,
@@ -139,14 +204,16 @@ fn which_run(args: &TrainArgs) -> Result<Run> {
     };
     if args.resume && !run.checkpoint(CheckpointKind::Last).is_file() {
         return Err(request(format!(
-            "{}: nothing to resume, it holds no checkpoint; leave --resume out to train anew",
+            "{}: there is nothing to resume, this folder holds no checkpoint; leave --resume out \
+             to start a new run",
             run.folder().display()
         )));
     }
     Ok(run)
 }
 
-/// The configuration of a run that goes on: its own, or the one that is named, under what flags say.
+/// Returns the configuration to resume with: that of the run, or the one that is named, changed by
+/// the flags.
 fn config_to_resume(
     args: &TrainArgs,
     last: &Checkpoint,
@@ -155,17 +222,18 @@ fn config_to_resume(
     let Some(name) = &args.config else {
         let mut own = last.config.clone().into_inner();
         if args.epochs.is_some() {
-            // A number of epochs stands in place of an old number of steps.
+            // --epochs replaces a --max-steps of the run.
             own.train.max_steps = None;
         }
         return Ok(TrainConfig::from_toml("the run's configuration", &own.to_toml(), overrides)?);
     };
     let config = presets::resolve(name, overrides)?;
-    // What `auto` stood for then, it stands for now.
+    // `auto` stands for the data that the run was trained on.
     let is_auto = config.data.source == AUTO;
     Ok(if is_auto { config.with_source(&last.config.data.source) } else { config })
 }
 
+/// Returns the observer that draws sheets.
 fn sheets(
     run: &Run,
     config: &ValidConfig,
@@ -185,36 +253,37 @@ fn sheets(
     Sheets::new(run.samples(), config.train.sheet_every, shown, generator, reconstruct)
 }
 
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
+/// Returns a flag that Ctrl-C sets. A second Ctrl-C ends the program at once.
 fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    // Where no handler can be set, Ctrl-C does what it always does, and the last checkpoint is whole.
+    // If no handler can be set, Ctrl-C ends the program at once; the last checkpoint stays whole.
     let _ = ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        crate::printer::complain("stopping: writing a checkpoint (once more to stop at once)");
+        print_to_stderr("stopping: writing a checkpoint (press Ctrl-C again to stop at once)");
     });
     stop
 }
 
+/// Prints how the training ended, and the result.
 fn conclude(run: &Run, trainer: &Trainer, ending: Ending, printer: &Printer) -> Result<()> {
     let folder = run.folder().display().to_string();
     let progress = trainer.progress();
     match ending {
         Ending::Finished => printer.say(&format!(
-            "done after {} steps; now try: vae-cli sample --run {folder}",
-            count(progress.step as usize)
+            "done after {} steps; next: vae-cli sample --run {folder}",
+            with_commas(progress.step as usize)
         )),
         Ending::Early => printer.say(&format!(
-            "stopped early: the validation loss was best after epoch {} and has not become better; \
-             best.vae holds those weights",
+            "stopped early: the validation loss has not improved since epoch {}; best.vae holds \
+             the weights of that epoch",
             progress.best_epoch
         )),
         Ending::Stopped => printer.say(&format!(
-            "stopped after {} steps; go on with: vae-cli train --resume --out {folder}",
-            count(progress.step as usize)
+            "stopped after {} steps; to continue: vae-cli train --resume --out {folder}",
+            with_commas(progress.step as usize)
         )),
     }
     let last = run.last_metrics("train");

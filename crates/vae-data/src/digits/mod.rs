@@ -50,6 +50,8 @@ type Point = [f32; 2];
 pub const TRAIN: usize = 60_000;
 /// Number of test images.
 pub const TEST: usize = 10_000;
+/// Classes: the digits 0 to 9.
+pub const CLASSES: usize = 10;
 
 /// The seed of the data set. Another seed gives another data set.
 const SEED: u64 = 28;
@@ -72,7 +74,7 @@ pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
     // All classes are equally frequent, in random order.
     let mut labels = stream.permutation(size);
     labels.truncate(n);
-    labels.iter_mut().for_each(|label| *label %= 10);
+    labels.iter_mut().for_each(|label| *label %= CLASSES as u32);
     let mut bytes = vec![0; n * SIDE * SIDE];
     let mut factors = vec![0.0; n * FACTORS];
     bytes

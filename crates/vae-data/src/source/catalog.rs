@@ -83,11 +83,11 @@ pub struct OpenedSource {
     settings: SourceSettings,
 }
 
-/// A source from the catalog, or a source for a path.
+/// A source from the catalog, a source for a path, or a source of the caller.
 #[derive(Clone, Debug)]
 enum Handle {
     Named(&'static dyn Source),
-    File(Arc<dyn Source>),
+    Made(Arc<dyn Source>),
 }
 
 impl Deref for Handle {
@@ -96,7 +96,7 @@ impl Deref for Handle {
     fn deref(&self) -> &Self::Target {
         match self {
             Handle::Named(source) => *source,
-            Handle::File(source) => &**source,
+            Handle::Made(source) => &**source,
         }
     }
 }
@@ -114,12 +114,19 @@ impl OpenedSource {
         environment: &Environment,
     ) -> Result<Self, DataError> {
         let (source, note) = find(spec, environment)?;
-        for setting in settings.given() {
-            if !source.settings().contains(&setting) {
-                return Err(unread(&*source, setting));
-            }
-        }
-        Self::fetched(source, note, settings.clone(), environment)
+        Self::checked(source, note, settings, environment)
+    }
+
+    /// Opens a source of the caller.
+    ///
+    /// # Errors
+    /// If it cannot be downloaded, or if it does not use one of the `settings`.
+    pub fn custom(
+        source: Arc<dyn Source>,
+        settings: &SourceSettings,
+        environment: &Environment,
+    ) -> Result<Self, DataError> {
+        Self::checked(Handle::Made(source), None, settings, environment)
     }
 
     /// Opens other data for a model that was trained with `settings`. Settings that the source does
@@ -136,6 +143,21 @@ impl OpenedSource {
         let mut settings = settings.only(source.settings());
         settings.may_lack_id_and_label = true;
         Self::fetched(source, note, settings, environment)
+    }
+
+    /// Checks that the source uses all given settings, then opens it.
+    fn checked(
+        source: Handle,
+        note: Option<String>,
+        settings: &SourceSettings,
+        environment: &Environment,
+    ) -> Result<Self, DataError> {
+        for setting in settings.given() {
+            if !source.settings().contains(&setting) {
+                return Err(unread(&*source, setting));
+            }
+        }
+        Self::fetched(source, note, settings.clone(), environment)
     }
 
     fn fetched(
@@ -172,6 +194,20 @@ impl OpenedSource {
         self.source.read(split, &self.settings, environment)
     }
 
+    /// Reads the first `limit` examples of a split, and the number of classes of the whole split.
+    ///
+    /// # Errors
+    /// The errors of [`Self::read`].
+    pub fn read_first(
+        &self,
+        split: Split,
+        limit: usize,
+        environment: &Environment,
+    ) -> Result<(Examples, usize), DataError> {
+        self.source.require(split)?;
+        self.source.read_first(split, limit, &self.settings, environment)
+    }
+
     /// Reads all splits, one after the other. A file without splits is read in its own order.
     ///
     /// # Errors
@@ -191,7 +227,7 @@ fn find(spec: &str, environment: &Environment) -> Result<(Handle, Option<String>
         return Ok((Handle::Named(source), None));
     }
     if Path::new(spec).exists() {
-        return Ok((Handle::File(files::open(Path::new(spec))?), None));
+        return Ok((Handle::Made(files::open(Path::new(spec))?), None));
     }
     if let Some((images, labels)) = spec.split_once(',') {
         for file in [images, labels] {
@@ -201,7 +237,7 @@ fn find(spec: &str, environment: &Environment) -> Result<(Handle, Option<String>
                 )));
             }
         }
-        return Ok((Handle::File(files::open_pair(images.as_ref(), labels.as_ref())), None));
+        return Ok((Handle::Made(files::open_pair(images.as_ref(), labels.as_ref())), None));
     }
     let names: Vec<String> = NAMED.iter().map(|source| source.name()).collect();
     Err(DataError::Request(format!(

@@ -82,6 +82,24 @@ pub trait Source: fmt::Debug + Send + Sync {
         environment: &Environment,
     ) -> Result<Examples, DataError>;
 
+    /// Reads the first `limit` examples of a split, and the number of classes of the whole split.
+    /// Sources that can read only a part of a split override this.
+    ///
+    /// # Errors
+    /// The errors of [`Self::read`].
+    fn read_first(
+        &self,
+        split: Split,
+        limit: usize,
+        settings: &SourceSettings,
+        environment: &Environment,
+    ) -> Result<(Examples, usize), DataError> {
+        let mut examples = self.read(split, settings, environment)?;
+        let classes = examples.class_count();
+        examples.truncate(limit);
+        Ok((examples, classes))
+    }
+
     /// Reads all splits, one after the other. A source without splits is read in its own order.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use catalog::NAMED;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Returns a small published data set of 3 training and 2 test images with labels, and the content
 /// of its files.
@@ -74,6 +75,38 @@ fn every_file_of_a_named_source_is_in_the_catalog_and_vice_versa() {
         assert_eq!(opened, file_names("built_in").contains(&source.name()));
         assert_eq!(source.spec(), source.name());
     }
+}
+
+#[test]
+fn the_first_examples_of_a_built_in_set_are_those_of_the_whole_set() {
+    let environment = Environment::default();
+    for name in file_names("built_in") {
+        let source = open(&name).unwrap();
+        let mut whole = source.read(Split::Test, &environment).unwrap();
+        let classes = whole.class_count();
+        whole.truncate(3);
+        assert_eq!(source.read_first(Split::Test, 3, &environment).unwrap(), (whole, classes));
+        assert!(source.read_first(Split::Validation, 3, &environment).is_err());
+    }
+}
+
+#[test]
+fn a_source_of_the_caller_is_read_like_a_named_source() {
+    let environment = Environment::default();
+    let custom = |settings: &SourceSettings| {
+        OpenedSource::custom(Arc::new(built_in::curves::Curves), settings, &environment)
+    };
+    let opened = custom(&SourceSettings::default()).unwrap();
+    assert_eq!(
+        (opened.name.as_str(), opened.spec.as_str(), &opened.note),
+        ("curves", "curves", &None)
+    );
+    let named = open("curves").unwrap();
+    let read = |source: &OpenedSource| source.read(Split::Test, &environment).unwrap();
+    assert_eq!(read(&opened), read(&named));
+    assert!(opened.read(Split::Validation, &environment).is_err());
+    let refused = custom(&SourceSettings { size: Some((8, 8)), ..SourceSettings::default() });
+    assert!(matches!(refused, Err(DataError::UnreadSetting { .. })));
 }
 
 #[test]

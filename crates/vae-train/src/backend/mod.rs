@@ -173,6 +173,19 @@ mod tests {
         assert!(names().iter().all(|name| refused.contains(name)), "{refused}");
     }
 
+    #[cfg(all(feature = "flex", feature = "ndarray", feature = "wgpu"))]
+    #[test]
+    fn every_entry_of_this_folder_is_in_the_table() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/backend");
+        let entries: usize = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .filter(|file| !file.ends_with("mod.rs"))
+            .map(|file| std::fs::read_to_string(file).unwrap().matches(": Entry = Entry {").count())
+            .sum();
+        assert_eq!(entries, TABLE.len());
+    }
+
     #[test]
     fn a_cpu_backend_opens_and_takes_no_address() {
         for entry in TABLE.iter().filter(|entry| entry.is_cpu) {

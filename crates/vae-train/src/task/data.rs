@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use vae_data::rng::Stream;
-use vae_data::{DataRecord, Environment, Examples, OpenedSource, Split, Transform, hold_out};
+use vae_data::{
+    DataRecord, Environment, Examples, OpenedSource, Source, Split, Transform, hold_out,
+};
 use vae_model::{DataSpec, Support};
 
 use super::config::ValidConfig;
@@ -44,12 +46,33 @@ impl TrainingData {
 /// If the data cannot be read, or if they do not fit the configuration.
 pub fn load(config: &ValidConfig, environment: &Environment) -> Result<TrainingData, TrainError> {
     let settings = config.data.source_settings();
-    let resolved = OpenedSource::open(&config.data.source, &settings, environment)?;
-    let mut train = resolved.read(Split::Train, environment)?;
-    let classes = train.class_count();
-    if let Some(limit) = config.data.limit {
-        train.truncate(limit);
-    }
+    let opened = OpenedSource::open(&config.data.source, &settings, environment)?;
+    read(opened, config, environment)
+}
+
+/// Loads training data from a source of the caller. `config.data.source` is ignored, the other
+/// settings of `config.data` are used.
+///
+/// # Errors
+/// The errors of [`load`].
+pub fn load_from(
+    config: &ValidConfig,
+    source: Box<dyn Source>,
+    environment: &Environment,
+) -> Result<TrainingData, TrainError> {
+    let settings = config.data.source_settings();
+    let opened = OpenedSource::custom(source.into(), &settings, environment)?;
+    read(opened, config, environment)
+}
+
+/// Reads the training split of a source with the settings of `config`.
+fn read(
+    resolved: OpenedSource,
+    config: &ValidConfig,
+    environment: &Environment,
+) -> Result<TrainingData, TrainError> {
+    let limit = config.data.limit.unwrap_or(usize::MAX);
+    let (train, classes) = resolved.read_first(Split::Train, limit, environment)?;
     let (train, validation) = match config.data.validation {
         0 => (train, None),
         n => {

@@ -42,6 +42,13 @@ impl Override {
     }
 }
 
+/// Keys that were renamed after version 0.1.0: their table, the old name and the new name. serde
+/// reads both names (an alias). An override with one name replaces a value with the other name.
+const RENAMED: [(&str, [&str; 2]); 2] = [
+    ("model.posterior", ["codes", "num_embeddings"]),
+    ("model.posterior", ["width", "embedding_dim"]),
+];
+
 /// Inserts `value` at the dotted path `key`, and makes missing tables. `at` is the position for
 /// errors.
 pub(super) fn put<'a>(
@@ -74,6 +81,11 @@ pub(super) fn put<'a>(
     }
     // The old entry is removed first, because replacing its value would keep its position.
     table.remove(leaf);
+    for (parents, names) in RENAMED {
+        if names.iter().any(|name| key == format!("{parents}.{name}")) {
+            names.iter().for_each(|name| drop(table.remove(*name)));
+        }
+    }
     table.insert(Spanned::new(at..at, leaf.into()), Spanned::new(at..at, value));
     Ok(())
 }
@@ -103,6 +115,23 @@ mod tests {
         );
         assert_eq!((c.model.latent, c.train.epochs), (7, 5));
         assert_eq!(c.data.source, "digits");
+    }
+
+    #[test]
+    fn a_renamed_key_is_overridden_by_its_old_and_its_new_name() {
+        for [in_text, set] in [["codes", "num_embeddings"], ["num_embeddings", "codes"]] {
+            let text =
+                format!("[model.posterior]\nkind = \"vq\"\n{in_text} = 8\n[objective]\nbeta = 0\n");
+            let c = config(&text, &[&format!("model.posterior.{set}=16")]);
+            let json = serde_json::to_value(&c.model).unwrap();
+            assert_eq!(json["posterior"]["num_embeddings"], 16);
+        }
+        for (_, names) in RENAMED {
+            let text =
+                "[model]\nlatent = 8\n[model.posterior]\nkind = \"vq\"\n[objective]\nbeta = 0\n";
+            let set = |name| config(text, &[&format!("model.posterior.{name}=4")]);
+            assert_eq!(*set(names[0]), *set(names[1]));
+        }
     }
 
     #[test]

@@ -59,3 +59,22 @@ fn recognize(path: &Path) -> Result<&'static Format, DataError> {
         DataError::malformed(path, format!("is not one of {}", formats().join(", ")))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_of_this_folder_is_in_the_list() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/source/files");
+        let formats: usize = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .filter(|file| !file.ends_with("mod.rs") && !file.ends_with("format.rs"))
+            .map(|file| {
+                std::fs::read_to_string(file).unwrap().matches(": Format = Format {").count()
+            })
+            .sum();
+        assert_eq!(formats, FORMATS.len());
+    }
+}

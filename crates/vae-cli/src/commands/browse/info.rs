@@ -1,0 +1,73 @@
+//! `info`: describes a run or a model file.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+use vae_model::parameters::parameters;
+use vae_train::{Backend, Checkpoint};
+
+use crate::commands::Execute;
+use crate::open;
+use crate::output::axis::Chosen;
+use crate::output::printer::Printer;
+use crate::output::text::{columns, with_commas};
+
+/// Describe a run or a model file: architecture, data, progress.
+#[derive(Args, Debug)]
+pub struct InfoArgs {
+    /// Folder of a run, or a .vae file [default: the newest run under runs/].
+    pub run: Option<PathBuf>,
+}
+
+impl Execute for InfoArgs {
+    fn execute(&self, printer: &Printer) -> Result<()> {
+        let file = open::model_file(self.run.as_deref(), None)?;
+        let backend = Backend::any_cpu()?;
+        let c = Checkpoint::read(&file, &backend.device)?;
+        let weights: usize = parameters(&c.vae).values().map(|p| p.values.len()).sum();
+        let model = &c.config.model;
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        let mut rows = vec![
+            row("file", file.display().to_string()),
+            row("input", format!("{:?}", c.vae.shape())),
+            row("encoder", model.encoder.summary()),
+            row(
+                "posterior",
+                format!("{}, latent {}", Chosen::new(&model.posterior).text(), model.latent),
+            ),
+            row("prior", Chosen::of_prior(&c.config).text()),
+            row("decoder", model.decoder.summary()),
+            row("likelihood", Chosen::new(&model.likelihood).text()),
+            row("objective", Chosen::new(&c.config.objective).text()),
+            row("weights", with_commas(weights)),
+            row("data", format!("{}, {} examples", c.data.source, with_commas(c.data.examples))),
+            row("trained", format!("{} epochs, {} steps", c.progress.epoch, c.progress.step)),
+            row("backend", format!("{} on {}", c.run.backend, c.run.device)),
+            row("version", c.run.version.clone()),
+        ];
+        if c.vae.classes() > 0 {
+            rows.push(row("condition", format!("{} classes", c.vae.classes())));
+        }
+        if let Some(best) = c.progress.best {
+            let text = format!("{best:.3} after epoch {}", c.progress.best_epoch);
+            rows.push(row("validation", text));
+        }
+        if let Some(note) = &c.run.note {
+            rows.push(row("note", note.clone()));
+        }
+        printer.result(&columns(&rows), || {
+            let config: Value = toml::from_str(&c.config.to_toml()).unwrap_or(Value::Null);
+            json!({
+                "file": file.display().to_string(),
+                "input": c.vae.shape(),
+                "weights": weights,
+                "config": config,
+                "data": c.data,
+                "progress": c.progress,
+                "run": c.run,
+            })
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! `interpolate`: decodes paths through the latent space.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use vae_eval::{Generator, labels_of};
+use vae_train::Checkpoint;
+
+use crate::args::{ModelArgs, ReadArgs, at_least_two, count};
+use crate::commands::Execute;
+use crate::failure::request;
+use crate::open;
+use crate::output::file::{Format, print_written, write};
+use crate::output::printer::Printer;
+
+/// Interpolate in the latent space, between examples or between random z.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli interpolate\n  \
+    vae-cli interpolate --from 3 --to 8 --steps 20\n  vae-cli interpolate --random --n 4")]
+pub struct InterpolateArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Index of the example to start from, counted from 0. With --to, the result is one path.
+    #[arg(long, value_name = "I", requires = "to", conflicts_with = "random")]
+    pub from: Option<usize>,
+    /// Index of the example to end at, counted from 0.
+    #[arg(long, value_name = "I", requires = "from")]
+    pub to: Option<usize>,
+    /// Interpolate between random z from the prior. No data is read.
+    #[arg(long)]
+    pub random: bool,
+    /// Number of paths: between consecutive examples, or between random z.
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = count)]
+    pub n: usize,
+    /// Number of z on each path, both ends included.
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = at_least_two)]
+    pub steps: usize,
+    /// Seed of the random z.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// File to write: .png is a sheet with a row per path; .npy is an array; .csv is a table
+    /// (vectors only).
+    #[arg(long, default_value = "interpolation.png", value_name = "PATH")]
+    pub out: PathBuf,
+}
+
+/// The ends of all paths.
+struct Ends {
+    /// z of the start and of the end of each path, row-major.
+    z: Vec<f32>,
+    /// The class of each path, for a model that depends on the class: that of its start.
+    labels: Option<Vec<u32>>,
+}
+
+impl Execute for InterpolateArgs {
+    fn execute(&self, printer: &Printer) -> Result<()> {
+        Format::of(&self.out)?;
+        let (generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
+        open::check_size(self.n.saturating_mul(self.steps), &generator.vae)?;
+        let ends = if self.random {
+            self.random_ends(&generator)
+        } else {
+            self.example_ends(&generator, &checkpoint, printer)?
+        };
+        let latent = generator.vae.config().latent;
+        let mut values = Vec::new();
+        for (i, pair) in ends.z.chunks(2 * latent).enumerate() {
+            let (from, to) = pair.split_at(latent);
+            let label = ends.labels.as_ref().map(|labels| labels[i]);
+            values.extend(generator.interpolate(from, to, self.steps, label));
+        }
+        let names = checkpoint.data.settings.columns.as_deref();
+        write(&self.out, generator.vae.shape(), &values, Some(self.steps), names)?;
+        print_written(printer, &self.out, values.len() / generator.vae.numbers())
+    }
+}
+
+impl InterpolateArgs {
+    /// Draws the ends from the prior. The paths of a model with classes take the classes in turn;
+    /// both ends of a path are of its class.
+    fn random_ends(&self, generator: &Generator) -> Ends {
+        let classes = generator.vae.classes();
+        if classes == 0 {
+            return Ends { z: generator.draw_prior(2 * self.n, None), labels: None };
+        }
+        let labels: Vec<u32> = (0..self.n).map(|path| (path % classes) as u32).collect();
+        let of_ends: Vec<u32> = labels.iter().flat_map(|label| [*label, *label]).collect();
+        Ends { z: generator.draw_prior(2 * self.n, Some(&of_ends)), labels: Some(labels) }
+    }
+
+    /// Encodes the examples that flags name.
+    fn example_ends(
+        &self,
+        generator: &Generator,
+        checkpoint: &Checkpoint,
+        printer: &Printer,
+    ) -> Result<Ends> {
+        open::require_encoder(checkpoint)?;
+        let (_, examples) = open::examples(&self.read, checkpoint, printer)?;
+        let indices: Vec<usize> = match (self.from, self.to) {
+            (Some(from), Some(to)) => vec![from, to],
+            _ => (0..2 * self.n.min((examples.len() / 2).max(1))).collect(),
+        };
+        if let Some(index) = indices.iter().find(|i| **i >= examples.len()) {
+            return Err(request(format!(
+                "there is no example {index}: {} examples of the {} part are read, 0 to {}",
+                examples.len(),
+                self.read.split,
+                examples.len() - 1
+            )));
+        }
+        let indices: Vec<u32> = indices.into_iter().map(|i| i as u32).collect();
+        let labels = labels_of(&examples, &indices);
+        Ok(Ends {
+            z: generator.encode(&examples, &indices),
+            labels: labels.map(|labels| labels.into_iter().step_by(2).collect()),
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! `doctor`: checks the devices, backends and data of this machine.
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+use vae_data::source;
+use vae_eval::parity::{Parity, compare};
+use vae_train::{Backend, backend};
+
+use crate::args::DataDirArgs;
+use crate::commands::Execute;
+use crate::open;
+use crate::output::printer::Printer;
+use crate::output::text::columns;
+
+/// Check this machine: adapters, backends, data sets, runs.
+///
+/// Computes the same loss and gradients on every backend and on a CPU backend. Fails with exit code
+/// 1 if they differ by more than rounding.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub data_dir: DataDirArgs,
+}
+
+impl Execute for DoctorArgs {
+    fn execute(&self, printer: &Printer) -> Result<()> {
+        let adapters = backend::adapters();
+        let mut text = vec!["adapters:".to_owned()];
+        text.extend(adapters.iter().map(|a| format!("  {a}")));
+        if adapters.is_empty() {
+            text.push("  none that the backends of this build can use".to_owned());
+        }
+
+        let reference = Backend::any_cpu()?;
+        let mut rows = Vec::new();
+        let mut objects = Vec::new();
+        let mut wrong = Vec::new();
+        for name in backend::TABLE.iter().map(|entry| entry.name) {
+            let (state, device, parity) = match Backend::open(name) {
+                Err(why) => (why.to_string(), None, None),
+                Ok(opened) => {
+                    let parity = compare(&reference.device, &opened.device);
+                    if !parity.is_good() {
+                        wrong.push(name);
+                    }
+                    (describe(&parity, reference.name), Some(opened.note), Some(parity))
+                }
+            };
+            rows.push(vec![format!("  {name}"), device.clone().unwrap_or_default(), state.clone()]);
+            objects.push(json!({
+                "name": name,
+                "device": device,
+                "available": device.is_some(),
+                "loss_difference": parity.map(|p| p.loss),
+                "gradient_difference": parity.map(|p| p.gradient),
+                "state": state,
+            }));
+        }
+        text.push("backends:".to_owned());
+        text.push(columns(&rows));
+
+        let sets =
+            open::with_environment(self.data_dir.data_dir.clone(), printer, |environment| {
+                Ok(source::list(environment))
+            })?;
+        text.push("data:".to_owned());
+        let rows: Vec<Vec<String>> = sets
+            .iter()
+            .map(|set| vec![format!("  {}", set.name), set.location.to_string()])
+            .collect();
+        text.push(columns(&rows));
+        let runs = vae_train::Run::all(std::path::Path::new(open::RUNS)).len();
+        text.push(format!("runs: {runs} under {}/", open::RUNS));
+
+        printer.result(&text.join("\n"), || {
+            let data =
+                sets.iter().map(|s| json!({ "name": s.name, "location": s.location.to_string() }));
+            json!({
+                "adapters": adapters,
+                "backends": objects,
+                "data": data.collect::<Vec<_>>(),
+                "runs": runs,
+            })
+        })?;
+        if !wrong.is_empty() {
+            bail!(
+                "results of {} differ from those of {} on this machine: choose another --backend",
+                wrong.join(", "),
+                reference.name
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Describes how a backend compares with the reference.
+fn describe(parity: &Parity, reference: &str) -> String {
+    format!(
+        "{}: loss differs from {reference} by {:.1e}, gradients by {:.1e} (relative)",
+        if parity.is_good() { "good" } else { "WRONG" },
+        parity.loss,
+        parity.gradient
+    )
+}

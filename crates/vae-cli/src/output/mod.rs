@@ -1,0 +1,23 @@
+//! What is shown and what is written.
+//!
+//! ```text
+//! printer    stdout and stderr: results, messages, --json, -q, -v
+//! text       columns of text and counts with commas
+//! axis       a choice on an axis of a model, as text and as JSON
+//! progress   the progress bar
+//! training   what a training shows and draws while it runs
+//! file       a result file: its format, from its name, and its writer
+//!   sheet      .png   images, or vectors as curves
+//!   array      .npy   numbers for other programs
+//!   table      .csv   vectors with identifiers
+//! ```
+
+pub mod array;
+pub mod axis;
+pub mod file;
+pub mod printer;
+pub mod progress;
+pub mod sheet;
+pub mod table;
+pub mod text;
+pub mod training;
