@@ -1,5 +1,6 @@
-//! What the authors of adversarial objectives claim, on one small set: eight narrow Gaussians on a circle,
-//! learned by a small decoder against a small critic. And that a critic on z makes q(z) match p(z).
+//! What the authors of adversarial objectives claim, on one small set: eight narrow Gaussians on a
+//! circle, learned by a small decoder against a small critic. And that a critic on z makes q(z)
+//! match p(z).
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -65,8 +66,9 @@ fn trained(config: &ValidConfig) -> Trainer {
     trainer
 }
 
-/// How many of the eight get at least a quarter of their share of the samples, where a sample counts for
-/// the one within four of whose sigmas it lies (a fifth of the radius, a small part of the way between two).
+/// How many of the eight get at least a quarter of their share of the samples, where a sample
+/// counts for the one within four of whose sigmas it lies (a fifth of the radius, a small part of
+/// the way between two).
 fn modes_found(trainer: &Trainer) -> usize {
     let samples = 2_000;
     let generator = Generator {

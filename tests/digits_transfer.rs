@@ -1,6 +1,6 @@
-//! What a small CNN reads that was trained on one set of images: are the built-in digits worth training on
-//! (trained on them alone it reads real MNIST, and the reverse), and are the samples of a conditional model
-//! the digits that it was asked for?
+//! What a small CNN reads that was trained on one set of images: are the built-in digits worth
+//! training on (trained on them alone it reads real MNIST, and the reverse), and are the samples of
+//! a conditional model the digits that it was asked for?
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};

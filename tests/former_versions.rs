@@ -1,5 +1,5 @@
-//! Checkpoints of former versions load, and their training goes on as that version went on. `fixtures/make.py` made
-//! them; a folder under `fixtures` is a version.
+//! Checkpoints of former versions load, and their training goes on as that version went on.
+//! `fixtures/make.py` made them; a folder under `fixtures` is a version.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ const MORE: u64 = 9;
 /// Other processors round sums otherwise.
 const RELATIVE: f64 = 1e-4;
 
-/// The versions that fixtures are there of. Their checkpoints name their data by paths that start here.
+/// The versions that fixtures are there of. Their checkpoints name their data by paths that start
+/// here.
 fn versions() -> Vec<PathBuf> {
     let folders = std::fs::read_dir("fixtures").unwrap().map(|entry| entry.unwrap().path());
     let versions: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();

@@ -1,8 +1,8 @@
-//! Golden numbers: every formula of a model, its gradients and the optimizers against PyTorch in double
-//! precision. The numbers stand in `golden/*.json`; `golden/make.py` says how they are made.
+//! Golden numbers: every formula of a model, its gradients and the optimizers against PyTorch in
+//! double precision. The numbers stand in `golden/*.json`; `golden/make.py` says how they are made.
 //!
-//! The files hold results only. Weights, data and noise come from `uniform` in `golden/common.rs`, which
-//! make.py has too.
+//! The files hold results only. Weights, data and noise come from `uniform` in `golden/common.rs`,
+//! which make.py has too.
 
 use std::sync::Arc;
 
@@ -38,7 +38,8 @@ fn activations_and_their_slopes_are_right_near_zero_and_far_from_it() {
         let x = tensor(x, [n], &autodiff).require_grad();
         let value = activation.forward(x.clone());
         let slope = x.grad(&value.clone().sum().backward()).unwrap();
-        // exp(-100) is no number of single precision, hence the floor; exp(x) - 1 loses what is below.
+        // exp(-100) is no number of single precision, hence the floor; exp(x) - 1 loses what is
+        // below.
         let near = Tolerance { relative: 1e-6, floor: 1e-7 };
         assert_close(name, &host(value.inner()), &numbers(&case["value"]), near);
         assert_close(&format!("slope of {name}"), &host(slope), &numbers(&case["slope"]), near);

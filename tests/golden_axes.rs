@@ -1,8 +1,9 @@
 //! Golden numbers of the further choices on every axis: priors, flows, codes, likelihoods, critics,
-//! discrepancies, bounds, networks and objectives against PyTorch in double precision. `golden/axes.py`
-//! says how they are made.
+//! discrepancies, bounds, networks and objectives against PyTorch in double precision.
+//! `golden/axes.py` says how they are made.
 //!
-//! A case lists under `inputs` what goes in, with its shape and width, by the formula of `golden/common.rs`.
+//! A case lists under `inputs` what goes in, with its shape and width, by the formula of
+//! `golden/common.rs`.
 
 use std::collections::BTreeMap;
 
@@ -74,9 +75,9 @@ fn of_part(file: &str, part: &str, at_least: usize) -> Vec<Value> {
     found
 }
 
-/// What the formula draws beside weights and z given x: both levels of a prior, uniform numbers behind
-/// codes and a penalty, and the orders in which dimensions are shuffled and (of one step, where there are
-/// many) points take codes over.
+/// What the formula draws beside weights and z given x: both levels of a prior, uniform numbers
+/// behind codes and a penalty, and the orders in which dimensions are shuffled and (of one step,
+/// where there are many) points take codes over.
 #[derive(Default)]
 struct Further {
     step: Option<usize>,
@@ -303,7 +304,8 @@ fn an_autoregressive_flow_has_the_draws_determinants_and_slopes_of_its_definitio
         let context = leaf::<2>(&case, "context", &autodiff);
         let w = input::<2>(&case, "w", &autodiff);
 
-        // With eps = 0 and variance 1: log q = -latent/2 log 2 pi - log |det|, and z is the mean's image.
+        // With eps = 0 and variance 1: log q = -latent/2 log 2 pi - log |det|, and z is the mean's
+        // image.
         let flow = PosteriorDistribution::Flow(Flow {
             start: Gaussian { mean: z.clone(), log_var: Tensor::zeros([BATCH, latent], &autodiff) },
             context: context.clone(),
@@ -665,7 +667,8 @@ fn objective_of(case: &Value) -> ObjectiveConfig {
     choice(text(case, "objective"), "objective")
 }
 
-/// The examples of a case that the formula calls `name`, out of a data set of the size that it tells.
+/// The examples of a case that the formula calls `name`, out of a data set of the size that it
+/// tells.
 fn examples(case: &Value, name: &str, spec: &DataSpec, device: &Device) -> Batch {
     let x = data(text(case, "x"), name, spec.numbers(), device);
     let labels = (spec.classes > 0).then(|| one_hot(spec.classes, device));
@@ -673,8 +676,8 @@ fn examples(case: &Value, name: &str, spec: &DataSpec, device: &Device) -> Batch
     Batch { labels, data_set_size, ..Batch::new(x) }
 }
 
-/// Compares the loss of the role (the model, where the case names none) on x, its terms and its gradient
-/// in every parameter of that role.
+/// Compares the loss of the role (the model, where the case names none) on x, its terms and its
+/// gradient in every parameter of that role.
 fn assert_whole(case: &Value, networks: &Networks, noise: &dyn Noise, device: &Device) {
     let (name, objective) = (text(case, "name"), objective_of(case));
     let role = match case["player"].as_str() {

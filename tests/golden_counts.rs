@@ -1,5 +1,5 @@
-//! Golden numbers of the likelihoods of counts and of the label-conditional Gaussian prior, by SciPy
-//! and mpmath: `golden/counts.py` and `golden/conditional_prior.py` say how they are made.
+//! Golden numbers of the likelihoods of counts and of the label-conditional Gaussian prior, by
+//! SciPy and mpmath: `golden/counts.py` and `golden/conditional_prior.py` say how they are made.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,8 @@ fn likelihoods_of_counts_stay_right_far_out() {
         let output = tensor(output, [n, 1], &autodiff).require_grad();
         let p = LikelihoodDistribution::new(output.clone(), likelihood, log_spread);
         let log_prob = p.log_prob(tensor(x, [n, 1], &autodiff));
-        // Counts of 10,000 in single precision: a relative error of 1e-6 and more where they cancel.
+        // Counts of 10,000 in single precision: a relative error of 1e-6 and more where they
+        // cancel.
         let near = Tolerance { relative: 5e-6, floor: 1e-3 };
         assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), near);
         let slope = host(output.grad(&log_prob.sum().backward()).unwrap());

@@ -1,4 +1,5 @@
-//! What trained models are worth: presets, objectives, priors and encoders, on digits and on real MNIST.
+//! What trained models are worth: presets, objectives, priors and encoders, on digits and on real
+//! MNIST.
 
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]

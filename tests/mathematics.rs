@@ -1,5 +1,5 @@
-//! What a formula says, checked without training: golden numbers of independent programs, and properties that
-//! hold by mathematics alone.
+//! What a formula says, checked without training: golden numbers of independent programs, and
+//! properties that hold by mathematics alone.
 
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]

@@ -1,5 +1,5 @@
-//! Real MNIST, where it is at hand: the loss after an epoch, against PyTorch; and what a trained encoder is worth
-//! where labels are few.
+//! Real MNIST, where it is at hand: the loss after an epoch, against PyTorch; and what a trained
+//! encoder is worth where labels are few.
 
 use std::sync::atomic::AtomicBool;
 
@@ -18,9 +18,9 @@ fn neg_elbo(preset: &str, epochs: u64) -> Option<f64> {
     judged(&config, &environment, usize::MAX, 0).neg_elbo
 }
 
-// PyTorch 2.15, the same model, loss and hyper-parameters, test split after the epoch: one run each. Two
-// runs there differ by about half a nat after one epoch; a wrong KL, a wrong initialization or noise
-// drawn once differ by far more.
+// PyTorch 2.15, the same model, loss and hyper-parameters, test split after the epoch: one run
+// each. Two runs there differ by about half a nat after one epoch; a wrong KL, a wrong
+// initialization or noise drawn once differ by far more.
 #[test]
 fn mnist_mlp_learns_in_an_epoch_what_it_learns_in_pytorch() {
     if let Some(found) = neg_elbo("mnist-mlp", 1) {

@@ -18,7 +18,7 @@ use vae_tests::{config, data_dir, reference};
 use vae_train::data::{TrainingData, load};
 use vae_train::{Backend, Event, Observer, Trainer, ValidConfig, presets};
 
-// ------------------------------------------------------------ what a preset is trained on, and how long
+// ------------------------------------------------------------ training data and steps
 
 /// Training images, of which most presets take a hundred or so a step.
 const IMAGES: usize = 6_400;
@@ -72,8 +72,8 @@ fn schooling(name: &str, config: &ValidConfig) -> (u64, Option<usize>) {
     } else if is_conv(config) {
         (100, Some(32))
     } else if config.train.batch_size < 100 && draws(config) <= 10 {
-        // 200 steps of 20 images teach little more than the average digit. (64 draws of each image do, and
-        // more images would take too long there.)
+        // 200 steps of 20 images teach little more than the average digit. (64 draws of each image
+        // do, and more images would take too long there.)
         (200, Some(100))
     } else {
         (200, None)
@@ -209,8 +209,8 @@ fn watched(config: &ValidConfig) -> &'static str {
 fn falls(term: &str, steps: &Steps) -> Result<(), String> {
     let values = steps.term(term).ok_or_else(|| format!("there is no term {term}"))?;
     let (first, last) = (mean(&values[..20]), mean(&values[values.len() - 20..]));
-    // Batches differ; three standard errors are more than chance. (The first values differ mostly by how
-    // fast they fall.)
+    // Batches differ; three standard errors are more than chance. (The first values differ mostly
+    // by how fast they fall.)
     if first.0 - last.0 > 3.0 * last.1 {
         return Ok(());
     }
@@ -229,8 +229,8 @@ fn generator(trainer: &Trainer, data: &TrainingData) -> Generator {
     }
 }
 
-/// Checks that samples are numbers in the range of the data, and not all alike; of a model that is trained without a
-/// prior, from one that was fitted.
+/// Checks that samples are numbers in the range of the data, and not all alike; of a model that is
+/// trained without a prior, from one that was fitted.
 fn can_be_sampled(trainer: &Trainer, data: &TrainingData) -> Result<(), String> {
     let config = trainer.config();
     if !config.objective.requirements().matches_prior(&config.model)
@@ -251,7 +251,8 @@ fn can_be_sampled(trainer: &Trainer, data: &TrainingData) -> Result<(), String> 
     let some: Vec<u32> = (0..SOME.min(data.train.len()) as u32).collect();
     let real = generator.originals(&data.train, &some);
     let (varies, should) = (variation(&samples, numbers), variation(&real, numbers));
-    // After so few steps an InfoVAE gives a hundredth; a GAN that has collapsed a thousandth and less.
+    // After so few steps an InfoVAE gives a hundredth; a GAN that has collapsed a thousandth and
+    // less.
     if varies > 0.004 * should {
         return Ok(());
     }
@@ -280,7 +281,8 @@ fn discrepancy(trainer: &Trainer, data: &TrainingData, device: &Device) -> f64 {
     mmd(rows(samples), rows(real), Kernel::Imq, 0.3).into_scalar()
 }
 
-/// Trains a preset that compares no images and checks that it gets better. Gives what it has become.
+/// Trains a preset that compares no images and checks that it gets better. Gives what it has
+/// become.
 fn learns(name: &str, images: &TrainingData) -> Result<(ValidConfig, Trainer), String> {
     let (steps, batch) = schooling(name, &preset(name));
     let config = test_config(name, steps, batch, IMAGES);
@@ -290,8 +292,8 @@ fn learns(name: &str, images: &TrainingData) -> Result<(ValidConfig, Trainer), S
     Ok((config, trainer))
 }
 
-/// Trains a preset whose critic sees x, and checks that samples move towards the data: neither side of the game says
-/// how good they are. Gives what it has become.
+/// Trains a preset whose critic sees x, and checks that samples move towards the data: neither side
+/// of the game says how good they are. Gives what it has become.
 fn moves_towards_the_data(
     name: &str,
     images: &TrainingData,
@@ -303,7 +305,8 @@ fn moves_towards_the_data(
     let before = discrepancy(&trainer, &data, &backend.device);
     train(&mut trainer)?;
     let after = discrepancy(&trainer, &data, &backend.device);
-    // Untrained decoders are all grey. The way from there to any dark image is more than a fifth of all.
+    // Untrained decoders are all grey. The way from there to any dark image is more than a fifth of
+    // all.
     if after < 0.8 * before {
         return Ok((config, trainer));
     }
@@ -395,8 +398,8 @@ fn uses_its_latent(config: &ValidConfig, vae: &Vae, data: &TrainingData) -> Resu
     let (own, others) = (log_prob(codes), log_prob(Tensor::cat(next, 0)));
     let loss: Vec<f64> = own.iter().zip(&others).map(|(own, other)| own - other).collect();
     let (loss, error) = mean(&loss);
-    // Four standard errors over the images, and more than a nat: a model that ignores z has 0 but for what rounding
-    // leaves.
+    // Four standard errors over the images, and more than a nat: a model that ignores z has 0 but
+    // for what rounding leaves.
     if loss > 4.0 * error && loss > 1.0 {
         return Ok(());
     }
@@ -457,8 +460,8 @@ mod other_backends {
             };
             assert!(expected.len() > 1 && expected.len() == found.len(), "{name}");
             for (step, (a, b)) in expected.iter().zip(&found).enumerate() {
-                // The order of summation at first, then what steps of the optimizer make of it. A critic's
-                // scores are about 1, and a loss made of them may be nearly 0.
+                // The order of summation at first, then what steps of the optimizer make of it. A
+                // critic's scores are about 1, and a loss made of them may be nearly 0.
                 let relative = if step == 0 { 1e-4 } else { 5e-3 };
                 if (a - b).abs() > relative * a.abs().max(1.0) {
                     return Err(format!("{term} of step {}: {b} is not {a}", step + 1));

@@ -1,5 +1,5 @@
-//! Learned priors against the standard one: the same networks, data, epochs and test images, and the likelihood
-//! of each image under both.
+//! Learned priors against the standard one: the same networks, data, epochs and test images, and
+//! the likelihood of each image under both.
 
 use vae_data::Environment;
 use vae_eval::Mean;

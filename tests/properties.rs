@@ -1,6 +1,6 @@
-//! What must hold of every density, flow, bound, estimator, discrepancy and critic by mathematics alone: integrals,
-//! expectations within their standard errors, inverses, limits; and of every combination of choices that it
-//! gives numbers or is refused in words.
+//! What must hold of every density, flow, bound, estimator, discrepancy and critic by mathematics
+//! alone: integrals, expectations within their standard errors, inverses, limits; and of every
+//! combination of choices that it gives numbers or is refused in words.
 
 mod bounds;
 mod codes;

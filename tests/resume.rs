@@ -16,8 +16,9 @@ struct Case {
     sets: &'static [&'static str],
 }
 
-/// Every optimizer; a critic with an optimizer of its own, on z and on x; a discriminator; what is kept from the encoder, a
-/// condition, and a prior that uses the encoder; a codebook that moves beside the optimizer.
+/// Every optimizer; a critic with an optimizer of its own, on z and on x; a discriminator; what is
+/// kept from the encoder, a condition, and a prior that uses the encoder; a codebook that moves
+/// beside the optimizer.
 const CASES: [Case; 8] = [
     Case { preset: "mnist-mlp", optimizer: "adam", sets: STOCHASTIC },
     Case { preset: "mnist-mlp", optimizer: "adamw", sets: STOCHASTIC },
@@ -47,8 +48,8 @@ const CASES: [Case; 8] = [
 
 const STOCHASTIC: &[&str] = &["data.pixels=stochastic", "objective.warmup_epochs=2"];
 
-/// Everything that has a state: moments, a schedule, clipping, pixels redrawn, validation, warm-up, an
-/// uneven last batch.
+/// Everything that has a state: moments, a schedule, clipping, pixels redrawn, validation, warm-up,
+/// an uneven last batch.
 fn all_state(case: &Case, steps: u64) -> ValidConfig {
     let mut sets = vec![
         "data.source=digits".to_owned(),

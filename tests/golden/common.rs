@@ -1,5 +1,5 @@
-//! What the tests of golden numbers share: the formula that stands in for weights, data and noise, and how
-//! numbers are read and compared.
+//! What the tests of golden numbers share: the formula that stands in for weights, data and noise,
+//! and how numbers are read and compared.
 
 use std::collections::BTreeMap;
 
@@ -172,8 +172,8 @@ pub struct Tolerance {
 /// For values and gradients: single precision over sums of a few dozen numbers.
 pub const SINGLE: Tolerance = Tolerance { relative: 2e-5, floor: 2e-6 };
 
-/// For gradients of a whole model: numbers of opposite sign are summed over batch and pixels, hence more
-/// room than for values.
+/// For gradients of a whole model: numbers of opposite sign are summed over batch and pixels, hence
+/// more room than for values.
 pub const WHOLE: Tolerance = Tolerance { relative: 1e-4, floor: 1e-6 };
 
 pub fn assert_close(what: &str, got: &[f64], golden: &[f64], tolerance: Tolerance) {

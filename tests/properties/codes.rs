@@ -1,4 +1,5 @@
-//! Discrete codes: the nearest code is taken, gradients go straight through, and their prior is a distribution.
+//! Discrete codes: the nearest code is taken, gradients go straight through, and their prior is a
+//! distribution.
 
 use std::collections::BTreeSet;
 

@@ -84,8 +84,8 @@ fn the_gradient_of_the_gradient_penalty_is_that_of_its_differences() {
         // Along a random direction the slope is about as large as the gradient is long.
         (difference - along).abs() < 0.02 * length + 2e-3
     });
-    // The penalty jumps where an activation turns, as one of some 50 does within the step in one direction of
-    // ten or so.
+    // The penalty jumps where an activation turns, as one of some 50 does within the step in one
+    // direction of ten or so.
     let right = right.count();
     assert!(right >= 8, "right in {right} of {DIRECTIONS} directions");
 }

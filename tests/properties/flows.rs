@@ -57,7 +57,8 @@ fn a_realnvp_is_undone_by_its_inverse_and_has_the_determinant_of_its_differences
             let numeric = log_abs_det(slopes.iter().map(of_row).collect());
             (numeric - log_det[*row]).abs() < 5e-3
         });
-        // Where a ReLU turns within the step there is no slope to compare with: at one row in ten or so.
+        // Where a ReLU turns within the step there is no slope to compare with: at one row in ten
+        // or so.
         let right = right.count();
         assert!(right > ROWS * 3 / 4, "{latent} dimensions: right at {right} of {ROWS}");
         assert!(Mean::of(&log_det).error > 0.01, "the flow does nothing: {log_det:?}");
@@ -80,7 +81,8 @@ fn an_autoregressive_step_can_be_undone_one_dimension_after_the_other() {
         host(step.forward(z, context.clone()).0)
     };
     let target = host(step.forward(z.clone(), context.clone()).0);
-    // In each dimension the step is a straight line, which the dimensions before and no others decide.
+    // In each dimension the step is a straight line, which the dimensions before and no others
+    // decide.
     let mut found = vec![0.0f32; rows * latent];
     for d in 0..latent {
         let at_zero = forward(&found);

@@ -46,8 +46,8 @@ const LIKELIHOODS: [&str; 16] = [
     "kind = \"negative-binomial\"\ndispersion = \"feature\"",
 ];
 
-/// First parameter and log-spread of numbers: in the middle, on either side, far out, and where series stand in for
-/// closed forms. Spreads are 0.37 to 1, steps of the grid 0.01.
+/// First parameter and log-spread of numbers: in the middle, on either side, far out, and where
+/// series stand in for closed forms. Spreads are 0.37 to 1, steps of the grid 0.01.
 const OUTPUTS: [(f32, f32); 6] =
     [(0.0, 0.0), (-0.2, -0.3), (0.31, -1.0), (2.0, -0.5), (-3.0, -0.7), (6.0, 0.0)];
 

@@ -24,8 +24,8 @@ impl<F: FnMut(usize, &mut [f32])> ModuleMapper for Change<F> {
     }
 }
 
-/// The module (without autodiff) with normal numbers of standard deviation `size` added to all its parameters,
-/// so that nothing of it is as special as it starts.
+/// The module (without autodiff) with normal numbers of standard deviation `size` added to all its
+/// parameters, so that nothing of it is as special as it starts.
 pub fn shaken<M: Module>(module: M, size: f64, seed: u64) -> M {
     module.map(&mut Change(0, |before: usize, numbers: &mut [f32]| {
         let added = noise(seed).normal(&format!("parameter {before}"), [1, 1, numbers.len()]);

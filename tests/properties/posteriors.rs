@@ -26,8 +26,8 @@ fn the_density_of_a_gaussian_posterior_integrates_to_one_and_is_that_of_its_draw
     }
 }
 
-/// The density of a flow is known at its draws only; but E_q[r(z) / q(z)] = 1 for every density r that lies within
-/// q.
+/// The density of a flow is known at its draws only; but E_q[r(z) / q(z)] = 1 for every density r
+/// that lies within q.
 #[test]
 fn the_density_of_a_flow_at_its_draws_is_that_of_what_is_drawn() {
     let latent = 2;

@@ -45,7 +45,8 @@ fn the_density_of_every_prior_integrates_to_one() {
     }
 }
 
-/// What draws and density are compared by: mean and square of each dimension, and the product of all.
+/// What draws and density are compared by: mean and square of each dimension, and the product of
+/// all.
 fn moments(z: &[f64]) -> Vec<f64> {
     let mut all: Vec<f64> = z.iter().flat_map(|z| [*z, z * z]).collect();
     all.push(z.iter().product());
@@ -91,8 +92,8 @@ fn a_ring_of_one_gaussian_at_the_centre_is_the_standard_prior() {
 /// Draws of u for each z on the grid.
 const LEVELS: usize = 1_000;
 
-/// A second level over one dimension. Its q(u|z) is made wider than p(u) and its mean is held near 0, so that the
-/// weights, which are p(z|u) p(u) / q(u|z), have a bound and with it a variance.
+/// A second level over one dimension. Its q(u|z) is made wider than p(u) and its mean is held near
+/// 0, so that the weights, which are p(z|u) p(u) / q(u|z), have a bound and with it a variance.
 fn second_level() -> PriorDistribution {
     let (noise, device) = (noise(6), device());
     let config = HierarchicalConfig { latent: 2, hidden: vec![8], activation: Activation::Tanh };

@@ -1,4 +1,5 @@
-//! Estimates with their standard errors, grids to integrate over, and small sums that the other modules share.
+//! Estimates with their standard errors, grids to integrate over, and small sums that the other
+//! modules share.
 
 use burn::tensor::Tensor;
 use vae_eval::{KeyedNoise, Phase};
@@ -9,8 +10,8 @@ use crate::common::{device, tensor};
 /// So many standard errors may an estimate be off: by chance one in 16,000 is.
 pub const ERRORS: f64 = 4.0;
 
-/// What an integral over a grid may be off: its steps are a fifth or less of the narrowest density here, and
-/// outside of it lies less than 1e-4.
+/// What an integral over a grid may be off: its steps are a fifth or less of the narrowest density
+/// here, and outside of it lies less than 1e-4.
 pub const GRID: f64 = 1e-3;
 
 /// Draws behind an estimate: means of numbers of size 1 are then known to 0.005.
@@ -85,8 +86,8 @@ impl Grid {
         Self { points, dimensions, volume: step.powi(dimensions as i32) }
     }
 
-    /// Wide and fine enough for the densities of the shaken models: flows reach out to 15, and the narrowest
-    /// Gaussian has a standard deviation of a quarter.
+    /// Wide and fine enough for the densities of the shaken models: flows reach out to 15, and the
+    /// narrowest Gaussian has a standard deviation of a quarter.
     pub fn of_models(dimensions: usize) -> Self {
         Self::new(dimensions, 20.0, if dimensions == 1 { 0.02 } else { 0.1 })
     }

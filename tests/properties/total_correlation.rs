@@ -28,8 +28,9 @@ fn log_gaussian(z: [f64; 2], mean: [f64; 2], sigma: f64) -> f64 {
     -0.5 * square / (sigma * sigma) - 2.0 * sigma.ln() - std::f64::consts::TAU.ln()
 }
 
-/// At the centre of a circle of equal Gaussians each has the same density, and so has every weighting of them. With
-/// all z of a batch but the first there, what is left of the mutual information is that of the first alone.
+/// At the centre of a circle of equal Gaussians each has the same density, and so has every
+/// weighting of them. With all z of a batch but the first there, what is left of the mutual
+/// information is that of the first alone.
 #[test]
 fn the_stratified_estimate_of_the_aggregate_posterior_is_right_in_expectation() {
     const SET: usize = 20;

@@ -274,7 +274,8 @@ mod tests {
         let expected = generator.draw_prior(5, None);
         generator.prior = PriorSource::Custom(Arc::new(StandardNormal::new(2)));
         assert_eq!(generator.draw_prior(5, None), expected);
-        // This custom prior has one dimension more than the model, so the length shows that it is used.
+        // This custom prior has one dimension more than the model, so the length shows that it is
+        // used.
         generator.prior = PriorSource::Custom(Arc::new(StandardNormal::new(3)));
         assert_eq!(generator.draw_prior(5, None).len(), 15);
     }

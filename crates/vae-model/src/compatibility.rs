@@ -307,8 +307,8 @@ pub enum Unusable {
     OtherLabels,
 }
 
-/// Checks that a trained model can be evaluated on examples with or without labels. Unlike encoding,
-/// evaluation needs p(z), which may depend on the label.
+/// Checks that a trained model can be evaluated on examples with or without labels. Unlike
+/// encoding, evaluation needs p(z), which may depend on the label.
 ///
 /// # Errors
 /// If a part of the model depends on labels and the examples have none.
