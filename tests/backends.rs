@@ -77,7 +77,7 @@ fn trains_the_same_way(backend: &Backend) {
     for i in 0..steps {
         assert!(relative(i) < 5e-3, "step {}: {} {}", i + 1, found[i], expected[i]);
     }
-    assert!(found[steps - 1] < 0.6 * found[0], "the loss did not fall: {found:?}");
+    assert!(found[steps - 1] < 0.85 * found[0], "the loss did not fall: {found:?}");
 }
 
 fn decodes_the_same_from_the_same_z(backend: &Backend) {

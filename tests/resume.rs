@@ -85,10 +85,10 @@ impl Observer for StopAt<'_> {
     }
 }
 
-/// Checks that stopping after each of `stops` steps changes nothing.
-fn check(backend: &Backend, stops: &[u64]) {
+/// Checks that stopping after each of `stops` steps changes nothing for these cases.
+fn check<'a>(backend: &Backend, cases: impl IntoIterator<Item = &'a Case>, stops: &[u64]) {
     let total = 45; // Sixteen steps make an epoch: two epochs and a part.
-    for case in &CASES {
+    for case in cases {
         let what = format!("{}, {}", case.preset, case.optimizer);
         let whole_config = all_state(case, total);
         let mut whole = trainer(&whole_config, backend);
@@ -149,13 +149,16 @@ fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
 #[cfg(feature = "flex")]
 #[test]
 fn resuming_is_exact_on_flex() {
-    on("flex", |backend| check(backend, &[1, 16, 23]));
+    on("flex", |backend| check(backend, &CASES, &[1, 16, 23]));
 }
 
 #[cfg(feature = "ndarray")]
 #[test]
 fn resuming_is_exact_on_ndarray() {
-    on("ndarray", |backend| check(backend, &[23]));
+    // It is slow, and what a state consists of does not depend on the backend.
+    let cases = ["mnist-mlp", "factor-vae", "vq-vae"]
+        .map(|name| CASES.iter().find(|case| case.preset == name).unwrap());
+    on("ndarray", |backend| check(backend, cases, &[23]));
 }
 
 #[test]
