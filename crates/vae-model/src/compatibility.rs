@@ -135,10 +135,12 @@ pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result
                    combination = \"miwae\", or use another prior";
         return refuse(key(setting), why);
     }
-    if prior.learned && !needs.trains_prior {
-        let why = "a critic on z gives the prior no gradient, so a learned prior would not be \
+    if prior.learned
+        && let Some(setting) = needs.leaves_prior
+    {
+        let why = "this objective gives the prior no gradient, so a learned prior would not be \
                    trained: use a standard prior or a mixture with components = \"ring\"";
-        return refuse(key("over"), why);
+        return refuse(key(setting), why);
     }
     let compares_draws = needs.prior_matching == crate::objective::PriorMatching::Draws;
     if prior.inference_network && compares_draws && needs.kl.is_none() {

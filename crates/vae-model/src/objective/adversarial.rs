@@ -129,7 +129,7 @@ impl ObjectiveFamily for AdversarialConfig {
             joint_batch: false,
             trains_encoder: self.over != Over::X || self.reconstruction > 0.0 || self.beta > 0.0,
             // A critic on z gives the prior no gradient. A critic on x does, through the decoder.
-            trains_prior: self.over != Over::Z || self.beta > 0.0,
+            leaves_prior: (self.over == Over::Z && self.beta == 0.0).then_some("over"),
             prior_matching: PriorMatching::Draws,
             kl: (self.beta > 0.0).then_some("beta"),
             kl_per_dimension: None,

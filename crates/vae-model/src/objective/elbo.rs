@@ -95,7 +95,7 @@ impl ObjectiveFamily for ElboConfig {
             // Free bits and a capacity apply to the KL averaged over the batch.
             joint_batch: self.free_bits > 0.0 || self.capacity > 0.0,
             trains_encoder: true,
-            trains_prior: true,
+            leaves_prior: None,
             prior_matching: PriorMatching::Kl,
             kl: used("beta", self.beta)
                 .or(used("warmup_epochs", self.warmup_epochs))

@@ -133,7 +133,7 @@ impl ObjectiveFamily for IwaeConfig {
         Requirements {
             joint_batch: false,
             trains_encoder: true,
-            trains_prior: true,
+            leaves_prior: None,
             prior_matching: PriorMatching::Kl,
             kl: None,
             kl_per_dimension: None,

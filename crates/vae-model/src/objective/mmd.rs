@@ -49,7 +49,7 @@ impl ObjectiveFamily for MmdConfig {
         Requirements {
             joint_batch: true,
             trains_encoder: true,
-            trains_prior: true,
+            leaves_prior: None,
             prior_matching: PriorMatching::Draws,
             kl: (self.beta > 0.0).then_some("beta"),
             kl_per_dimension: None,

@@ -86,8 +86,8 @@ pub struct Requirements {
     /// Whether the encoder gets a gradient. If not, q(z|x) is meaningless. The decoder always gets
     /// one.
     pub trains_encoder: bool,
-    /// Whether the parameters of a learned prior get a gradient.
-    pub trains_prior: bool,
+    /// The setting by which a learned prior is left without a gradient, if it is.
+    pub leaves_prior: Option<&'static str>,
     /// How training matches the latents of the data to the prior.
     pub prior_matching: PriorMatching,
     /// The setting that gives the KL a weight above 0, if there is one.

@@ -85,7 +85,7 @@ impl ObjectiveFamily for TcConfig {
         Requirements {
             joint_batch: true,
             trains_encoder: true,
-            trains_prior: true,
+            leaves_prior: None,
             prior_matching: PriorMatching::Kl,
             kl: None,
             kl_per_dimension: None,

@@ -61,7 +61,7 @@ impl ObjectiveFamily for VaeGanConfig {
         Requirements {
             joint_batch: false,
             trains_encoder: true,
-            trains_prior: self.beta > 0.0,
+            leaves_prior: (self.beta == 0.0).then_some("beta"),
             prior_matching: PriorMatching::Kl,
             kl: (self.beta > 0.0).then_some("beta"),
             kl_per_dimension: None,
