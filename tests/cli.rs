@@ -380,8 +380,10 @@ fn counts_train_with_likelihoods_of_counts() {
             assert!(count >= 0.0 && count.fract() == 0.0, "{count} is not a count");
         }
     }
-    // On anything but counts they are refused.
+    // On anything but counts they are refused: a trained one too.
     std::fs::write(program.path("halves.tsv"), rows.join(".5\n").replace(',', "\t")).unwrap();
+    let evaluate = "evaluate --backend flex --data halves.tsv --split all";
+    program.fails(2, evaluate, &["halves.tsv", "negative-binomial", "counts"]);
     let halves = train.replace("counts.tsv", "halves.tsv");
     for likelihood in [poisson, negative_binomial] {
         program.fails(2, &format!("{halves} {likelihood}"), &["model.likelihood.kind", "counts"]);

@@ -120,7 +120,7 @@ fn the_loss_its_terms_and_all_gradients_are_those_of_the_definition() {
         let networks = Networks::from(model(&case, &device.clone().autodiff()).train());
         let objective: ObjectiveConfig = choice(text(&case, "objective"), "objective");
         objective.validate("objective").unwrap();
-        check_objective(networks.vae.config(), &objective).unwrap();
+        check_objective(networks.vae.config(), &objective.requirements()).unwrap();
         let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
         let epoch = number(&case, "epoch");
         let loss = objective.loss(Role::Model, &networks, &batch, &Formula::default(), epoch);

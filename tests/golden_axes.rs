@@ -632,7 +632,7 @@ fn importance_weighted_bounds_and_every_estimate_of_their_gradients_are_those_of
             "objective",
         );
         objective.validate("objective").unwrap();
-        check_objective(networks.vae.config(), &objective).unwrap();
+        check_objective(networks.vae.config(), &objective.requirements()).unwrap();
         let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
         let loss = objective.loss(Role::Model, &networks, &batch, &Formula::default(), 0.0);
 

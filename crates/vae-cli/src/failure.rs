@@ -59,9 +59,10 @@ fn advice(cause: &(dyn StdError + 'static)) -> Option<String> {
         return data_advice(error);
     }
     match cause.downcast_ref::<Unusable>()? {
-        Unusable::Shape { .. } | Unusable::NoLabels | Unusable::UnknownClass { .. } => {
-            Some("name other data with --data".to_owned())
-        }
+        Unusable::Shape { .. }
+        | Unusable::NoLabels
+        | Unusable::UnknownClass { .. }
+        | Unusable::OtherSupport { .. } => Some("name other data with --data".to_owned()),
         Unusable::NoLikelihood => {
             Some("give these settings to `vae-cli train` with --set".to_owned())
         }

@@ -9,7 +9,7 @@ use indicatif::HumanBytes;
 use vae_data::source::Progress;
 use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
 use vae_eval::Generator;
-use vae_model::{Condition, Vae, compatibility};
+use vae_model::{Vae, compatibility};
 use vae_train::data::TrainingData;
 use vae_train::{Backend, Checkpoint, CheckpointKind, Override, Run};
 
@@ -249,7 +249,7 @@ pub fn examples(
 /// # Errors
 /// If its objective trains no encoder.
 pub fn require_encoder(checkpoint: &Checkpoint) -> Result<()> {
-    Ok(compatibility::check_encoder(&checkpoint.config.objective)?)
+    Ok(compatibility::check_encoder(&checkpoint.config.objective.requirements())?)
 }
 
 /// Checks that a model can read `examples` of the data called `name`.
@@ -259,8 +259,8 @@ pub fn require_encoder(checkpoint: &Checkpoint) -> Result<()> {
 pub fn check_examples(examples: &Examples, checkpoint: &Checkpoint, name: &str) -> Result<()> {
     let labels = examples.labels.as_ref();
     let largest = labels.and_then(|labels| labels.iter().max()).copied();
-    let shape = examples.shape.dims();
-    compatibility::check_examples(&checkpoint.vae, &shape, labels.is_some(), largest)
+    let (shape, vae) = (examples.shape.dims(), checkpoint.vae.spec());
+    compatibility::check_examples(vae.config(), vae.data(), &shape, labels.is_some(), largest)
         .with_context(|| name.to_owned())?;
     checkpoint.transform.check(examples).with_context(|| name.to_owned())?;
     Ok(())
@@ -288,7 +288,7 @@ pub fn check_label(label: Option<u32>, vae: &Vae) -> Result<()> {
 
 /// Returns whether the decoder of a model depends on the class.
 pub fn has_conditional_decoder(vae: &Vae) -> bool {
-    vae.config().condition == Condition::Label
+    vae.config().conditions_networks()
 }
 
 /// Checks that `n` generated examples can be held in memory.

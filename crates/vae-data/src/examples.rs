@@ -4,6 +4,7 @@
 use crate::error::DataError;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// The shape of one example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,33 +140,39 @@ impl Examples {
             names.iter().map(|name| name.parse().ok()).collect()
         };
         let Some(labels) = &mut self.labels else { return Ok(()) };
-        let names: Vec<String> = match (self.classes.is_empty(), classes.is_empty()) {
+        match (self.classes.is_empty(), classes.is_empty()) {
             (true, true) => return Ok(()),
             // The labels are already positions, because the names are not integers.
             (true, false) if integers(classes).is_none() => return Ok(()),
-            (true, false) => {
-                let largest = labels.iter().max().copied().unwrap_or(0);
-                (0..=largest).map(|label| label.to_string()).collect()
-            }
-            (false, _) => std::mem::take(&mut self.classes),
+            (true | false, _) => {}
+        }
+        // A label beyond the names is named by its number.
+        let names = std::mem::take(&mut self.classes);
+        let name = |label: u32| match names.get(label as usize) {
+            Some(name) => name.clone(),
+            None => label.to_string(),
         };
-        let number = |name: &String| match classes.is_empty() {
+        let number = |name: &str| match classes.is_empty() {
             true => name.parse().ok(),
             false => classes.iter().position(|class| class == name).map(|i| i as u32),
         };
-        let numbers: Vec<Option<u32>> = names.iter().map(number).collect();
+        let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
         for label in labels.iter_mut() {
-            // A label is a position in `names`.
-            let position = *label as usize;
-            *label = numbers[position].ok_or_else(|| {
-                let known = if classes.is_empty() {
-                    "whole numbers".to_owned()
-                } else {
-                    classes.join(", ")
+            if let Some(known) = numbers.get(label) {
+                *label = *known;
+                continue;
+            }
+            let name = name(*label);
+            let Some(found) = number(&name) else {
+                let known = match classes.is_empty() {
+                    true => "whole numbers".to_owned(),
+                    false => classes.join(", "),
                 };
-                let name = &names[position];
-                DataError::Request(format!("there is a class `{name}`, and only {known} are known"))
-            })?;
+                let why = format!("there is a class `{name}`, and only {known} are known");
+                return Err(DataError::Request(why));
+            };
+            numbers.insert(*label, found);
+            *label = found;
         }
         self.classes = classes.to_vec();
         Ok(())
@@ -254,17 +261,16 @@ impl Examples {
         }
     }
 
-    /// Appends the examples `more`. Labels, factors and identifiers that only one side has are
-    /// removed.
+    /// Appends the examples `more`.
     ///
     /// # Errors
-    /// If the two differ in shape, type of values, columns, names of classes or names of factors.
+    /// If the two differ in shape, type of values, columns, names of classes or names of factors, or
+    /// if only one of them has labels, factors or identifiers. Both are then unchanged.
     pub fn append(&mut self, more: Examples) -> Result<(), DataError> {
         fn join<T>(a: &mut Option<Vec<T>>, b: Option<Vec<T>>) {
-            *a = a.take().zip(b).map(|(mut a, b)| {
+            if let (Some(a), Some(b)) = (a, b) {
                 a.extend(b);
-                a
-            });
+            }
         }
         let differ = |what: &str| {
             Err(DataError::Request(format!("these examples cannot be joined: {what} differ")))
@@ -275,12 +281,17 @@ impl Examples {
         if self.columns != more.columns {
             return differ("their columns");
         }
-        if self.labels.is_some() && more.labels.is_some() && self.classes != more.classes {
+        if self.labels.is_some() != more.labels.is_some() {
+            return differ("their labels");
+        }
+        if self.classes != more.classes {
             return differ("their classes");
         }
-        if let (Some(a), Some(b)) = (&self.factors, &more.factors)
-            && a.names != b.names
-        {
+        if self.ids.is_some() != more.ids.is_some() {
+            return differ("their identifiers");
+        }
+        let factors = [&self.factors, &more.factors].map(|f| f.as_ref().map(|f| &f.names));
+        if factors[0] != factors[1] {
             return differ("their factors");
         }
         match (&mut self.values, more.values) {
@@ -290,10 +301,9 @@ impl Examples {
         }
         join(&mut self.labels, more.labels);
         join(&mut self.ids, more.ids);
-        self.factors = self.factors.take().zip(more.factors).map(|(mut a, b)| {
+        if let (Some(a), Some(b)) = (&mut self.factors, more.factors) {
             a.values.extend(b.values);
-            a
-        });
+        }
         Ok(())
     }
 
@@ -360,8 +370,9 @@ mod tests {
         let mut both = three().select(&[0, 1]);
         both.append(three().select(&[2])).unwrap();
         assert_eq!(both, three());
-        both.append(Examples { labels: None, ..three() }).unwrap();
-        assert_eq!((both.len(), both.labels), (6, None));
+        both.append(three()).unwrap();
+        assert_eq!(both.len(), 6);
+        assert_eq!(both.labels.map(|labels| labels.len()), Some(6));
         assert_eq!(both.ids.map(|ids| ids.len()), Some(6));
     }
 
@@ -373,12 +384,17 @@ mod tests {
         for (more, what) in [
             (Examples::new(Shape::Vector { len: 3 }, Values::Floats(vec![0.0; 3])), "shapes"),
             (Examples { columns: None, ..three() }, "columns"),
+            (Examples { labels: None, ..three() }, "labels"),
+            (Examples { ids: None, ..three() }, "identifiers"),
             (Examples { classes, ..three() }, "classes"),
             (Examples { factors, ..three() }, "factors"),
             (
                 Examples {
-                    columns: three().columns,
-                    ..Examples::new(shape, Values::Bytes(vec![0; 2]))
+                    shape,
+                    values: Values::Bytes(vec![0; 2]),
+                    labels: Some(vec![0]),
+                    ids: Some(vec!["z".to_owned()]),
+                    ..three()
                 },
                 "types of values",
             ),

@@ -51,6 +51,17 @@ pub enum Transform {
     },
 }
 
+impl Pixels {
+    /// Returns the support of x. `None` if it depends on the images.
+    pub fn support(self) -> Option<Support> {
+        match self {
+            Self::Grey => None,
+            Self::Signed => Some(Support::Levels { low: -1.0, high: 1.0 }),
+            Self::Binary | Self::Stochastic => Some(Support::Binary),
+        }
+    }
+}
+
 impl Transform {
     /// Makes the transform of the examples `train`: by `pixels` for images, by `scale` for vectors,
     /// fitted on `train`.
@@ -70,28 +81,16 @@ impl Transform {
         }
     }
 
-    /// Returns the lowest and the highest number that x can have.
-    pub fn range(&self) -> (f64, f64) {
-        match self {
-            Self::Pixels(Pixels::Signed) => (-1.0, 1.0),
-            Self::Pixels(_) => (0.0, 1.0),
-            Self::Affine { .. } => (f64::NEG_INFINITY, f64::INFINITY),
-        }
-    }
-
-    /// Returns whether every number of x is 0 or 1.
-    pub fn is_binary(&self) -> bool {
-        matches!(self, Self::Pixels(Pixels::Binary | Pixels::Stochastic))
-    }
-
     /// Returns the support of x of `examples`. Reads all values if the transform does not determine
     /// it.
     pub fn support(&self, examples: &Examples) -> Support {
         match self {
-            Self::Pixels(Pixels::Binary | Pixels::Stochastic) => Support::Binary,
-            Self::Pixels(Pixels::Grey) if examples.is_binary() => Support::Binary,
-            Self::Pixels(Pixels::Grey) => Support::Levels { low: 0.0, high: 1.0 },
-            Self::Pixels(Pixels::Signed) => Support::Levels { low: -1.0, high: 1.0 },
+            Self::Pixels(pixels) => {
+                pixels.support().unwrap_or_else(|| match examples.is_binary() {
+                    true => Support::Binary,
+                    false => Support::Levels { low: 0.0, high: 1.0 },
+                })
+            }
             Self::Affine { offset, .. } if offset.is_empty() && examples.are_counts() => {
                 Support::Counts
             }

@@ -82,7 +82,7 @@ impl Classification {
         if classes < 2 {
             return refuse("a classifier needs two or more classes, and these data have one");
         }
-        if !self.vae.config().encodes_alone() {
+        if self.vae.config().conditions_networks() {
             return refuse(
                 "the encoder of this model needs the label, so it cannot predict the label: use a \
                  model with model.condition = \"none\"",
@@ -245,9 +245,13 @@ fn x_of(transform: &Transform, examples: &Examples, indices: &[u32], device: &De
     Tensor::from_data(TensorData::new(x, [indices.len(), examples.shape.len()]), device)
 }
 
-/// Returns the fraction of correct predictions `read`. `None` if the labels are not known.
+/// Returns the fraction of correct predictions `read`. `None` if the labels are not known or there
+/// are no predictions.
 pub fn accuracy(read: &[u32], examples: &Examples) -> Option<f64> {
     let labels = examples.labels.as_ref()?;
+    if read.is_empty() {
+        return None;
+    }
     let right = read.iter().zip(labels).filter(|(a, b)| a == b).count();
-    Some(right as f64 / read.len().max(1) as f64)
+    Some(right as f64 / read.len() as f64)
 }

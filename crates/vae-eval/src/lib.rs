@@ -78,4 +78,4 @@ pub use generate::{Generator, PriorSource};
 pub use labels::{labels_of, one_hot};
 pub use noise::{KeyedNoise, Phase};
 pub use statistics::{Mean, mean_and_interval};
-pub use support::support_of;
+pub use support::{support_of, support_of_pixels};

@@ -30,7 +30,10 @@ pub fn fits(transform: &Transform, shape: &[usize]) -> bool {
     match (transform, shape) {
         (Transform::Pixels(_), [_, _, _]) => true,
         (Transform::Affine { offset, unit }, [len]) => {
-            offset.len() == unit.len() && (offset.is_empty() || offset.len() == *len)
+            offset.len() == unit.len()
+                && (offset.is_empty() || offset.len() == *len)
+                && offset.iter().all(|v| v.is_finite())
+                && unit.iter().all(|v| v.is_finite() && *v > 0.0)
         }
         (Transform::Pixels(_) | Transform::Affine { .. }, _) => false,
     }

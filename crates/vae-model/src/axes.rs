@@ -28,7 +28,7 @@ fn every_file_of_an_axis_is_a_kind_and_every_kind_has_a_file() {
     check::<PosteriorConfig>("posterior", &["iaf"]);
     check::<PriorConfig>("prior", &["codes"]);
     check::<NetworkConfig>("network", &["activation"]);
-    check::<ObjectiveConfig>("objective", &[]);
+    check::<ObjectiveConfig>("objective", &["requirements"]);
 }
 
 #[test]

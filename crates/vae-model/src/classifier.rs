@@ -7,6 +7,7 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use crate::description::{DataSpec, VaeConfig};
 use crate::error::{ConfigError, FileError};
 use crate::file::ModelFile;
 use crate::init::{Init, build_stored};
@@ -14,7 +15,7 @@ use crate::network::{Encoder, Features};
 use crate::noise::Noise;
 use crate::parameters::parameters;
 use crate::posterior::Posterior;
-use crate::vae::{Condition, DataSpec, Vae, VaeConfig, VaeSpec};
+use crate::vae::{Vae, VaeSpec};
 
 /// Which features of the encoder the linear layer reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,13 +184,6 @@ fn model_table(model: &VaeConfig) -> String {
 /// `[batch, classes]` and one-hot classes `[batch, classes]`.
 pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<2>) -> Tensor<1> {
     (activation::log_softmax(logits, 1) * classes).sum_dim(1).mean().neg()
-}
-
-impl VaeConfig {
-    /// Returns whether the encoder works without the label.
-    pub fn encodes_alone(&self) -> bool {
-        self.condition == Condition::None
-    }
 }
 
 /// Reads a classifier from the file at `path` onto `device`.

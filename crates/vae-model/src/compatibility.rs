@@ -5,12 +5,12 @@
 //! support of the data is known, and [`check_examples`] when a trained model reads data.
 
 use crate::config::Choice;
+use crate::description::{DataSpec, MAX_CLASSES, MAX_NUMBERS, VaeConfig};
 use crate::error::ConfigError;
 use crate::likelihood::{LikelihoodConfig, Measure};
-use crate::objective::ObjectiveConfig;
+use crate::objective::{PriorMatching, Requirements};
 use crate::posterior::Density;
 use crate::support::Support;
-use crate::vae::{Condition, DataSpec, MAX_CLASSES, MAX_NUMBERS, Vae, VaeConfig};
 
 /// Largest number of latent dimensions in which a prior is fitted after training. The work grows
 /// with the square of the dimensions.
@@ -36,8 +36,8 @@ pub fn check_shape(model: &VaeConfig, data: &DataSpec) -> Result<(), ConfigError
     }
     model.encoder.validate_shape("model.encoder", &data.shape)?;
     model.decoder.validate_shape("model.decoder", &data.shape)?;
+    let key = if model.conditions_networks() { "model" } else { "model.prior" };
     if model.uses_labels() && data.classes < 2 {
-        let key = if model.prior.properties().uses_labels { "model.prior" } else { "model" };
         let why = format!(
             "a condition on labels needs data with two or more classes, and these data have no \
              labels: choose other data, or set {key}.condition = \"none\""
@@ -55,13 +55,12 @@ pub fn check_shape(model: &VaeConfig, data: &DataSpec) -> Result<(), ConfigError
 ///
 /// # Errors
 /// For the first requirement of the objective that the model does not meet.
-pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result<(), ConfigError> {
-    let needs = objective.requirements();
+pub fn check_objective(model: &VaeConfig, needs: &Requirements) -> Result<(), ConfigError> {
     let (posterior, prior) = (model.posterior_properties(), model.prior.properties());
     let likelihood = model.likelihood.properties();
     let key = |setting: &str| format!("objective.{setting}");
 
-    if posterior.codes.is_some() && needs.prior_matching == crate::objective::PriorMatching::Draws {
+    if posterior.codes.is_some() && needs.prior_matching == PriorMatching::Draws {
         let why = "the prior over discrete codes is fitted after training, so training cannot \
                    match it: set objective.kind = \"elbo\" with beta = 0, or use another posterior";
         return refuse(key("kind"), why);
@@ -142,7 +141,7 @@ pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result
                    trained: use a standard prior or a mixture with components = \"ring\"";
         return refuse(key(setting), why);
     }
-    let compares_draws = needs.prior_matching == crate::objective::PriorMatching::Draws;
+    let compares_draws = needs.prior_matching == PriorMatching::Draws;
     if prior.inference_network && compares_draws && needs.kl.is_none() {
         let why = "the inference network of a hierarchical prior learns only from the KL: set beta \
                    above 0 with a gaussian posterior, or use another prior";
@@ -171,10 +170,10 @@ pub fn check_objective(model: &VaeConfig, objective: &ObjectiveConfig) -> Result
 /// If the loss needs the whole batch.
 pub fn check_replicas(
     model: &VaeConfig,
-    objective: &ObjectiveConfig,
+    needs: &Requirements,
     replicas: usize,
 ) -> Result<(), ConfigError> {
-    if replicas > 1 && objective.requirements().needs_whole_batch(model) {
+    if replicas > 1 && needs.needs_whole_batch(model) {
         let why = "the loss of this objective needs the whole batch, and therefore one replica: \
                    leave replicas out or set it to 1";
         return refuse("train.replicas", why);
@@ -190,57 +189,14 @@ pub fn check_replicas(
 /// means.
 pub fn check_support(
     likelihood: &LikelihoodConfig,
-    objective: &ObjectiveConfig,
+    needs: &Requirements,
     data: Support,
     key: &str,
 ) -> Result<(), ConfigError> {
-    let (properties, kind) = (likelihood.properties(), likelihood.kind());
-    let (lowest, highest) = data.range();
-    let (low, high) = properties.mean_range;
-    let allowed = match (properties.support, data) {
-        (Support::Counts, Support::Counts) => true,
-        (Support::Counts, _) => {
-            let why = format!(
-                "a {kind} likelihood is for counts (0, 1, 2, ...), and the data are {data}: use \
-                 another likelihood, or data of whole numbers with data.scale = \"none\""
-            );
-            return refuse(key, why);
-        }
-        // Grey x is allowed: log p(x|z) is then only a loss, see `is_likelihood`.
-        (Support::Binary, _) => lowest >= 0.0 && highest <= 1.0,
-        (Support::UnitInterval | Support::Levels { .. }, Support::Binary) => {
-            let why = format!(
-                "a {kind} likelihood is for pixels of many levels, and the data are black and \
-                 white: use pixels = \"grey\" on images of many levels, or a bernoulli likelihood"
-            );
-            return refuse(key, why);
-        }
-        (Support::UnitInterval, Support::UnitInterval) => true,
-        (Support::UnitInterval | Support::Levels { .. }, Support::Levels { .. }) => {
-            (lowest, highest) == (low, high)
-        }
-        (Support::UnitInterval | Support::Levels { .. }, _) => false,
-        (Support::Reals, Support::Levels { .. } | Support::Binary | Support::UnitInterval) => {
-            low <= lowest
-        }
-        (Support::Reals, _) => true,
-    };
-    if !allowed && lowest.is_finite() && highest.is_finite() {
-        let why = format!(
-            "the data are numbers from {lowest} to {highest}, and a {kind} likelihood with this \
-             output is for numbers from {low} to {high}: use pixels = \"grey\" with output = \
-             \"sigmoid\", or pixels = \"signed\" with output = \"tanh\" or \"identity\""
-        );
+    if let Some(why) = misfit(likelihood, data) {
         return refuse(key, why);
     }
-    if !allowed {
-        let why = format!(
-            "a {kind} likelihood is for numbers from {low} to {high}, and the data are {data}: use \
-             a gaussian or laplace likelihood"
-        );
-        return refuse(key, why);
-    }
-    if objective.requirements().compares_x.is_some() && data == Support::Binary {
+    if needs.compares_x.is_some() && data == Support::Binary {
         let why = "a critic on x could separate decoded means from black and white pixels by their \
                    grey levels alone: use pixels = \"grey\" on images of many levels, or a critic \
                    on z";
@@ -249,12 +205,77 @@ pub fn check_support(
     Ok(())
 }
 
+/// Returns why x of the support `data` is outside the support of a likelihood; `None` if it is not.
+fn misfit(likelihood: &LikelihoodConfig, data: Support) -> Option<String> {
+    let (properties, kind) = (likelihood.properties(), likelihood.kind());
+    let (lowest, highest) = data.range();
+    let (low, high) = properties.mean_range;
+    let fits = match (properties.support, data) {
+        (Support::Counts, Support::Counts) => true,
+        (
+            Support::Counts,
+            Support::Binary | Support::UnitInterval | Support::Levels { .. } | Support::Reals,
+        ) => {
+            return Some(format!(
+                "a {kind} likelihood is for counts (0, 1, 2, ...), and the data are {data}: use \
+                 another likelihood, or data of whole numbers with data.scale = \"none\""
+            ));
+        }
+        // Grey x is allowed: log p(x|z) is then only a loss, see `is_likelihood`.
+        (
+            Support::Binary,
+            Support::Binary
+            | Support::UnitInterval
+            | Support::Levels { .. }
+            | Support::Reals
+            | Support::Counts,
+        ) => lowest >= 0.0 && highest <= 1.0,
+        (Support::UnitInterval | Support::Levels { .. }, Support::Binary) => {
+            return Some(format!(
+                "a {kind} likelihood is for pixels of many levels, and the data are black and \
+                 white: use pixels = \"grey\" on images of many levels, or a bernoulli likelihood"
+            ));
+        }
+        (Support::UnitInterval, Support::UnitInterval) => true,
+        (Support::UnitInterval | Support::Levels { .. }, Support::Levels { .. }) => {
+            (lowest, highest) == (low, high)
+        }
+        (Support::Levels { .. }, Support::UnitInterval) => {
+            return Some(format!(
+                "a {kind} likelihood is for pixels of 256 levels, and the data are {data}: use a \
+                 gaussian or laplace likelihood"
+            ));
+        }
+        (Support::UnitInterval | Support::Levels { .. }, Support::Reals | Support::Counts) => false,
+        (Support::Reals, Support::Levels { .. } | Support::Binary | Support::UnitInterval) => {
+            low <= lowest
+        }
+        (Support::Reals, Support::Reals | Support::Counts) => true,
+    };
+    if fits {
+        return None;
+    }
+    Some(if lowest.is_finite() && highest.is_finite() {
+        format!(
+            "the data are numbers from {lowest} to {highest}, and a {kind} likelihood with this \
+             output is for numbers from {low} to {high}: use pixels = \"grey\" with output = \
+             \"sigmoid\", or pixels = \"signed\" with output = \"tanh\" or \"identity\""
+        )
+    } else {
+        format!(
+            "a {kind} likelihood is for numbers from {low} to {high}, and the data are {data}: use \
+             a gaussian or laplace likelihood"
+        )
+    })
+}
+
 /// Returns whether log p(x|z) is a normalized log-likelihood on data with the support `data`. If
 /// not, it is only a loss.
 pub fn is_likelihood(likelihood: &LikelihoodConfig, data: Support) -> bool {
     let properties = likelihood.properties();
     properties.measure != Measure::Loss
         && (properties.support != Support::Binary || data == Support::Binary)
+        && misfit(likelihood, data).is_none()
 }
 
 /// The reason why a trained model cannot be used on some data or for some estimate.
@@ -278,6 +299,12 @@ pub enum Unusable {
         found: usize,
         /// The model's number of classes.
         known: usize,
+    },
+    /// x is outside the support of the likelihood.
+    #[error("{why}")]
+    OtherSupport {
+        /// What does not fit.
+        why: String,
     },
     /// The objective did not train the encoder.
     #[error(
@@ -309,13 +336,21 @@ pub enum Unusable {
     OtherLabels,
 }
 
-/// Checks that a trained model can be evaluated on examples with or without labels. Unlike
-/// encoding, evaluation needs p(z), which may depend on the label.
+/// Checks that a trained model can be evaluated on examples with or without labels, of the support
+/// `data`. Unlike encoding, evaluation needs p(z), which may depend on the label, and p(x|z).
 ///
 /// # Errors
-/// If a part of the model depends on labels and the examples have none.
-pub fn check_evaluation(vae: &Vae, has_labels: bool) -> Result<(), Unusable> {
-    if vae.config().uses_labels() && !has_labels { Err(Unusable::NoLabels) } else { Ok(()) }
+/// If a part of the model depends on labels and the examples have none, or if x is outside the
+/// support of the likelihood.
+pub fn check_evaluation(
+    model: &VaeConfig,
+    has_labels: bool,
+    data: Support,
+) -> Result<(), Unusable> {
+    if model.uses_labels() && !has_labels {
+        return Err(Unusable::NoLabels);
+    }
+    misfit(&model.likelihood, data).map_or(Ok(()), |why| Err(Unusable::OtherSupport { why }))
 }
 
 /// Checks that a trained model can encode and decode examples of shape `shape`. `largest_label` is
@@ -325,18 +360,19 @@ pub fn check_evaluation(vae: &Vae, has_labels: bool) -> Result<(), Unusable> {
 /// If the shape differs, if encoder and decoder need labels and there are none, or if the model
 /// does not know a label.
 pub fn check_examples(
-    vae: &Vae,
+    model: &VaeConfig,
+    trained_on: &DataSpec,
     shape: &[usize],
     has_labels: bool,
     largest_label: Option<u32>,
 ) -> Result<(), Unusable> {
-    if shape != vae.shape() {
-        return Err(Unusable::Shape { expected: vae.shape().to_vec(), found: shape.to_vec() });
+    if shape != trained_on.shape {
+        return Err(Unusable::Shape { expected: trained_on.shape.clone(), found: shape.to_vec() });
     }
-    if vae.config().condition == Condition::Label && !has_labels {
+    if model.conditions_networks() && !has_labels {
         return Err(Unusable::NoLabels);
     }
-    let known = vae.classes();
+    let known = model.known_classes(trained_on);
     match largest_label {
         Some(found) if known > 0 && found as usize >= known => {
             Err(Unusable::UnknownClass { found: found as usize, known })
@@ -349,8 +385,8 @@ pub fn check_examples(
 ///
 /// # Errors
 /// If the objective gives the encoder no gradient.
-pub fn check_encoder(objective: &ObjectiveConfig) -> Result<(), Unusable> {
-    if objective.requirements().trains_encoder { Ok(()) } else { Err(Unusable::NoEncoder) }
+pub fn check_encoder(needs: &Requirements) -> Result<(), Unusable> {
+    if needs.trains_encoder { Ok(()) } else { Err(Unusable::NoEncoder) }
 }
 
 /// Checks that log p(x) can be estimated by importance sampling on data with the support `data`.
@@ -368,12 +404,11 @@ pub fn check_nll(model: &VaeConfig, data: Support) -> Result<(), Unusable> {
 ///
 /// # Errors
 /// If one is a probability and one a density, or if only one model is conditional on labels.
-pub fn check_comparable(a: &Vae, b: &Vae) -> Result<(), Unusable> {
-    let measure = |vae: &Vae| vae.config().likelihood.properties().measure;
-    if measure(a) != measure(b) {
+pub fn check_comparable(a: &VaeConfig, b: &VaeConfig) -> Result<(), Unusable> {
+    if a.likelihood.properties().measure != b.likelihood.properties().measure {
         return Err(Unusable::OtherMeasure);
     }
-    if a.classes() != b.classes() {
+    if a.uses_labels() != b.uses_labels() {
         return Err(Unusable::OtherLabels);
     }
     Ok(())

@@ -13,7 +13,7 @@
 //! other prefixes and other metadata keys. A reader of models ignores them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -21,9 +21,10 @@ use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
+use crate::description::{DataSpec, VaeConfig};
 use crate::error::FileError;
 use crate::init::{Stored, build_stored};
-use crate::vae::{DataSpec, Vae, VaeConfig, VaeSpec};
+use crate::vae::{Vae, VaeSpec};
 
 /// The version that is written, and the newest version that is read.
 const VERSION: u32 = 1;
@@ -58,30 +59,14 @@ impl ModelFile {
         self.tensors.extend(tensors.into_iter().map(|(path, t)| (format!("{section}.{path}"), t)));
     }
 
-    /// Writes the file atomically: a temporary file in the same folder is written, flushed and
-    /// renamed.
+    /// Writes the file atomically.
     ///
     /// # Errors
     /// If the file cannot be written. An older file at `path` is then unchanged.
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
-        let io = |source| FileError::Io { path: path.to_owned(), source };
-        let temporary = path.with_extension("vae.tmp");
         let bytes = self.to_bytes().map_err(|why| malformed(path, why))?;
-        let written = File::create(&temporary).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        });
-        if written.is_err() {
-            // The write has failed anyway, so an error of the removal is ignored.
-            let _ = fs::remove_file(&temporary);
-        }
-        written.map_err(io)?;
-        // The rename must reach the disk too. Not every system can flush a folder.
-        if let Some(Ok(folder)) = path.parent().map(File::open) {
-            let _ = folder.sync_all();
-        }
-        Ok(())
+        write_atomically(path, &bytes)
+            .map_err(|source| FileError::Io { path: path.to_owned(), source })
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, String> {
@@ -231,6 +216,30 @@ fn hash_position(bytes: &[u8], hash: &str) -> Option<usize> {
     Some(8 + at + "\"sha256\":\"".len())
 }
 
+/// Writes a file atomically: a temporary file in the same folder is written, flushed and renamed.
+///
+/// # Errors
+/// If the file cannot be written. An older file at `path` is then unchanged.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut temporary = tempfile::Builder::new();
+    // Temporary files are readable only by their owner by default.
+    #[cfg(unix)]
+    temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = temporary.prefix(".tmp-").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    // The rename must reach the disk too. Not every system can flush a folder.
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,16 +290,13 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_the_old_file_and_no_other() {
-        let folder = std::env::temp_dir().join(format!("vae-model-file-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("m.vae");
-        small().write(&path).unwrap();
-        let old = fs::read(&path).unwrap();
-        // A folder has the temporary name, so the write fails.
-        fs::create_dir(folder.join("m.vae.tmp")).unwrap();
+    fn a_failed_write_leaves_what_was_there_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder has the name of the file, so the last step of the write fails.
+        let path = folder.path().join("m.vae");
+        std::fs::create_dir(&path).unwrap();
         assert!(matches!(small().write(&path), Err(FileError::Io { .. })));
-        assert_eq!(fs::read(&path).unwrap(), old);
-        fs::remove_dir_all(&folder).unwrap();
+        let left = std::fs::read_dir(folder.path()).unwrap();
+        assert_eq!(left.map(|entry| entry.unwrap().path()).collect::<Vec<_>>(), [path]);
     }
 }

@@ -60,6 +60,7 @@ pub mod classifier;
 pub mod compatibility;
 pub mod config;
 pub mod critic;
+mod description;
 pub mod divergence;
 pub mod error;
 mod file;
@@ -68,6 +69,7 @@ pub mod likelihood;
 pub mod math;
 pub mod network;
 mod networks;
+mod networks_spec;
 pub mod noise;
 pub mod objective;
 mod ops;
@@ -79,12 +81,12 @@ mod vae;
 
 pub use batch::Batch;
 pub use classifier::{Classifier, load_classifier};
+pub use description::{Condition, DataSpec, MAX_CLASSES, MAX_NUMBERS, MAX_WEIGHTS, VaeConfig};
 pub use error::{ConfigError, FileError};
-pub use file::{ModelFile, load};
-pub use networks::{Networks, NetworksSpec, Role};
+pub use file::{ModelFile, load, write_atomically};
+pub use networks::{Networks, Role};
+pub use networks_spec::NetworksSpec;
 pub use noise::Noise;
 pub use objective::{Loss, ObjectiveConfig};
 pub use support::Support;
-pub use vae::{
-    Condition, DataSpec, MAX_CLASSES, MAX_NUMBERS, MAX_WEIGHTS, Vae, VaeConfig, VaeSpec,
-};
+pub use vae::{Vae, VaeSpec};

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use vae_data::rng::Stream;
 use vae_model::Noise;
 use vae_model::init::Stored;
+use vae_model::math::categorical;
 
 use crate::error::EvalError;
 use crate::statistics::column_variances;
@@ -98,14 +99,7 @@ impl GaussianMixture {
                 (u * n as f64) as usize
             } else {
                 let total: f64 = nearest.iter().sum();
-                let mut left = u * total;
-                nearest
-                    .iter()
-                    .position(|w| {
-                        left -= w;
-                        left < 0.0
-                    })
-                    .unwrap_or(n - 1)
+                categorical(nearest.iter().copied(), total, u)
             };
             let mean = points[chosen * d..(chosen + 1) * d].to_vec();
             for (point, nearest) in points.chunks(d).zip(&mut nearest) {
@@ -195,15 +189,8 @@ impl GaussianMixture {
         let eps = noise.normal("fitted prior", [1, n, d]);
         let mut rows = Vec::with_capacity(n * d);
         for (u, eps) in chosen.iter().zip(eps.chunks(d)) {
-            let mut left = f64::from(*u);
-            let component = self.components.iter().find(|c| {
-                left -= c.weight;
-                left < 0.0
-            });
-            // Because of rounding, u may exceed the sum of all weights.
-            let Some(c) = component.or(self.components.last()) else {
-                unreachable!("a mixture is fitted with, or read with, one component or more")
-            };
+            let weights = self.components.iter().map(|c| c.weight);
+            let c = &self.components[categorical(weights, 1.0, f64::from(*u))];
             for i in 0..d {
                 let row = &c.factor[i * d..=i * d + i];
                 let bent: f64 = row.iter().zip(eps).map(|(l, e)| l * f64::from(*e)).sum();
@@ -246,6 +233,15 @@ impl GaussianMixture {
         let shapes = [&weights, &means, &factors].map(|t| t.shape.clone());
         if k == 0 || shapes != [vec![k], vec![k, latent], vec![k, latent, latent]] {
             return Err(format!("shapes {shapes:?} do not fit a mixture in {latent} dimensions"));
+        }
+        let sum: f64 = weights.values.iter().map(|w| f64::from(*w)).sum();
+        if weights.values.iter().any(|w| *w < 0.0) || (sum - 1.0).abs() > 1e-3 {
+            return Err("the weights of the mixture are no probabilities".to_owned());
+        }
+        let mut diagonals =
+            factors.values.chunks(latent * latent).flat_map(|f| f.iter().step_by(latent + 1));
+        if diagonals.any(|v| *v <= 0.0) {
+            return Err("a covariance of the mixture is not positive definite".to_owned());
         }
         let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
         let components = (0..k).map(|i| Component {

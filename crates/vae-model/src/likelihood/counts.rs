@@ -90,8 +90,19 @@ fn log_gamma(z: f64) -> f64 {
     (z - 0.5) * z.ln() - z + 0.5 * log_2_pi() + tail - shift
 }
 
+/// Largest variance that is sampled. Beyond it a draw takes too many steps, and f32 does not hold
+/// the count. The result is then NaN, as it is for a mean that is NaN.
+const MAX_VARIANCE: f64 = 1e14;
+
+fn can_be_drawn(variance: f64) -> bool {
+    variance.is_finite() && variance <= MAX_VARIANCE
+}
+
 /// Returns a Poisson sample for a uniform number u in [0, 1).
 pub(super) fn poisson(mean: f64, u: f64) -> f64 {
+    if !can_be_drawn(mean) {
+        return f64::NAN;
+    }
     if mean <= 0.0 {
         return 0.0;
     }
@@ -102,6 +113,9 @@ pub(super) fn poisson(mean: f64, u: f64) -> f64 {
 
 /// Returns a negative binomial sample with inverse dispersion r for a uniform number u in [0, 1).
 pub(super) fn negative_binomial(mean: f64, r: f64, u: f64) -> f64 {
+    if !can_be_drawn(mean + mean * mean / r) || !r.is_finite() {
+        return f64::NAN;
+    }
     if mean <= 0.0 {
         return 0.0;
     }
@@ -159,6 +173,9 @@ mod tests {
             let (found, variance) = moments(&|u| poisson(mean, u));
             assert!((found / mean - 1.0).abs() < 1e-3, "{mean}: {found}");
             assert!((variance / mean - 1.0).abs() < 1e-2, "{mean}: {variance}");
+        }
+        for mean in [f64::NAN, f64::INFINITY] {
+            assert!(poisson(mean, 0.5).is_nan() && negative_binomial(mean, 1.0, 0.5).is_nan());
         }
         for (mean, r) in [(0.5, 0.4), (3.0, 1.5), (40.0, 5.0), (300.0, 2.0)] {
             let (found, variance) = moments(&|u| negative_binomial(mean, r, u));

@@ -17,7 +17,7 @@ use crate::math::softplus;
 use crate::network::concat_condition;
 use crate::networks::{Networks, Role};
 use crate::noise::Noise;
-use crate::vae::{Condition, Vae};
+use crate::vae::Vae;
 
 /// Settings of an adversarial objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,10 +175,7 @@ impl AdversarialConfig {
     /// critic reads them.
     fn pair(&self, vae: &Vae, batch: &Batch, z: Option<Tensor<3>>, noise: &dyn Noise) -> Pair {
         let device: Device = batch.x.device();
-        let labels = match vae.config().condition {
-            Condition::None => None,
-            Condition::Label => batch.labels.clone(),
-        };
+        let labels = batch.labels.clone().filter(|_| vae.config().conditions_networks());
         let prior = vae.prior(batch.labels.as_ref(), &device).sample(noise, batch.size(), &device);
         let decoded = |z: Tensor<2>| vae.decode(z, batch.labels.as_ref()).mean();
         let encoded = z.map(|z| z.squeeze_dim::<2>(0));
@@ -271,8 +268,10 @@ impl AdversarialConfig {
             (CriticLoss::Logistic, Some(on_real)) => {
                 softplus(on_fake.neg()).mean() + softplus(on_real).mean()
             }
-            (_, None) => on_fake.mean().neg(),
-            (_, Some(on_real)) => on_real.mean() - on_fake.mean(),
+            (CriticLoss::WassersteinClip | CriticLoss::WassersteinGp, None) => on_fake.mean().neg(),
+            (CriticLoss::WassersteinClip | CriticLoss::WassersteinGp, Some(on_real)) => {
+                on_real.mean() - on_fake.mean()
+            }
         }
     }
 }

@@ -14,6 +14,11 @@ pub fn bernoulli_log_prob(logits: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>
         return None;
     }
     let [rows, numbers] = logits.dims();
+    let [batch, width] = x.dims();
+    assert!(
+        width == numbers && batch > 0 && rows % batch == 0,
+        "x of shape [{batch}, {width}] does not fit logits of shape [{rows}, {numbers}]"
+    );
     let mut gradient = logits.clone().inner().into_data();
     let x = x.clone().inner().into_data();
     let values = overwrite(gradient.as_mut_slice().ok()?, x.as_slice().ok()?, numbers);

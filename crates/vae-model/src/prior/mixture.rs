@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Distribution, Prior, PriorFamily, Properties};
 use crate::check;
+use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::Init;
 use crate::math::{categorical, log_2_pi, log_sum_exp};
 use crate::noise::{Noise, normal_tensor};
 use crate::posterior::Gaussian;
-use crate::vae::{DataSpec, VaeConfig};
 
 /// Settings of a mixture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

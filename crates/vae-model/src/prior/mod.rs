@@ -20,11 +20,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::choice;
+use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::Init;
 use crate::noise::Noise;
 use crate::posterior::{Gaussian, PosteriorDistribution};
-use crate::vae::{DataSpec, VaeConfig};
 
 choice! {
     /// A prior with its settings.

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Distribution, Prior, PriorFamily, Properties};
 use crate::check;
+use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::Init;
 use crate::math::log_standard_normal;
 use crate::network::{Activation, Mlp};
 use crate::noise::{Noise, normal_tensor};
 use crate::posterior::Gaussian;
-use crate::vae::{DataSpec, VaeConfig};
 
 /// Settings of the flow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

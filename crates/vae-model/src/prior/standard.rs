@@ -5,12 +5,12 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Distribution, Mixture, Prior, PriorDistribution, PriorFamily, Properties};
+use crate::description::{Condition, DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::Init;
 use crate::math::{log_2_pi, log_standard_normal};
 use crate::noise::{Noise, normal_tensor};
 use crate::posterior::Gaussian;
-use crate::vae::{Condition, DataSpec, VaeConfig};
 
 /// Settings of the standard prior.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

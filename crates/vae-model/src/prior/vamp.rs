@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Mixture, Prior, PriorFamily, Properties};
 use crate::check;
+use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::Init;
-use crate::vae::{DataSpec, VaeConfig};
 
 /// Settings of the mixture of posteriors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

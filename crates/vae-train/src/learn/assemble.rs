@@ -5,10 +5,10 @@ use vae_eval::{KeyedNoise, Phase};
 use vae_model::{ConfigError, Networks, NetworksSpec, compatibility};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
+use super::learning::Learning;
 use super::metrics::{Clock, Pending};
 use super::optimizer::Optimizer;
 use super::replicas::{self, Replicas};
-use super::step::Learning;
 use super::trainer::Trainer;
 use crate::backend::Backend;
 use crate::error::TrainError;
@@ -72,6 +72,15 @@ impl Trainer {
                 data.record.fingerprint
             )));
         }
+        // The hash is of values alone. Labels may have changed.
+        let classes = checkpoint.vae.classes();
+        if classes > 0 && classes != data.classes {
+            return Err(TrainError::Request(format!(
+                "cannot resume on other data: the run was trained on {classes} classes, and the \
+                 data now have {}",
+                data.classes
+            )));
+        }
         let damaged = |why| TrainError::Request(format!("the checkpoint is damaged: {why}"));
         let mut optimizer = config.train.optimizer.init(backend.is_cpu());
         optimizer
@@ -120,10 +129,9 @@ impl Trainer {
         (optimizer, auxiliary_optimizers): (Optimizer, Vec<Optimizer>),
         progress: Progress,
     ) -> Result<Self, TrainError> {
-        let (likelihood, objective) = (&config.model.likelihood, &config.objective);
+        let (likelihood, needs) = (&config.model.likelihood, config.objective.requirements());
         let key = "model.likelihood.kind";
-        compatibility::check_support(likelihood, objective, data.support(), key)
-            .map_err(refused)?;
+        compatibility::check_support(likelihood, &needs, data.support(), key).map_err(refused)?;
         let steps = data.train.len().div_ceil(config.train.batch_size);
         let learning = |optimizer, rate| {
             let schedule = config.train.schedule.init(rate, steps);

@@ -176,7 +176,7 @@ impl Checkpoint {
         }
         let (mut auxiliaries, mut auxiliary_optimizers) = (Vec::new(), Vec::new());
         for spec in config.objective.requirements().auxiliaries {
-            let inputs = spec.input.width(vae.spec());
+            let inputs = spec.input.width(vae.config(), vae.spec().data());
             let network = build_stored(file.section(spec.name), device, |init| {
                 spec.network.init(init, inputs)
             });

@@ -12,6 +12,7 @@
 mod assemble;
 pub(crate) mod checkpoint;
 pub(crate) mod events;
+mod learning;
 mod metrics;
 pub mod optimizer;
 pub(crate) mod replicas;

@@ -6,18 +6,8 @@ use vae_data::rng::Stream;
 use vae_eval::{KeyedNoise, Phase, one_hot};
 use vae_model::{Batch, Noise, Role};
 
-use super::metrics::Pending;
-use super::optimizer::{Optimizer, clip_global_norm};
-use super::schedule::Schedule;
+use super::optimizer::clip_global_norm;
 use super::trainer::Trainer;
-
-/// Optimizer, schedule and pending losses of one network.
-pub(super) struct Learning {
-    pub(super) optimizer: Optimizer,
-    pub(super) schedule: Schedule,
-    /// Losses that have not been read back yet.
-    pub(super) pending: Pending,
-}
 
 impl Trainer {
     /// Returns the networks that are updated in one step of training, in order: the auxiliary

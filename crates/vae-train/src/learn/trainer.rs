@@ -11,10 +11,10 @@ use vae_model::{Networks, Vae};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
 use super::events::{Event, Observer, Observers};
+use super::learning::Learning;
 use super::metrics::{Clock, of_auxiliary};
 use super::replicas::Replicas;
 use super::run::{CheckpointKind, Run};
-use super::step::Learning;
 use crate::error::TrainError;
 use crate::task::config::ValidConfig;
 use crate::task::data::TrainingData;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
-use vae_data::Examples;
 use vae_eval::{Evaluation, Evaluator, Generator, Mean, support_of};
-use vae_model::compatibility;
+use vae_model::{Support, compatibility};
 use vae_train::Checkpoint;
 
 use crate::args::{ModelArgs, ReadArgs, count};
@@ -56,16 +55,17 @@ impl Execute for EvaluateArgs {
         };
         let (resolved, examples) = open::examples(&self.read, &checkpoint, printer)?;
         let has_labels = examples.labels.is_some();
-        compatibility::check_evaluation(&generator.vae, has_labels)
+        let support = support_of(&generator.transform, &examples);
+        compatibility::check_evaluation(generator.vae.config(), has_labels, support)
             .with_context(|| resolved.name.clone())?;
         if samples > 0 {
-            check_nll("--samples", &generator, &examples)?;
+            check_nll("--samples", &generator, support)?;
         }
         if let Some((generator, checkpoint)) = &other {
             open::check_examples(&examples, checkpoint, &resolved.name)?;
-            compatibility::check_evaluation(&generator.vae, has_labels)
+            compatibility::check_evaluation(generator.vae.config(), has_labels, support)
                 .context("the model of --against")?;
-            check_nll("--against", generator, &examples)?;
+            check_nll("--against", generator, support)?;
         }
         let evaluator = Evaluator {
             examples: Arc::new(examples),
@@ -154,17 +154,16 @@ fn open_other(
             run.display()
         )));
     }
-    compatibility::check_comparable(&first.vae, &checkpoint.vae)
+    compatibility::check_comparable(first.vae.config(), checkpoint.vae.config())
         .with_context(|| format!("--against {}", run.display()))?;
     Ok((generator, checkpoint))
 }
 
-/// Checks that log p(x) of a model can be estimated for `examples`; `flag` asks for it.
+/// Checks that log p(x) of a model can be estimated for x of a support; `flag` asks for it.
 ///
 /// # Errors
 /// If the posterior has no density, or p(x|z) is not a likelihood of these examples.
-fn check_nll(flag: &str, generator: &Generator, examples: &Examples) -> Result<()> {
-    let support = support_of(&generator.transform, examples);
+fn check_nll(flag: &str, generator: &Generator, support: Support) -> Result<()> {
     compatibility::check_nll(generator.vae.config(), support).with_context(|| flag.to_owned())
 }
 

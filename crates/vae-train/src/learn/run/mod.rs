@@ -4,7 +4,7 @@
 mod metrics_log;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -170,16 +170,7 @@ impl Run {
 
 /// Writes a text file atomically. If it fails, the old file is unchanged.
 fn replace(path: &Path, text: &str) -> Result<(), TrainError> {
-    let Some(folder) = path.parent() else { unreachable!("files of a run are in its folder") };
-    let mut new = tempfile::Builder::new();
-    // Temporary files are readable only by their owner by default. Files of a run are not.
-    #[cfg(unix)]
-    new.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let written = new.tempfile_in(folder).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.persist(path).map_err(|e| e.error)
-    });
-    written.map(|_| ()).map_err(|e| TrainError::io(path, e))
+    vae_model::write_atomically(path, text.as_bytes()).map_err(|e| TrainError::io(path, e))
 }
 
 /// Returns whether `key` of an object is the text `value`.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use vae_data::{Pixels, Scale, SourceSettings};
-use vae_model::{ConfigError, Support, check};
+use vae_model::{ConfigError, check};
 
 /// The `[data]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,15 +83,6 @@ impl DataConfig {
             id_column: self.id_column.clone(),
             label_column: self.label_column.clone(),
             may_lack_id_and_label: false,
-        }
-    }
-
-    /// Returns the support of x of images, if the configuration determines it.
-    pub(super) fn declared_support(&self) -> Option<Support> {
-        match self.pixels {
-            Pixels::Grey => None,
-            Pixels::Signed => Some(Support::Levels { low: -1.0, high: 1.0 }),
-            Pixels::Binary | Pixels::Stochastic => Some(Support::Binary),
         }
     }
 

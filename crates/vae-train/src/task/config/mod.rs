@@ -72,19 +72,20 @@ impl TrainConfig {
     pub fn validate(mut self) -> Result<ValidConfig, ConfigError> {
         self.model.validate()?;
         self.objective.validate("objective")?;
-        compatibility::check_objective(&self.model, &self.objective)?;
+        let needs = self.objective.requirements();
+        compatibility::check_objective(&self.model, &needs)?;
         self.train.validate()?;
         self.data.validate()?;
-        if let Some(support) = self.data.declared_support() {
-            let (likelihood, objective) = (&self.model.likelihood, &self.objective);
-            compatibility::check_support(likelihood, objective, support, "data.pixels")?;
+        if let Some(support) = vae_eval::support_of_pixels(self.data.pixels) {
+            let likelihood = &self.model.likelihood;
+            compatibility::check_support(likelihood, &needs, support, "data.pixels")?;
         }
-        compatibility::check_replicas(&self.model, &self.objective, self.train.replicas)?;
+        compatibility::check_replicas(&self.model, &needs, self.train.replicas)?;
         if self.train.patience > 0 && self.data.validation == 0 {
             let why = "early stopping needs a validation split: set data.validation too";
             return Err(ConfigError::new("train.patience", why));
         }
-        if self.objective.requirements().auxiliaries.is_empty() {
+        if needs.auxiliaries.is_empty() {
             // An override may have chosen another objective, so the setting is not needed.
             self.train.critic_optimizer = None;
         }
