@@ -1,8 +1,9 @@
 //! Compatibility rules between model, objective and data, with their error messages.
 //!
-//! A rule reads properties and requirements, never the names of variants. [`check_shape`] runs when
-//! a model is built, [`check_objective`] when training is configured, [`check_support`] when the
-//! support of the data is known, and [`check_examples`] when a trained model reads data.
+//! A rule reads properties and requirements, never the names of variants. [`check_model`] and
+//! [`check_shape`] run when a model is built, [`check_objective`] when training is configured,
+//! [`check_support`] when the support of the data is known, and [`check_examples`] when a trained
+//! model reads data.
 
 use crate::config::Choice;
 use crate::description::{DataSpec, MAX_CLASSES, MAX_NUMBERS, VaeConfig};
@@ -18,6 +19,27 @@ pub const MAX_FITTED_LATENT: usize = 1024;
 
 fn refuse(key: impl Into<String>, why: impl Into<String>) -> Result<(), ConfigError> {
     Err(ConfigError::new(key, why))
+}
+
+/// Checks every value of a model, and its choices against each other.
+///
+/// # Errors
+/// For the first invalid value or combination.
+pub fn check_model(model: &VaeConfig) -> Result<(), ConfigError> {
+    model.validate()?;
+    let (posterior, prior) = (model.posterior_properties(), model.prior.properties());
+    if prior.mixes_posteriors && !posterior.has_density_everywhere() {
+        let why = "a mixture of posteriors needs the density of q(z|u) at any z, which only a \
+                   gaussian posterior without flow steps has; use that, or prior.kind = \
+                   \"mixture\" with components = \"learned\"";
+        return refuse("model.prior.kind", why);
+    }
+    if let Some(need) = prior.needs_plane
+        && model.latent < 2
+    {
+        return refuse(format!("model.prior.{}", need.setting), need.why);
+    }
+    Ok(())
 }
 
 /// Checks that a model can be built for data like `data`.

@@ -113,17 +113,18 @@ impl DataSpec {
 }
 
 impl VaeConfig {
-    /// Checks every value, and the values against each other.
+    /// Checks every value. [`crate::compatibility::check_model`] also checks the choices against each
+    /// other.
     ///
     /// # Errors
     /// For the first invalid value.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         check::range("model", "latent", self.latent, 1..=65_536)?;
         self.encoder.validate("model.encoder")?;
         self.decoder.validate("model.decoder")?;
         self.decoder.validate_decoder("model.decoder")?;
         self.posterior.validate("model.posterior", self.latent)?;
-        self.prior.validate("model.prior", self)?;
+        self.prior.validate("model.prior")?;
         self.likelihood.validate("model.likelihood")
     }
 

@@ -30,7 +30,7 @@ impl VaeSpec {
     /// # Errors
     /// For the first invalid value, or if the model cannot read the data.
     pub fn new(config: VaeConfig, data: DataSpec) -> Result<Self, ConfigError> {
-        config.validate()?;
+        compatibility::check_model(&config)?;
         compatibility::check_shape(&config, &data)?;
         Ok(Self { config, data })
     }

@@ -34,7 +34,7 @@ impl Default for HierarchicalConfig {
 }
 
 impl PriorFamily for HierarchicalConfig {
-    fn validate(&self, key: &str, _model: &VaeConfig) -> Result<(), ConfigError> {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
         check::range(key, "latent", self.latent, 1..=65_536)?;
         check::widths(key, "hidden", &self.hidden, 0..=16, 1 << 14)
     }
@@ -46,6 +46,8 @@ impl PriorFamily for HierarchicalConfig {
             independent_dimensions: false,
             inference_network: true,
             uses_labels: false,
+            mixes_posteriors: false,
+            needs_plane: None,
         }
     }
 

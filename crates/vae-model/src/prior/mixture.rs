@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, Prior, PriorFamily, Properties};
+use super::{Distribution, PlaneNeed, Prior, PriorFamily, Properties};
 use crate::check;
 use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
@@ -49,16 +49,10 @@ impl Default for MixtureConfig {
 }
 
 impl PriorFamily for MixtureConfig {
-    fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
         check::range(key, "k", self.k, 1..=10_000)?;
         check::not_negative(key, "radius", self.radius)?;
-        check::positive(key, "sigma", self.sigma)?;
-        if self.components == Components::Ring && model.latent < 2 {
-            let why = "a ring needs two dimensions: set model.latent to 2 or more, or components \
-                       = \"learned\"";
-            return check::refuse(key, "components", why);
-        }
-        Ok(())
+        check::positive(key, "sigma", self.sigma)
     }
 
     fn properties(&self) -> Properties {
@@ -68,6 +62,12 @@ impl PriorFamily for MixtureConfig {
             independent_dimensions: false,
             inference_network: false,
             uses_labels: false,
+            mixes_posteriors: false,
+            needs_plane: (self.components == Components::Ring).then_some(PlaneNeed {
+                setting: "components",
+                why: "a ring needs two dimensions: set model.latent to 2 or more, or components = \
+                      \"learned\"",
+            }),
         }
     }
 

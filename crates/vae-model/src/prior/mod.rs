@@ -50,11 +50,11 @@ impl Default for PriorConfig {
 
 /// A family of distributions p(z), with its settings.
 pub trait PriorFamily: std::fmt::Debug {
-    /// Checks the settings for the model `model`. `key` is the path of their table, for errors.
+    /// Checks the settings. `key` is the path of their table, for errors.
     ///
     /// # Errors
     /// For the first invalid value.
-    fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError>;
+    fn validate(&self, key: &str) -> Result<(), ConfigError>;
 
     /// Returns the properties of the family that other modules use.
     fn properties(&self) -> Properties;
@@ -77,6 +77,19 @@ pub struct Properties {
     pub inference_network: bool,
     /// Whether it depends on the label of the example.
     pub uses_labels: bool,
+    /// Whether it is made of posteriors, whose density must then be known at any z.
+    pub mixes_posteriors: bool,
+    /// Why it needs two latent dimensions or more, if it does.
+    pub needs_plane: Option<PlaneNeed>,
+}
+
+/// Why a prior needs two latent dimensions or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaneNeed {
+    /// The setting that needs them.
+    pub setting: &'static str,
+    /// The reason, and what to set.
+    pub why: &'static str,
 }
 
 /// The learned parameters of a prior.

@@ -5,7 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, Prior, PriorFamily, Properties};
+use super::{Distribution, PlaneNeed, Prior, PriorFamily, Properties};
 use crate::check;
 use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
@@ -32,14 +32,9 @@ impl Default for RealNvpConfig {
 }
 
 impl PriorFamily for RealNvpConfig {
-    fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
         check::range(key, "couplings", self.couplings, 1..=64)?;
-        check::widths(key, "hidden", &self.hidden, 1..=64, 4096)?;
-        if model.latent < 2 {
-            let why = "coupling layers split z in two: set model.latent to 2 or more";
-            return check::refuse(key, "kind", why);
-        }
-        Ok(())
+        check::widths(key, "hidden", &self.hidden, 1..=64, 4096)
     }
 
     fn properties(&self) -> Properties {
@@ -49,6 +44,11 @@ impl PriorFamily for RealNvpConfig {
             independent_dimensions: false,
             inference_network: false,
             uses_labels: false,
+            mixes_posteriors: false,
+            needs_plane: Some(PlaneNeed {
+                setting: "kind",
+                why: "coupling layers split z in two: set model.latent to 2 or more",
+            }),
         }
     }
 

@@ -23,7 +23,7 @@ pub struct StandardConfig {
 }
 
 impl PriorFamily for StandardConfig {
-    fn validate(&self, _key: &str, _model: &VaeConfig) -> Result<(), ConfigError> {
+    fn validate(&self, _key: &str) -> Result<(), ConfigError> {
         Ok(())
     }
 
@@ -36,6 +36,8 @@ impl PriorFamily for StandardConfig {
             independent_dimensions: !by_label,
             inference_network: false,
             uses_labels: by_label,
+            mixes_posteriors: false,
+            needs_plane: None,
         }
     }
 

@@ -26,15 +26,8 @@ impl Default for VampConfig {
 }
 
 impl PriorFamily for VampConfig {
-    fn validate(&self, key: &str, model: &VaeConfig) -> Result<(), ConfigError> {
-        check::range(key, "k", self.k, 1..=10_000)?;
-        if !model.posterior_properties().has_density_everywhere() {
-            let why = "a mixture of posteriors needs the density of q(z|u) at any z, which only a \
-                       gaussian posterior without flow steps has; use that, or prior.kind = \
-                       \"mixture\" with components = \"learned\"";
-            return check::refuse(key, "kind", why);
-        }
-        Ok(())
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        check::range(key, "k", self.k, 1..=10_000)
     }
 
     fn properties(&self) -> Properties {
@@ -44,6 +37,8 @@ impl PriorFamily for VampConfig {
             independent_dimensions: false,
             inference_network: false,
             uses_labels: false,
+            mixes_posteriors: true,
+            needs_plane: None,
         }
     }
 

@@ -70,7 +70,7 @@ impl TrainConfig {
     /// # Errors
     /// For the first invalid value or combination.
     pub fn validate(mut self) -> Result<ValidConfig, ConfigError> {
-        self.model.validate()?;
+        compatibility::check_model(&self.model)?;
         self.objective.validate("objective")?;
         let needs = self.objective.requirements();
         compatibility::check_objective(&self.model, &needs)?;
