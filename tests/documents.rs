@@ -1,5 +1,7 @@
 //! The documents name every choice, every key and every preset.
 
+use std::path::Path;
+
 use vae_model::ObjectiveConfig;
 use vae_model::config::Choice;
 use vae_model::likelihood::LikelihoodConfig;
@@ -59,6 +61,38 @@ fn docs_models_names_every_choice_and_every_key() {
     }
     let critic = "[objective]\nkind = \"adversarial\"\n[objective.critic]";
     assert_named("objective.critic", &keys(critic));
+}
+
+#[test]
+fn docs_architecture_names_tests_and_files_that_exist() {
+    const ARCHITECTURE: &str = include_str!("../docs/architecture.md");
+    fn sources(folder: &Path, all: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, all);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                all.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut all = String::new();
+    ["crates", "tests"].map(|folder| sources(&root.join(folder), &mut all));
+    let named: Vec<&str> = ARCHITECTURE.split('`').skip(1).step_by(2).collect();
+    let tests: Vec<&&str> = named.iter().filter(|name| name.matches('_').count() > 4).collect();
+    assert!(tests.len() > 4, "{tests:?}");
+    for name in tests {
+        assert!(all.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+    let is_path = |name: &&&str| {
+        (name.starts_with("vae-") || name.starts_with("../"))
+            && name.contains('/')
+            && !name.contains("NAME")
+    };
+    for path in named.iter().filter(is_path) {
+        assert!(root.join("crates").join(path).exists(), "there is no {path}");
+    }
 }
 
 #[test]

@@ -188,4 +188,9 @@ def case(beta, gamma, layer):
 if __name__ == "__main__":
     cases = [*case(1.0, 1.0, 1), *case(0.7, 2.5, 2)]
     lines = ",\n".join(json.dumps(c) for c in cases)
-    (HERE / "vae_gan.json").write_text(f'{{"cases": [\n{lines}\n]}}\n')
+    made_by = {
+        "program": "tests/golden/vae_gan.py", "python": "3.11.7", "numpy": "2.4.6",
+        "autograd": "1.9.1", "settings": "float64; inputs rounded to float32",
+    }  # fmt: skip
+    text = f'{{"made_by": {json.dumps(made_by)},\n"cases": [\n{lines}\n]}}\n'
+    (HERE / "vae_gan.json").write_text(text)

@@ -10,8 +10,8 @@
 //!                                              vae-eval: Evaluator, Generator, Classification
 //! ```
 //!
-//! Start from a [`TrainConfig`] (a preset of [`presets`], or your own TOML), load its data with
-//! [`data::load`], open a [`Backend`], and run a [`Trainer`]. The result is a [`Checkpoint`]. A
+//! Make a [`ValidConfig`] (by [`presets::resolve`] from a preset, or by [`TrainConfig::from_toml`]
+//! from your own TOML), load its data with [`data::load`], open a [`Backend`], and run a [`Trainer`]. The result is a [`Checkpoint`]. A
 //! [`Generator`](vae_eval::Generator) or an [`Evaluator`](vae_eval::Evaluator) of `vae-eval` uses
 //! its parts.
 //!
