@@ -8,5 +8,4 @@
 mod common;
 mod golden;
 mod golden_axes;
-mod golden_counts;
 mod properties;
