@@ -102,6 +102,32 @@ fn data_that_is_not_there_is_refused_with_what_there_is() {
 }
 
 #[test]
+fn malformed_tables_are_refused_with_line_and_column() {
+    let program = program();
+    let labelled = "--set data.label_column=species";
+    for (text, settings, words) in [
+        ("", "", &["t.csv", "empty"][..]),
+        ("a,b\n", "", &["t.csv", "no row"]),
+        ("a,b\n1,2\n3,\n", "", &["line 3", "column 2 (`b`)", "empty"]),
+        ("a,b\n1,2\n3,four\n", "", &["line 3", "column 2 (`b`)", "`four`", "data.drop_columns"]),
+        ("a,b\n1,2\n3,inf\n", "", &["line 3", "column 2 (`b`)", "finite"]),
+        ("a,b\n1,2\n3\n", "", &["line 3", "1 columns", "2"]),
+        ("a,a\n1,2\n", "", &["line 1", "columns 1 and 2", "`a`"]),
+        ("a,b\n1,2\n3,4\n", labelled, &["`species`", "data.label_column", "a, b"]),
+        ("a,b\n1,2\n3,4\n", "--set data.columns=[\"c\"]", &["`c`", "data.columns", "a, b"]),
+        ("a,b\n1,2\n3,4\n", "--set data.size=[8,8]", &["t.csv", "data.size", "--data DIR"]),
+    ] {
+        std::fs::write(program.path("t.csv"), text).unwrap();
+        program.fails(2, &format!("{} {settings}", train_on("t.csv")), words);
+    }
+    std::fs::write(program.path("t.csv"), b"a,b\n1,2\n3,\xff\n").unwrap();
+    program.fails(2, &train_on("t.csv"), &["line 3", "column 2", "UTF-8"]);
+    let digits = "train --backend flex --data digits --set data.id_column=id";
+    program.fails(2, digits, &["digits", "data.id_column", ".csv"]);
+    assert!(!program.path("runs/refused").exists());
+}
+
+#[test]
 fn configurations_are_refused_with_line_and_valid_names() {
     let program = program();
     for (text, words) in [

@@ -265,12 +265,92 @@ fn vectors_train_like_images() {
     assert!(!log.contains("neg_elbo"));
 }
 
+/// A table of 120 flowers of three species, and the settings that it is read by.
+fn flowers(program: &vae_tests::Program) -> &'static str {
+    let mut text = "id,length,width,depth,species\n".to_owned();
+    for i in 0..120 {
+        let (species, size) = [("setosa", 1.0), ("virginica", 3.0), ("versicolor", 2.0)][i % 3];
+        let wave = ((i * 37) % 100) as f32 / 100.0;
+        let (length, width, depth) = (size + wave, 4.0 - size, 0.5 * size - 0.3 * wave);
+        text += &format!("flower {i},{length},{width},{depth},{species}\n");
+    }
+    std::fs::write(program.path("flowers.csv"), text).unwrap();
+    "--data flowers.csv --set data.id_column=id --set data.label_column=species \
+     --set data.scale=standardize"
+}
+
 /// The header of a table, and its rows.
 fn table(program: &vae_tests::Program, name: &str) -> (String, Vec<Vec<String>>) {
     let text = std::fs::read_to_string(program.path(name)).unwrap();
     let mut lines = text.lines();
     let header = lines.next().unwrap().to_owned();
     (header, lines.map(|line| line.split(',').map(str::to_owned).collect()).collect())
+}
+
+#[test]
+fn a_table_trains_and_its_identifiers_come_out_again() {
+    let program = program();
+    let settings = flowers(&program);
+    program.ok(&format!(
+        "train deep-mlp --backend flex {settings} --epochs 2 --batch-size 20 -q --out runs/flowers \
+         --set model.latent=2 --set model.encoder.hidden=[16] --set model.likelihood.output=identity"
+    ));
+    program.ok("encode --backend flex --split all --out codes.csv");
+    let (header, codes) = table(&program, "codes.csv");
+    assert_eq!((header.as_str(), codes.len()), ("id,z1,z2", 120));
+    for (i, row) in codes.iter().enumerate() {
+        assert_eq!(row[0], format!("flower {i}"));
+        assert!(row[1..].iter().all(|z| z.parse::<f32>().unwrap().is_finite()));
+    }
+    // A sixth is the test split, whose rows keep their identifiers.
+    program.ok("encode --backend flex --out part.csv");
+    let (_, part) = table(&program, "part.csv");
+    assert_eq!(part.len(), 20);
+    let near = |a: &[String], b: &[String]| {
+        let number = |text: &String| text.parse::<f32>().unwrap();
+        a.iter().zip(b).all(|(a, b)| (number(a) - number(b)).abs() < 1e-4)
+    };
+    for row in &part {
+        let i: usize = row[0].strip_prefix("flower ").unwrap().parse().unwrap();
+        assert!(near(&row[1..], &codes[i][1..]), "{row:?} {:?}", codes[i]);
+    }
+    program.ok("reconstruct --backend flex --out made.csv");
+    let (header, made) = table(&program, "made.csv");
+    assert_eq!((header.as_str(), made.len()), ("id,length,width,depth", 20));
+    assert_eq!(made[0][0], part[0][0]);
+    program.ok("sample --backend flex --n 5 --out new.csv");
+    let (header, samples) = table(&program, "new.csv");
+    assert_eq!((header.as_str(), samples.len()), ("index,length,width,depth", 5));
+
+    // New rows need neither identifiers nor species, and may have their columns in another order.
+    let rows = std::fs::read_to_string(program.path("flowers.csv")).unwrap();
+    let mut other = "depth,note,width,length\n".to_owned();
+    for line in rows.lines().skip(1).take(6) {
+        let cells: Vec<&str> = line.split(',').collect();
+        other += &format!("{},none,{},{}\n", cells[3], cells[2], cells[1]);
+    }
+    std::fs::write(program.path("other.csv"), other).unwrap();
+    program.ok("encode --backend flex --data other.csv --split all --out other-codes.csv");
+    let (header, found) = table(&program, "other-codes.csv");
+    assert_eq!((header.as_str(), found.len()), ("index,z1,z2", 6));
+    for (row, code) in found.iter().zip(&codes) {
+        assert!(near(&row[1..], &code[1..]), "{row:?} {code:?}");
+    }
+
+    program.ok("classify --backend flex --labels 5 --seeds 1 --steps 50 --mode probe -q");
+    program.ok("classify --backend flex --apply classifier.vae --predictions classes.csv");
+    let (header, classes) = table(&program, "classes.csv");
+    assert_eq!((header.as_str(), classes.len()), ("id,class", 20));
+    assert!(classes.iter().all(|row| ["0", "1", "2"].contains(&row[1].as_str())));
+    assert_eq!(classes[0][0], part[0][0]);
+    program.ok("classify --backend flex --apply classifier.vae --data other.csv --split all \
+         --predictions classes.npy");
+
+    program.fails(2, "encode --backend flex --out codes.png", &[".npy", ".csv"]);
+    program.ok("data show curves --n 3 --out rows.csv");
+    let (header, rows) = table(&program, "rows.csv");
+    assert!(header.starts_with("index,x1,x2,") && header.ends_with(",x256"), "{header}");
+    assert_eq!((rows.len(), rows[2][0].as_str()), (3, "2"));
 }
 
 #[test]

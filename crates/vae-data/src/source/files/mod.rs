@@ -2,6 +2,7 @@
 
 pub mod amat;
 mod bounded;
+mod csv;
 mod folder;
 mod format;
 pub mod idx;
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// All formats, in the order in which they are tried.
-static FORMATS: [&Format; 3] = [&folder::FORMAT, &npy::FORMAT, &idx::FORMAT];
+static FORMATS: [&Format; 4] = [&folder::FORMAT, &csv::FORMAT, &npy::FORMAT, &idx::FORMAT];
 
 /// Returns the names of the formats.
 pub fn formats() -> Vec<&'static str> {
