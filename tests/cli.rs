@@ -354,6 +354,44 @@ fn a_table_trains_and_its_identifiers_come_out_again() {
 }
 
 #[test]
+fn counts_train_with_likelihoods_of_counts() {
+    let program = program();
+    let row = |i: u32| {
+        let rate = [1, 9][(i % 2) as usize];
+        let counts: Vec<String> =
+            (0..4).map(|j| (rate + (i * 7 + j * 5) % 4).to_string()).collect();
+        counts.join(",")
+    };
+    let rows: Vec<String> = (0..240).map(row).collect();
+    std::fs::write(program.path("counts.tsv"), rows.join("\n").replace(',', "\t")).unwrap();
+    let train = "train deep-mlp --backend flex --data counts.tsv --epochs 2 --batch-size 20 -q \
+                 --set model.latent=2 --set model.encoder.hidden=[16]";
+    let poisson = "--set model.likelihood.kind=poisson";
+    let negative_binomial = "--set model.likelihood.kind=negative-binomial \
+                             --set model.likelihood.dispersion=feature";
+    for likelihood in [poisson, negative_binomial] {
+        program.ok(&format!("{train} {likelihood}"));
+        let result = program.ok("evaluate --backend flex --samples 5 --json").json();
+        assert!(result["nll"].as_f64().unwrap() > 0.0, "{result}");
+        program.ok("sample --backend flex --n 5 --draw --out drawn.csv");
+        let (_, drawn) = table(&program, "drawn.csv");
+        for count in drawn.iter().flat_map(|row| &row[1..]) {
+            let count: f32 = count.parse().unwrap();
+            assert!(count >= 0.0 && count.fract() == 0.0, "{count} is not a count");
+        }
+    }
+    // On anything but counts they are refused: a trained one too.
+    std::fs::write(program.path("halves.tsv"), rows.join(".5\n").replace(',', "\t")).unwrap();
+    let evaluate = "evaluate --backend flex --data halves.tsv --split all";
+    program.fails(2, evaluate, &["halves.tsv", "negative-binomial", "counts"]);
+    let halves = train.replace("counts.tsv", "halves.tsv");
+    for likelihood in [poisson, negative_binomial] {
+        program.fails(2, &format!("{halves} {likelihood}"), &["model.likelihood.kind", "counts"]);
+        program.fails(2, &format!("train --backend flex --data digits {likelihood}"), &["counts"]);
+    }
+}
+
+#[test]
 fn data_is_shown_to_other_programs() {
     let program = program();
     program.ok("data show digits --n 50 --out x.npy --labels y.npy --factors f.npy");

@@ -8,4 +8,5 @@
 mod common;
 mod golden;
 mod golden_axes;
+mod golden_counts;
 mod properties;

@@ -27,7 +27,7 @@ fn support(likelihood: &LikelihoodConfig) -> Vec<(f64, f64)> {
 }
 
 /// Every likelihood with every way to know its spread and every output that it may have.
-const LIKELIHOODS: [&str; 13] = [
+const LIKELIHOODS: [&str; 16] = [
     "kind = \"bernoulli\"",
     "kind = \"continuous-bernoulli\"",
     "kind = \"gaussian\"\nsigma = 0.5",
@@ -41,6 +41,9 @@ const LIKELIHOODS: [&str; 13] = [
     "kind = \"discretized-logistic\"\nspread = \"pixel\"",
     "kind = \"discretized-logistic\"\nspread = \"pixel\"\noutput = \"tanh\"",
     "kind = \"discretized-logistic\"\nspread = \"fixed\"\nscale = 0.02",
+    "kind = \"poisson\"",
+    "kind = \"negative-binomial\"",
+    "kind = \"negative-binomial\"\ndispersion = \"feature\"",
 ];
 
 /// First parameter and log-spread of numbers: in the middle, on either side, far out, and where

@@ -24,7 +24,7 @@ fn check<C: Choice>(folder: &str, shared: &[&str]) {
 
 #[test]
 fn every_file_of_an_axis_is_a_kind_and_every_kind_has_a_file() {
-    check::<LikelihoodConfig>("likelihood", &["spread"]);
+    check::<LikelihoodConfig>("likelihood", &["counts", "spread"]);
     check::<PosteriorConfig>("posterior", &["iaf"]);
     check::<PriorConfig>("prior", &["codes"]);
     check::<NetworkConfig>("network", &["activation"]);

@@ -6,13 +6,19 @@ mod continuous_bernoulli;
 mod discretized_logistic;
 mod gaussian;
 mod laplace;
+mod negative_binomial;
+mod poisson;
 mod spread;
+
+mod counts;
 
 pub use bernoulli::BernoulliConfig;
 pub use continuous_bernoulli::ContinuousBernoulliConfig;
 pub use discretized_logistic::LogisticConfig;
 pub use gaussian::GaussianConfig;
 pub use laplace::LaplaceConfig;
+pub use negative_binomial::{Dispersion, NegativeBinomialConfig};
+pub use poisson::PoissonConfig;
 pub use spread::{Output, Spread};
 
 use burn::module::{Module, Param};
@@ -38,6 +44,10 @@ choice! {
         "laplace" => Laplace(LaplaceConfig),
         /// Independent pixels of 256 levels (Salimans et al. 2017).
         "discretized-logistic" => DiscretizedLogistic(LogisticConfig),
+        /// Independent Poisson counts.
+        "poisson" => Poisson(PoissonConfig),
+        /// Independent counts with a variance above their mean.
+        "negative-binomial" => NegativeBinomial(NegativeBinomialConfig),
     }
 }
 
