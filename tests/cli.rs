@@ -523,6 +523,36 @@ fn a_conditional_model_samples_the_class_that_it_is_asked_for() {
 }
 
 #[test]
+fn a_prior_that_depends_on_the_class_is_sampled_by_class_and_its_codes_decode_without_one() {
+    let program = program();
+    program.ok("train mnist-mlp --backend flex --data digits --limit 500 --max-steps 5 -q \
+         --set model.prior.condition=label");
+    program.ok("sample --backend flex --out all.npy");
+    assert_eq!(read_npy(&program.path("all.npy")).0, [80, 1, 28, 28]);
+    program.ok("sample --backend flex --label 3 --n 4 --out threes.npy");
+    assert_eq!(read_npy(&program.path("threes.npy")).0, [4, 1, 28, 28]);
+    let standard = "sample --backend flex --prior standard";
+    program.ok(&format!("{standard} --n 4 --out standard.npy"));
+    program.fails(2, &format!("{standard} --label 3"), &["--label 3", "--prior standard"]);
+    program.fails(2, "sample --backend flex --label 10", &["--label 10", "0 to 9"]);
+    program.ok("interpolate --backend flex --n 2 --random");
+    program.ok("encode --backend flex --limit 5 --out z.npy");
+    program.ok("decode z.npy --backend flex --out x.npy");
+    program.fails(2, "decode z.npy --backend flex --label 3", &["--label 3", "decoder"]);
+    // Images without labels have codes, and no p(z|y) to evaluate them under.
+    let mut images = 0x803u32.to_be_bytes().to_vec();
+    [12u32, 28, 28].iter().for_each(|n| images.extend(n.to_be_bytes()));
+    images.extend((0..12 * 784).map(|i| (i % 251) as u8));
+    std::fs::write(program.path("images.idx"), images).unwrap();
+    program.ok("encode --backend flex --data images.idx --split all --out z.npy");
+    let evaluate = "evaluate --backend flex --data images.idx --split all";
+    program.fails(2, evaluate, &["images.idx", "no labels"]);
+    program.small_run();
+    let both = ["model.condition", "model.prior.condition"];
+    program.fails(2, "sample --backend flex --run runs/small --label 3", &both);
+}
+
+#[test]
 fn a_classifier_is_trained_saved_and_applied() {
     let program = program();
     program.small_run();

@@ -51,6 +51,7 @@ fn posteriors() -> Vec<String> {
 fn priors() -> Vec<String> {
     tables::<PriorConfig>(&settings(&[
         ("standard", ""),
+        ("standard", "condition = \"label\""),
         ("mixture", "k = 3"),
         ("mixture", "k = 3\ncomponents = \"learned\""),
         ("vamp", "k = 3"),

@@ -13,7 +13,7 @@ pub use codes::CodePrior;
 pub use hierarchical::{ConditionalGaussian, Hierarchical, HierarchicalConfig};
 pub use mixture::{Components, Mixture, MixtureConfig, MixturePrior};
 pub use realnvp::{RealNvp, RealNvpConfig};
-pub use standard::{Standard, StandardConfig, StandardNormal};
+pub use standard::{LabelGaussian, Standard, StandardConfig, StandardNormal};
 pub use vamp::{Vamp, VampConfig};
 
 use burn::module::Module;
@@ -137,6 +137,8 @@ impl Prior {
 pub enum PriorDistribution {
     /// N(0, I).
     Standard(StandardNormal),
+    /// A Gaussian for each example, given its label.
+    Label(LabelGaussian),
     /// A mixture of diagonal Gaussians.
     Mixture(Mixture),
     /// A flow.
@@ -166,6 +168,7 @@ impl std::ops::Deref for PriorDistribution {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Standard(p) => p,
+            Self::Label(p) => p,
             Self::Mixture(p) => p,
             Self::RealNvp(p) => p,
             Self::Hierarchical(p) => p,
