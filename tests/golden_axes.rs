@@ -717,6 +717,14 @@ fn objectives_have_the_loss_the_terms_and_all_gradients_of_both_players_as_defin
 }
 
 #[test]
+fn a_vae_gan_has_the_loss_the_terms_and_all_gradients_of_both_networks_as_defined() {
+    let device = device();
+    for case in cases(include_str!("golden/vae_gan.json"), 4) {
+        assert_whole(&case, &whole(&case, &device), &Further::default(), &device);
+    }
+}
+
+#[test]
 fn models_of_two_levels_have_the_bounds_and_all_gradients_of_the_definition() {
     let device = device();
     for case in of_part(include_str!("golden/hierarchical.json"), "whole", 3) {

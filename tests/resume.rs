@@ -19,7 +19,7 @@ struct Case {
 /// Every optimizer; a critic with an optimizer of its own, on z and on x; a discriminator; what is
 /// kept from the encoder, a condition, and a prior that uses the encoder; a codebook that moves
 /// beside the optimizer.
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case { preset: "mnist-mlp", optimizer: "adam", sets: STOCHASTIC },
     Case { preset: "mnist-mlp", optimizer: "adamw", sets: STOCHASTIC },
     Case {
@@ -37,6 +37,7 @@ const CASES: [Case; 7] = [
         optimizer: "adam",
         sets: &["objective.critic_steps=2", "objective.critic.hidden=[16]"],
     },
+    Case { preset: "vae-gan", optimizer: "adam", sets: &["objective.discriminator.hidden=[16]"] },
     Case {
         preset: "vamp",
         optimizer: "adam",

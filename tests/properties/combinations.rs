@@ -87,6 +87,7 @@ fn objectives() -> Vec<String> {
     ]);
     all.push(("tc", format!("estimator = \"discriminator\"\n{CRITIC}")));
     all.push(("adversarial", format!("beta = 1.0\n{CRITIC}")));
+    all.push(("vae-gan", "[objective.discriminator]\nhidden = [8]".to_owned()));
     for over in ["z", "x", "xz"] {
         for loss in ["logistic", "wasserstein-clip", "wasserstein-gp"] {
             all.push(("adversarial", format!("over = \"{over}\"\nloss = \"{loss}\"\n{CRITIC}")));

@@ -55,6 +55,9 @@ fn impossible_combinations_are_refused_with_what_would_work() {
         let instead = ["standard prior", "components = \"ring\""];
         assert_refused(&[&prior(table), &critic], &instead);
     }
+    let vae_gan = objective("kind = \"vae-gan\"\nbeta = 0.0");
+    assert_refused(&[&prior(LEARNED[0]), &vae_gan], &["objective.beta", "standard prior"]);
+    assert_refused(&[&point, &objective("kind = \"vae-gan\"")], &["gaussian posterior"]);
     for pixels in ["binary", "stochastic"] {
         let data = format!("[data]\npixels = \"{pixels}\"\n");
         for kind in ["discretized-logistic", "continuous-bernoulli"] {

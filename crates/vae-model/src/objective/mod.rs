@@ -7,6 +7,7 @@ mod iwae;
 mod mmd;
 mod requirements;
 mod tc;
+mod vae_gan;
 
 pub use adversarial::{AdversarialConfig, CriticLoss, Over};
 pub use elbo::ElboConfig;
@@ -14,6 +15,7 @@ pub use iwae::{Combination, Estimator, IwaeConfig};
 pub use mmd::MmdConfig;
 pub use requirements::{Auxiliary, AuxiliaryInput, DensityNeed, PriorMatching, Requirements};
 pub use tc::{TcConfig, TcEstimator, stratified};
+pub use vae_gan::VaeGanConfig;
 
 use burn::tensor::Tensor;
 
@@ -38,6 +40,8 @@ choice! {
         "mmd" => Mmd(MmdConfig),
         /// A critic on z, x or both, with or without the terms of the evidence lower bound.
         "adversarial" => Adversarial(AdversarialConfig),
+        /// Reconstruction in the features of a discriminator on x (Larsen et al. 2016).
+        "vae-gan" => VaeGan(VaeGanConfig),
     }
 }
 
