@@ -18,7 +18,7 @@ pub const MAX_WEIGHTS: u128 = 1 << 28;
 
 /// One choice on each axis of a model: the `[model]` table.
 ///
-/// A model is built from a [`VaeSpec`], which checks these values.
+/// A model is built from a [`VaeSpec`](crate::VaeSpec), which checks these values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "VaeTable")]
 pub struct VaeConfig {
