@@ -70,7 +70,7 @@ fn schooling(name: &str, config: &ValidConfig) -> (u64, Option<usize>) {
     if wants_pictures(config) {
         (100, Some(16))
     } else if is_conv(config) {
-        (100, Some(32))
+        (200, Some(32))
     } else if config.train.batch_size < 100 && draws(config) <= 10 {
         // 200 steps of 20 images teach little more than the average digit. (64 draws of each image
         // do, and more images would take too long there.)
