@@ -576,6 +576,12 @@ fn a_classifier_is_trained_saved_and_applied() {
     program.fails(2, "sample --backend flex --run classifier.vae", &words);
     let model = "classify --backend flex --apply runs/small/checkpoints/last.vae";
     program.fails(2, model, &["not a classifier"]);
+    // A file whose metadata lack the classes would have no outputs.
+    let mut file = vae_model::ModelFile::read(&program.path("classifier.vae")).unwrap();
+    file.metadata.remove("classes");
+    file.write(&program.path("bad.vae")).unwrap();
+    let words = ["bad.vae", "two or more classes"];
+    program.fails(2, "classify --backend flex --apply bad.vae", &words);
     program.fails(2, "classify --backend flex --labels 400", &["fewer than the 400"]);
 }
 

@@ -74,20 +74,13 @@ impl Classification {
     /// # Errors
     /// If there are no labels, if a class has too few examples, or if the encoder needs the label.
     pub fn spec(&self) -> Result<ClassifierSpec, EvalError> {
-        let refuse = |why: &str| Err(EvalError::Request(why.to_owned()));
         let Some(labels) = &self.train.labels else {
-            return refuse("a classifier needs labelled data, and these data have no labels");
+            let why = "a classifier needs labelled data, and these data have no labels";
+            return Err(EvalError::Request(why.to_owned()));
         };
         let classes = self.train.class_count();
-        if classes < 2 {
-            return refuse("a classifier needs two or more classes, and these data have one");
-        }
-        if self.vae.config().conditions_networks() {
-            return refuse(
-                "the encoder of this model needs the label, so it cannot predict the label: use a \
-                 model with model.condition = \"none\"",
-            );
-        }
+        let spec = ClassifierSpec::new(self.vae.spec(), self.features, classes)
+            .map_err(|e| EvalError::Request(e.to_string()))?;
         let fewest = (0..classes as u32)
             .map(|class| labels.iter().filter(|label| **label == class).count())
             .enumerate()
@@ -100,8 +93,7 @@ impl Classification {
                 self.labels
             )));
         }
-        ClassifierSpec::new(self.vae.spec(), self.features, classes)
-            .map_err(|e| EvalError::Request(e.to_string()))
+        Ok(spec)
     }
 
     /// Returns the indices of the training examples that a seed chooses: equally many per class,

@@ -7,6 +7,7 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use crate::compatibility;
 use crate::description::{DataSpec, VaeConfig};
 use crate::error::{ConfigError, FileError};
 use crate::file::ModelFile;
@@ -51,12 +52,14 @@ impl ClassifierSpec {
     /// Makes the configuration of a classifier with `classes` classes on the encoder of `model`.
     ///
     /// # Errors
-    /// If the model cannot be built for data with these classes.
+    /// If there are fewer than two classes, if the encoder reads the label, or if the model cannot be
+    /// built for data with these classes.
     pub fn new(
         model: &VaeSpec,
         features: FeatureLayer,
         classes: usize,
     ) -> Result<Self, ConfigError> {
+        compatibility::check_classifier(model.config(), classes)?;
         let data = DataSpec { classes, ..model.data().clone() };
         Ok(Self { model: VaeSpec::new(model.config().clone(), data)?, features })
     }
@@ -161,7 +164,9 @@ impl Classifier {
             Some(other) => return Err(malformed(format!("a classifier on unknown `{other}`"))),
             None => return Err(malformed("a model, not a classifier".to_owned())),
         };
-        let config = ClassifierSpec { model: file.model_spec().map_err(malformed)?, features };
+        let model = file.model_spec().map_err(malformed)?;
+        let config = ClassifierSpec::new(&model, features, model.data().classes)
+            .map_err(|why| malformed(why.to_string()))?;
         build_stored(file.section("classifier"), device, |init| config.build(init))
             .map_err(|why| malformed(format!("weights do not match the configuration: {why}")))
     }

@@ -186,6 +186,23 @@ pub fn check_objective(model: &VaeConfig, needs: &Requirements) -> Result<(), Co
     Ok(())
 }
 
+/// Checks that a classifier of `classes` classes can be put on the encoder of a model.
+///
+/// # Errors
+/// If the encoder reads the label, or if there are fewer than two classes.
+pub fn check_classifier(model: &VaeConfig, classes: usize) -> Result<(), ConfigError> {
+    if model.conditions_networks() {
+        let why = "the encoder of this model needs the label, so it cannot predict the label: use \
+                   a model with model.condition = \"none\"";
+        return refuse("model.condition", why);
+    }
+    if classes < 2 {
+        let why = format!("a classifier needs two or more classes, and there are {classes}");
+        return refuse("data", why);
+    }
+    Ok(())
+}
+
 /// Checks that a batch can be split over `replicas` replicas.
 ///
 /// # Errors

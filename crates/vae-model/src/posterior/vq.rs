@@ -124,9 +124,9 @@ impl PosteriorFamily for VqConfig {
 #[derive(Module, Debug)]
 pub struct Vq {
     points: Head,
-    /// `[codes, width]`.
+    /// `[num_embeddings, embedding_dim]`.
     codebook: Param<Tensor<2>>,
-    /// Moving average of the number of uses of each code in a batch, `[codes]`. It gets no
+    /// Moving average of the number of uses of each code in a batch, `[num_embeddings]`. It gets no
     /// gradient.
     uses: Param<Tensor<1>>,
     #[module(skip)]
@@ -196,11 +196,11 @@ fn replaced<const D: usize>(param: Param<Tensor<D>>, value: Tensor<D>) -> Param<
 /// The codebook update from one batch, without gradients.
 #[derive(Clone, Debug)]
 pub struct CodebookUpdate {
-    /// Number of uses of each code, `[codes]`.
+    /// Number of uses of each code, `[num_embeddings]`.
     uses: Tensor<1>,
-    /// Sum of the encoder outputs assigned to each code, `[codes, width]`.
+    /// Sum of the encoder outputs assigned to each code, `[num_embeddings, embedding_dim]`.
     sums: Tensor<2>,
-    /// Encoder outputs at which codes may restart, `[codes, width]`.
+    /// Encoder outputs at which codes may restart, `[num_embeddings, embedding_dim]`.
     candidates: Tensor<2>,
 }
 
@@ -209,7 +209,7 @@ pub struct CodebookUpdate {
 pub struct VqDistribution {
     /// The encoder's outputs, `[batch, latent]`.
     pub points: Tensor<2>,
-    /// `[codes, width]`.
+    /// `[num_embeddings, embedding_dim]`.
     codebook: Tensor<2>,
     config: VqConfig,
 }

@@ -58,7 +58,10 @@ impl Execute for InfoArgs {
             rows.push(row("note", note.clone()));
         }
         printer.result(&columns(&rows), || {
-            let config: Value = toml::from_str(&c.config.to_toml()).unwrap_or(Value::Null);
+            let config: Value = match toml::from_str(&c.config.to_toml()) {
+                Ok(config) => config,
+                Err(e) => unreachable!("a configuration is read as it is written: {e}"),
+            };
             json!({
                 "file": file.display().to_string(),
                 "input": c.vae.shape(),
