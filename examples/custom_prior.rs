@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use vae_data::{Environment, Split};
-use vae_eval::{Generator, KeyedNoise, Phase, PriorSource};
+use vae_data::{Environment, Examples, Split};
+use vae_eval::{EvalError, Generator, KeyedNoise, Phase, PriorSource};
 use vae_model::Noise;
 use vae_model::posterior::Gaussian;
 use vae_model::prior::{Distribution, StandardNormal};
@@ -80,20 +80,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     trainer.train(None, vec![], &AtomicBool::new(false))?;
 
     // The codes of the training examples are the centres.
-    let mut generator = Generator {
-        vae: trainer.vae(),
-        transform,
-        device: device.clone(),
-        seed: 0,
-        prior: PriorSource::Model,
-    };
+    let mut generator =
+        Generator { vae: trainer.vae(), transform, device: device.clone(), seed: 0, prior: None };
     let latent = generator.vae.config().latent;
-    let codes = |indices: Vec<u32>, examples| {
-        let z = generator.encode(examples, &indices);
-        Tensor::<2>::from_data(TensorData::new(z, [indices.len(), latent]), &device)
+    let codes = |examples: &Examples| -> Result<Tensor<2>, EvalError> {
+        let indices: Vec<u32> = (0..examples.len() as u32).collect();
+        let z = generator.encode(examples, &indices)?;
+        Ok(Tensor::from_data(TensorData::new(z, [indices.len(), latent]), &device))
     };
-    let centres = codes((0..train.len() as u32).collect(), &train);
-    let held_out = codes((0..test.len() as u32).collect(), &test).unsqueeze::<3>();
+    let centres = codes(&train)?;
+    let held_out = codes(&test)?.unsqueeze::<3>();
     let density = KernelDensity { bandwidth: bandwidth(&centres), centres };
 
     // Compare it with N(0, I) on the codes of examples that were not trained on: higher is better.
@@ -107,8 +103,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // Sample the model from this density in place of its own prior.
-    generator.prior = PriorSource::Custom(Arc::new(density));
-    for image in generator.sample(2, None, false).chunks(28 * 28) {
+    generator.prior = Some(PriorSource::Custom(Arc::new(density)));
+    for image in generator.sample(2, None, false)?.chunks(28 * 28) {
         for row in image.chunks(28) {
             let shade = |p: &f32| [' ', '.', ':', '+', '#'][(p.clamp(0.0, 1.0) * 4.0) as usize];
             println!("{}", row.iter().map(shade).collect::<String>());

@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 use vae_data::rng::Stream;
 use vae_data::source::Location;
 use vae_data::{DataError, Environment, Examples, Shape, Source, SourceSettings, Split, Values};
-use vae_eval::{Evaluator, Generator, PriorSource};
+use vae_eval::{Evaluator, Generator};
 use vae_train::{Backend, TrainConfig, Trainer, data};
 
 /// Hours in a day: the numbers in one example.
@@ -84,21 +84,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Evaluate on days that were not trained on. The density is that of x, which is standardized.
     let device = backend.device;
-    let evaluator = Evaluator {
-        examples: Arc::new(source.read(Split::Test, &environment)?),
-        transform: transform.clone(),
-        device: device.clone(),
-        seed: 0,
-    };
-    let evaluation = evaluator.evaluate(&trainer.vae(), 0, &|_| {});
+    let (test, seed) = (Arc::new(source.read(Split::Test, &environment)?), 0);
+    let evaluator = Evaluator::new(test, transform.clone(), device.clone(), seed)?;
+    let evaluation = evaluator.evaluate(&trainer.vae(), 0, &|_| {})?;
     if let Some(neg_elbo) = evaluation.neg_elbo {
         println!("{} test days: neg_elbo {neg_elbo:.2} nats a day", evaluation.images);
     }
 
     // Sampled days, in degrees again.
-    let prior = PriorSource::Model;
-    let generator = Generator { vae: trainer.vae(), transform, device, seed: 0, prior };
-    for day in generator.sample(3, None, false).chunks(HOURS) {
+    let prior = trainer.prior_source();
+    let generator = Generator { vae: trainer.vae(), transform, device, seed, prior };
+    for day in generator.sample(3, None, false)?.chunks(HOURS) {
         let day: Vec<String> = day.iter().map(|degrees| format!("{degrees:.0}")).collect();
         println!("{}", day.join(" "));
     }

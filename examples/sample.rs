@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpoint = Checkpoint::read(&path, &device)?;
 
     let generator = Generator {
-        // The model's own prior, or the one that was fitted after a training without a prior.
+        // The model's own prior, or the one that was fitted after a training without a prior; none
+        // if such a training has not ended.
         prior: checkpoint.prior_source(),
         // The way from x back to the range of the data.
         transform: Arc::new(checkpoint.transform),
@@ -29,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     // Row by row: the mean of p(x|z) for each of four z. `true` would draw x from p(x|z).
-    let samples = generator.sample(4, None, false);
+    let samples = generator.sample(4, None, false)?;
     let [_, _, width] = *generator.vae.shape() else {
         return Err("this example prints images, and the model makes vectors".into());
     };

@@ -76,10 +76,10 @@ fn modes_found(trainer: &Trainer) -> usize {
         transform: Arc::new(vae_data::Transform::Affine { offset: vec![], unit: vec![] }),
         device: Backend::open("flex").unwrap().device,
         seed: 5,
-        prior: PriorSource::Model,
+        prior: Some(PriorSource::Model),
     };
     let mut found = [0; MODES];
-    for point in generator.sample(samples, None, false).chunks(2) {
+    for point in generator.sample(samples, None, false).unwrap().chunks(2) {
         for (i, count) in found.iter_mut().enumerate() {
             let angle = std::f64::consts::TAU * i as f64 / MODES as f64;
             let (x, y) = (f64::from(point[0]), f64::from(point[1]));

@@ -201,6 +201,16 @@ fn likelihoods_and_data_that_do_not_go_together_are_refused() {
     program.fails(2, "train deep-mlp --set data.pixels=binary", &["data.scale"]);
     let sized = "train conv --backend flex --data digits --set data.size=[32,32]";
     program.fails(2, sized, &["data.size", "--data DIR"]);
+    // A batch of one, as the last of an epoch or in validation, has nothing to compare.
+    for (preset, sets) in [
+        ("info-vae", "--limit 65 --batch-size 64"),
+        ("factor-vae", "--limit 65 --batch-size 64"),
+        ("beta-tcvae", "--limit 65 --batch-size 1"),
+        ("wae-mmd", "--limit 65 --batch-size 32 --set data.validation=1"),
+    ] {
+        let arguments = format!("train {preset} --backend flex --data digits {sets}");
+        program.fails(2, &arguments, &["a batch of 1", "at least 2"]);
+    }
 }
 
 #[test]

@@ -247,6 +247,16 @@ fn an_autoencoder_has_no_kl_and_its_samples_come_with_a_warning() {
     plain.says(&["warning: this model was trained without a prior"]);
     assert_ne!(std::fs::read(program.path("samples.png")).unwrap(), fitted);
     program.fails(2, "evaluate --backend flex --samples 5", &["no density"]);
+    assert!(!program.ok("interpolate --random --backend flex").stderr.contains("warning"));
+    // A training that was stopped has fitted no prior.
+    let last = program.path("runs/autoencoder/checkpoints/last.vae");
+    let mut file = vae_model::ModelFile::read(&last).unwrap();
+    file.tensors.retain(|name, _| !name.starts_with("sampler."));
+    file.write(&program.path("stopped.vae")).unwrap();
+    for command in ["sample --n 4", "interpolate --random"] {
+        let outcome = program.ok(&format!("{command} --run stopped.vae --backend flex"));
+        outcome.says(&["warning: this model was trained without a prior"]);
+    }
 }
 
 #[test]

@@ -139,10 +139,10 @@ fn conditional_samples_are_read_as_the_digits_that_were_asked_for() {
         transform,
         device: backend.device,
         seed: 0,
-        prior: PriorSource::Model,
+        prior: Some(PriorSource::Model),
     };
     let asked: Vec<u32> = (0..10 * OF_EACH).map(|i| (i % 10) as u32).collect();
-    let samples = generator.sample(10 * OF_EACH, Some(&asked), false);
+    let samples = generator.sample(10 * OF_EACH, Some(&asked), false).unwrap();
     let mnist = read("mnist", Split::Train, &environment);
     let bytes = samples.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
     let made = Examples {

@@ -169,16 +169,11 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
         uniform("bytes", IMAGES * NUMBERS).iter().map(|u| (u * 256.0) as u8).collect();
     let [channels, height, width] = INPUT;
     let bits: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte >= 128)).collect();
-    let evaluator = Evaluator {
-        examples: Arc::new(Examples::new(
-            Shape::Image { channels, height, width },
-            Values::Bytes(bytes),
-        )),
-        transform: Arc::new(Transform::Pixels(Pixels::Binary)),
-        device: device.clone(),
-        seed: SEED,
-    };
-    let judged = evaluator.evaluate(&vae, DRAWS, &|_| {});
+    let shape = Shape::Image { channels, height, width };
+    let examples = Arc::new(Examples::new(shape, Values::Bytes(bytes)));
+    let transform = Arc::new(Transform::Pixels(Pixels::Binary));
+    let evaluator = Evaluator::new(examples, transform, device.clone(), SEED).unwrap();
+    let judged = evaluator.evaluate(&vae, DRAWS, &|_| {}).unwrap();
 
     let noise = KeyedNoise::new(SEED, Phase::Evaluate);
     let batch = Batch::new(tensor(bits, [IMAGES, NUMBERS], &device));

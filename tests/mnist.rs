@@ -60,7 +60,7 @@ fn a_trained_encoder_fine_tuned_on_ten_labels_a_class_beats_the_same_network_fro
         learning_rate: 1e-3,
     };
     let read = |mode, seed| {
-        accuracy(&task.classify(&task.train(mode, seed).unwrap(), &test), &test).unwrap()
+        accuracy(&task.classify(&task.train(mode, seed).unwrap(), &test).unwrap(), &test).unwrap()
     };
     let gains: Vec<f64> =
         (0..SEEDS).map(|seed| read(Mode::FineTune, seed) - read(Mode::Scratch, seed)).collect();

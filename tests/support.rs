@@ -104,8 +104,8 @@ pub fn judged(
     trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
     let mut test = resolved.read(Split::Test, environment).unwrap();
     test.truncate(images);
-    let evaluator = Evaluator { examples: test.into(), transform, device: backend.device, seed: 0 };
-    evaluator.evaluate(&trainer.vae(), samples, &|_| {})
+    let evaluator = Evaluator::new(test.into(), transform, backend.device, 0).unwrap();
+    evaluator.evaluate(&trainer.vae(), samples, &|_| {}).unwrap()
 }
 
 /// The folder of real data sets, if there is one.

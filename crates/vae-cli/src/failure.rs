@@ -58,7 +58,11 @@ fn advice(cause: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<DataError>() {
         return data_advice(error);
     }
-    match cause.downcast_ref::<Unusable>()? {
+    unusable_advice(cause.downcast_ref::<Unusable>()?)
+}
+
+fn unusable_advice(error: &Unusable) -> Option<String> {
+    match error {
         Unusable::Shape { .. }
         | Unusable::NoLabels
         | Unusable::UnknownClass { .. }
@@ -66,6 +70,7 @@ fn advice(cause: &(dyn StdError + 'static)) -> Option<String> {
         Unusable::NoLikelihood => {
             Some("give these settings to `vae-cli train` with --set".to_owned())
         }
+        Unusable::NoPrior => Some("choose one with --prior".to_owned()),
         Unusable::NoEncoder
         | Unusable::NoDensity
         | Unusable::OtherMeasure
@@ -76,7 +81,8 @@ fn advice(cause: &(dyn StdError + 'static)) -> Option<String> {
 fn training_advice(error: &TrainError) -> Option<String> {
     match error {
         TrainError::Data(error) => data_advice(error),
-        TrainError::File(error) | TrainError::Eval(EvalError::File(error)) => file_advice(error),
+        TrainError::File(error) => file_advice(error),
+        TrainError::Eval(error) => evaluation_advice(error),
         TrainError::Override { .. } => Some("write it as --set KEY.PATH=VALUE".to_owned()),
         TrainError::BatchTooLarge { examples, .. } => {
             Some(format!("set --batch-size to at most {examples}"))
@@ -96,6 +102,8 @@ fn training_advice(error: &TrainError) -> Option<String> {
 fn evaluation_advice(error: &EvalError) -> Option<String> {
     match error {
         EvalError::File(error) => file_advice(error),
+        EvalError::Unusable(error) => unusable_advice(error),
+        EvalError::Data(error) => data_advice(error),
         EvalError::NotANumber { .. } => Some("set it with --learning-rate".to_owned()),
         EvalError::Request(_) | EvalError::Failed(_) => None,
     }

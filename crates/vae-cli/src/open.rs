@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use indicatif::HumanBytes;
 use vae_data::source::Progress;
 use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
-use vae_eval::Generator;
+use vae_eval::{Generator, PriorSource};
 use vae_model::{Vae, compatibility};
 use vae_train::data::TrainingData;
 use vae_train::{Backend, Checkpoint, CheckpointKind, Override, Run};
@@ -152,6 +152,18 @@ pub fn generator(
     Ok((generator, checkpoint))
 }
 
+/// Makes sure that z can be drawn: from N(0, I) if no prior is known. Warns if the model was trained
+/// without a prior and none was fitted.
+pub fn require_prior(generator: &mut Generator, checkpoint: &Checkpoint, printer: &Printer) {
+    let prior = generator.prior.get_or_insert(PriorSource::Standard);
+    if !checkpoint.config.matches_prior() && !matches!(prior, PriorSource::Fitted(_)) {
+        printer.warn(
+            "this model was trained without a prior: z is drawn from N(0, I), which the codes of \
+             the model need not follow",
+        );
+    }
+}
+
 /// Loads the data that a model was trained on, with the same limit and the same validation
 /// examples.
 pub fn own_data(
@@ -257,13 +269,8 @@ pub fn require_encoder(checkpoint: &Checkpoint) -> Result<()> {
 /// # Errors
 /// If shape, labels or values do not fit.
 pub fn check_examples(examples: &Examples, checkpoint: &Checkpoint, name: &str) -> Result<()> {
-    let labels = examples.labels.as_ref();
-    let largest = labels.and_then(|labels| labels.iter().max()).copied();
-    let (shape, vae) = (examples.shape.dims(), checkpoint.vae.spec());
-    compatibility::check_examples(vae.config(), vae.data(), &shape, labels.is_some(), largest)
-        .with_context(|| name.to_owned())?;
-    checkpoint.transform.check(examples).with_context(|| name.to_owned())?;
-    Ok(())
+    vae_eval::check_examples(checkpoint.vae.spec(), &checkpoint.transform, examples)
+        .with_context(|| name.to_owned())
 }
 
 /// Checks the class that `--label` names. A model has classes if its encoder and decoder depend on

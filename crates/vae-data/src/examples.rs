@@ -189,18 +189,20 @@ impl Examples {
         hex::encode(&hash.finalize()[..8])
     }
 
-    /// Returns the classes of the examples at `indices` as one-hot rows, `[indices, classes]`. A
-    /// row is zero if the class is unknown or not below `classes`. Indices must be below `len()`.
-    pub fn one_hot(&self, indices: &[u32], classes: usize) -> Vec<f32> {
-        let mut rows = vec![0.0; indices.len() * classes];
-        if let Some(labels) = &self.labels {
-            for (row, index) in rows.chunks_mut(classes.max(1)).zip(indices) {
-                if let Some(cell) = row.get_mut(labels[*index as usize] as usize) {
-                    *cell = 1.0;
-                }
-            }
-        }
-        rows
+    /// Returns a short hash of the labels. `None` without labels.
+    pub fn labels_fingerprint(&self) -> Option<String> {
+        let mut hash = Sha256::new();
+        self.labels.as_ref()?.iter().for_each(|label| hash.update(label.to_le_bytes()));
+        Some(hex::encode(&hash.finalize()[..8]))
+    }
+
+    /// Returns the labels of the examples at `indices`. `None` without labels.
+    ///
+    /// # Panics
+    /// If an index is not below `len()`.
+    pub fn labels_at(&self, indices: &[u32]) -> Option<Vec<u32>> {
+        let labels = self.labels.as_ref()?;
+        Some(indices.iter().map(|index| labels[*index as usize]).collect())
     }
 
     /// Returns whether the examples are images with only black and white pixels.
@@ -363,6 +365,9 @@ mod tests {
         assert_eq!(other.fingerprint(), three().fingerprint());
         other.values = Values::Floats(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.5]);
         assert_ne!(other.fingerprint(), three().fingerprint());
+        assert_eq!(other.labels_fingerprint(), three().labels_fingerprint());
+        other.labels = Some(vec![7, 9, 8]);
+        assert_ne!(other.labels_fingerprint(), three().labels_fingerprint());
     }
 
     #[test]
@@ -432,13 +437,9 @@ mod tests {
     }
 
     #[test]
-    fn a_class_is_one_hot_and_an_unknown_one_is_zeros() {
-        let mut some = three();
-        some.labels = Some(vec![1, 0, 5]);
-        assert_eq!(some.one_hot(&[2, 0, 1], 2), [0.0, 0.0, 0.0, 1.0, 1.0, 0.0]);
-        some.labels = None;
-        assert_eq!(some.one_hot(&[2, 0], 2), [0.0; 4]);
-        assert!(some.one_hot(&[2, 0], 0).is_empty());
+    fn labels_are_those_of_the_indices() {
+        assert_eq!(three().labels_at(&[2, 0]), Some(vec![9, 7]));
+        assert_eq!(Examples { labels: None, ..three() }.labels_at(&[2, 0]), None);
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub struct DataRecord {
     pub examples: usize,
     /// The first bytes of a hash of the training values, in hexadecimal.
     pub fingerprint: String,
+    /// The same of the labels. `None` without labels, and in files of version 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels_fingerprint: Option<String>,
     /// The settings of the source. For a table they include all columns, in the order of x.
     #[serde(default, skip_serializing_if = "SourceSettings::is_default")]
     pub settings: SourceSettings,
@@ -22,10 +25,18 @@ pub struct DataRecord {
 }
 
 impl DataRecord {
-    /// Returns whether both describe the same examples of the same source.
+    /// Returns whether both describe the same examples of the same source, apart from labels.
     pub fn is_same_data(&self, other: &Self) -> bool {
         (&self.source, self.examples, &self.fingerprint)
             == (&other.source, other.examples, &other.fingerprint)
+    }
+
+    /// Returns whether both describe the same labels. True if those of one are not known.
+    pub fn has_same_labels(&self, other: &Self) -> bool {
+        match (&self.labels_fingerprint, &other.labels_fingerprint) {
+            (Some(a), Some(b)) => a == b,
+            (None, _) | (_, None) => true,
+        }
     }
 
     /// Makes the record of the training examples `train`, which were read from `source`.
@@ -39,6 +50,7 @@ impl DataRecord {
             source: source.spec.clone(),
             examples: train.len(),
             fingerprint: train.fingerprint(),
+            labels_fingerprint: train.labels_fingerprint(),
             settings,
             classes: train.classes.clone(),
         }

@@ -12,8 +12,9 @@ use vae_data::{DataRecord, Examples, Transform};
 use vae_model::classifier::{ClassifierSpec, FeatureLayer, cross_entropy};
 use vae_model::{Classifier, FileError, ModelFile, Vae};
 
+use crate::check::check_values;
 use crate::error::EvalError;
-use crate::labels::one_hot;
+use crate::labels::one_hot_of;
 use crate::noise::{KeyedNoise, Phase};
 use crate::record::{fits, json, parsed};
 
@@ -72,8 +73,10 @@ impl Classification {
     /// Returns the configuration of the classifier.
     ///
     /// # Errors
-    /// If there are no labels, if a class has too few examples, or if the encoder needs the label.
+    /// If the model cannot read the examples, if there are no labels, if a class has too few
+    /// examples, or if the encoder needs the label.
     pub fn spec(&self) -> Result<ClassifierSpec, EvalError> {
+        check_values(self.vae.spec().data(), &self.transform, &self.train)?;
         let Some(labels) = &self.train.labels else {
             let why = "a classifier needs labelled data, and these data have no labels";
             return Err(EvalError::Request(why.to_owned()));
@@ -137,7 +140,7 @@ impl Classification {
             let batch: Vec<u32> =
                 order.into_iter().take(BATCH).map(|i| chosen[i as usize]).collect();
             let x = x_of(&self.transform, &self.train, &batch, &self.device);
-            let classes = one_hot(&self.train, &batch, config.data().classes, &self.device);
+            let classes = one_hot_of(&self.train, &batch, config.data().classes, &self.device)?;
             let features = match mode {
                 Mode::Probe => classifier.valid().features(x),
                 Mode::FineTune | Mode::Scratch => classifier.features(x),
@@ -157,7 +160,14 @@ impl Classification {
     }
 
     /// Returns the predicted class of each example.
-    pub fn classify(&self, classifier: &Classifier, examples: &Examples) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// If the classifier cannot read the examples.
+    pub fn classify(
+        &self,
+        classifier: &Classifier,
+        examples: &Examples,
+    ) -> Result<Vec<u32>, EvalError> {
         read(classifier, &self.transform, examples, &self.device)
     }
 }
@@ -208,7 +218,10 @@ impl SavedClassifier {
     }
 
     /// Returns the predicted class of each example.
-    pub fn classify(&self, examples: &Examples, device: &Device) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// If the classifier cannot read the examples.
+    pub fn classify(&self, examples: &Examples, device: &Device) -> Result<Vec<u32>, EvalError> {
         read(&self.classifier, &self.transform, examples, device)
     }
 }
@@ -219,7 +232,8 @@ fn read(
     transform: &Transform,
     examples: &Examples,
     device: &Device,
-) -> Vec<u32> {
+) -> Result<Vec<u32>, EvalError> {
+    check_values(classifier.spec().data(), transform, examples)?;
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     let mut read = Vec::with_capacity(indices.len());
     for part in indices.chunks(CHUNK) {
@@ -227,7 +241,7 @@ fn read(
         let logits = classifier.logits(classifier.features(x));
         read.extend(logits.argmax(1).into_data().iter::<i64>().map(|class| class as u32));
     }
-    read
+    Ok(read)
 }
 
 /// Returns x of the examples at `indices`, `[indices, numbers]`.

@@ -1,6 +1,8 @@
 //! Errors while a model is evaluated or used.
 
+use vae_data::DataError;
 use vae_model::FileError;
+use vae_model::compatibility::Unusable;
 
 /// An error of this crate. A message says what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +10,12 @@ pub enum EvalError {
     /// The request is not possible.
     #[error("{0}")]
     Request(String),
+    /// The model cannot be used on these data or for this estimate.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// An error of the data.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// An error of a model file.
     #[error(transparent)]
     File(#[from] FileError),
@@ -31,10 +39,12 @@ impl EvalError {
     pub fn is_request(&self) -> bool {
         match self {
             Self::Request(_)
+            | Self::Unusable(_)
             | Self::File(FileError::Malformed { .. } | FileError::HoldsClassifier { .. }) => true,
             Self::File(FileError::Io { source, .. }) => {
                 source.kind() == std::io::ErrorKind::NotFound
             }
+            Self::Data(error) => error.is_request(),
             Self::NotANumber { .. } | Self::Failed(_) => false,
         }
     }

@@ -9,11 +9,12 @@ use vae_data::rng::Stream;
 use vae_data::{Examples, ImageBatcher, Transform};
 use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
-use vae_model::objective::ElboConfig;
 use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
 
+use crate::check::check_examples;
+use crate::error::EvalError;
 use crate::importance::importance_nll;
-use crate::labels::one_hot;
+use crate::labels::one_hot_of;
 use crate::noise::{KeyedNoise, Phase};
 use crate::statistics::{Mean, Moments};
 use crate::support::support_of;
@@ -66,41 +67,78 @@ pub struct Evaluation {
 /// Evaluates models on a set of examples.
 #[derive(Clone, Debug)]
 pub struct Evaluator {
-    /// The examples.
-    pub examples: Arc<Examples>,
-    /// The transform from stored values to x.
-    pub transform: Arc<Transform>,
-    /// The device.
-    pub device: Device,
-    /// Seed of the draws and of stochastic pixels. The pixels are drawn once.
-    pub seed: u64,
+    examples: Arc<Examples>,
+    transform: Arc<Transform>,
+    device: Device,
+    seed: u64,
 }
 
 impl Evaluator {
-    /// Calls `f` with each chunk of examples, with labels if `classes` is above 0, and with its
+    /// Makes an evaluator on `examples`, of which there must be at least one. `transform` makes x of
+    /// their stored values. `seed` is for the draws of z and for stochastic pixels, which are drawn
+    /// once.
+    ///
+    /// # Errors
+    /// If there are no examples, or if the transform is for other values.
+    pub fn new(
+        examples: Arc<Examples>,
+        transform: Arc<Transform>,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self, EvalError> {
+        if examples.is_empty() {
+            return Err(EvalError::Request("there are no examples to evaluate on".to_owned()));
+        }
+        transform.check(&examples)?;
+        Ok(Self { examples, transform, device, seed })
+    }
+
+    /// Returns the examples.
+    pub fn examples(&self) -> &Examples {
+        &self.examples
+    }
+
+    /// Calls `f` with each chunk of examples, with labels if the model uses them, and with its
     /// noise.
-    fn each(&self, classes: usize, mut f: impl FnMut(Batch, KeyedNoise)) {
+    ///
+    /// # Errors
+    /// If the model cannot read the examples, or if it uses labels and they have none.
+    fn each(&self, vae: &Vae, mut f: impl FnMut(Batch, KeyedNoise)) -> Result<(), EvalError> {
+        check_examples(vae.spec(), &self.transform, &self.examples)?;
         let draws = Stream::new(self.seed, "stochastic pixels, evaluation");
         let batcher = ImageBatcher::new(self.examples.clone(), self.transform.clone(), draws);
-        let order = (0..self.examples.len() as u32).collect();
         let mut first = 0;
-        for batch in batcher.batches(order, CHUNK, &self.device) {
+        for batch in batcher.given(chunks(self.examples.len()), &self.device) {
             let mut noise = KeyedNoise::new(self.seed, Phase::Evaluate);
             noise.first_image = first;
             first += batch.indices.len() as u32;
-            let labels = (classes > 0)
-                .then(|| one_hot(&self.examples, &batch.indices, classes, &self.device));
+            let (classes, indices) = (vae.classes(), &batch.indices);
+            let labels = match classes {
+                0 => None,
+                _ => Some(one_hot_of(&self.examples, indices, classes, &self.device)?),
+            };
             let data_set_size = self.examples.len();
             f(Batch { x: batch.x, corrupted: None, labels, data_set_size }, noise);
         }
+        Ok(())
     }
 
     /// Returns the averages of the model's loss and its terms for an objective. Warm-up is over:
     /// all weights have their final value.
-    pub fn objective(&self, networks: &Networks, objective: &ObjectiveConfig) -> Metrics {
+    ///
+    /// # Errors
+    /// If the model cannot be evaluated on the examples, or if the objective needs more of them.
+    pub fn objective(
+        &self,
+        networks: &Networks,
+        objective: &ObjectiveConfig,
+    ) -> Result<Metrics, EvalError> {
+        let needs = objective.requirements();
+        compatibility::check_batch(&needs, self.examples.len(), "the number of examples")
+            .map_err(|e| EvalError::Request(e.to_string()))?;
         let mut names = Vec::new();
         let mut sums: Vec<f64> = Vec::new();
-        self.each(networks.vae.classes(), |batch, noise| {
+        self.each(&networks.vae, |batch, noise| {
             let n = batch.size();
             let loss = objective.loss(Role::Model, networks, &batch, &noise, f64::INFINITY);
             let values = loss.values().into_data();
@@ -109,24 +147,32 @@ impl Evaluator {
             for (sum, value) in sums.iter_mut().zip(values.iter::<f64>()) {
                 *sum += value * n as f64;
             }
-        });
-        let n = self.examples.len().max(1) as f64;
-        names.into_iter().zip(sums).map(|(name, sum)| (name.to_owned(), sum / n)).collect()
+        })?;
+        let n = self.examples.len() as f64;
+        Ok(names.into_iter().zip(sums).map(|(name, sum)| (name.to_owned(), sum / n)).collect())
     }
 
     /// Evaluates `vae`. With `samples` above 0, also estimates log p(x) by importance sampling
     /// (Burda et al. 2016), if the posterior has a density.
     ///
     /// `report` is called with the number of examples that are done.
-    pub fn evaluate(&self, vae: &Vae, samples: usize, report: &dyn Fn(usize)) -> Evaluation {
-        let plain = ObjectiveConfig::Elbo(ElboConfig::default());
-        let metrics = self.objective(&vae.clone().into(), &plain);
+    ///
+    /// # Errors
+    /// The errors of [`Self::check`].
+    pub fn evaluate(
+        &self,
+        vae: &Vae,
+        samples: usize,
+        report: &dyn Fn(usize),
+    ) -> Result<Evaluation, EvalError> {
+        self.check(vae, samples)?;
+        let metrics = self.objective(&vae.clone().into(), &ObjectiveConfig::default())?;
         let get = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
 
         let mut moments = Moments::default();
         let mut nll: Vec<f64> = Vec::new();
         let mut codes: Vec<Tensor<2>> = Vec::new();
-        self.each(vae.classes(), |batch, noise| {
+        self.each(vae, |batch, noise| {
             let q = vae.encode_batch(&batch);
             let means = q.mean();
             let [_, width] = means.dims();
@@ -137,12 +183,12 @@ impl Evaluator {
             if samples > 0 {
                 nll.extend(importance_nll(vae, &batch, &q, noise, samples, report, nll.len()));
             }
-        });
+        })?;
         let Some(reconstruction) = get("reconstruction") else {
             unreachable!("every bound has a reconstruction term")
         };
         let mean = Mean::of(&nll);
-        Evaluation {
+        Ok(Evaluation {
             images: self.examples.len(),
             neg_elbo: get("neg_elbo"),
             reconstruction,
@@ -154,11 +200,25 @@ impl Evaluator {
             nll: mean.map(|mean| mean.value),
             nll_stderr: mean.and_then(|mean| mean.stderr),
             nll_each: nll,
-        }
+        })
     }
-}
 
-impl Evaluator {
+    /// Checks that a model can be evaluated on the examples, with `samples` importance samples.
+    ///
+    /// # Errors
+    /// If the model cannot read the examples or uses labels that they do not have, if x is outside
+    /// the support of its likelihood, or, with `samples` above 0, if log p(x) cannot be estimated.
+    pub fn check(&self, vae: &Vae, samples: usize) -> Result<(), EvalError> {
+        check_examples(vae.spec(), &self.transform, &self.examples)?;
+        let has_labels = self.examples.labels.is_some();
+        let support = support_of(&self.transform, &self.examples);
+        compatibility::check_evaluation(vae.config(), has_labels, support)?;
+        if samples > 0 {
+            compatibility::check_nll(vae.config(), support)?;
+        }
+        Ok(())
+    }
+
     /// Returns whether log p(x|z) is a log-likelihood on these examples. If not, it is only a loss.
     pub fn is_likelihood(&self, vae: &Vae) -> bool {
         let support = support_of(&self.transform, &self.examples);
@@ -177,5 +237,84 @@ impl Evaluator {
         let drawn = vae.prior(None, &self.device).sample(&noise, n, &self.device);
         let found = mmd(codes, drawn, Kernel::Imq, 1.0);
         found.into_data().iter::<f64>().next()
+    }
+}
+
+/// Returns the indices of each chunk of n examples. A last chunk of one example would be too small
+/// for terms that compare examples, so that example goes to the chunk before.
+fn chunks(n: usize) -> Vec<Vec<u32>> {
+    let all: Vec<u32> = (0..n as u32).collect();
+    let mut chunks: Vec<Vec<u32>> = all.chunks(CHUNK).map(<[u32]>::to_vec).collect();
+    if n % CHUNK == 1 && n > 1 {
+        chunks.pop();
+        if let Some(last) = chunks.last_mut() {
+            last.push(n as u32 - 1);
+        }
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn what_cannot_be_evaluated_is_an_error_that_says_why() {
+        use vae_data::{Pixels, Shape, Values};
+        use vae_model::config::Choice;
+        use vae_model::{DataSpec, VaeConfig, VaeSpec};
+
+        let device = Device::flex();
+        let model = |text: &str, classes| {
+            let config: VaeConfig = toml::from_str(text).unwrap();
+            let spec = VaeSpec::new(config, DataSpec { shape: vec![1, 4, 4], classes }).unwrap();
+            spec.init(&KeyedNoise::new(0, Phase::Init), &device)
+        };
+        let images = |n: usize, width: usize| {
+            let shape = Shape::Image { channels: 1, height: 4, width };
+            Examples::new(shape, Values::Bytes(vec![0; n * 4 * width]))
+        };
+        let with = |examples: Examples, transform: Transform| {
+            Evaluator::new(Arc::new(examples), Arc::new(transform), device.clone(), 0)
+        };
+        let pixels = || Transform::Pixels(Pixels::Binary);
+        let vectors = Transform::Affine { offset: vec![], unit: vec![] };
+        for (refused, word) in [
+            (with(images(0, 4), pixels()).unwrap_err(), "no examples"),
+            (with(images(2, 4), vectors).unwrap_err(), "images"),
+        ] {
+            assert!(refused.is_request() && refused.to_string().contains(word), "{refused}");
+        }
+
+        let plain = model("", 0);
+        let labelled = |labels| Examples { labels: Some(labels), ..images(2, 4) };
+        let conditional = "condition = \"label\"";
+        let by_class = "[prior]\nkind = \"standard\"\ncondition = \"label\"";
+        for (vae, examples, samples, word) in [
+            (&plain, images(2, 5), 0, "shape"),
+            (&model(conditional, 2), images(2, 4), 0, "no labels"),
+            (&model(by_class, 2), images(2, 4), 0, "no labels"),
+            (&model(conditional, 2), labelled(vec![0, 2]), 0, "class 2"),
+            (&model("[likelihood]\nkind = \"poisson\"", 0), images(2, 4), 0, "counts"),
+            (&model("[posterior]\nkind = \"point\"", 0), images(2, 4), 5, "no density"),
+        ] {
+            let evaluator = with(examples, pixels()).unwrap();
+            let refused = evaluator.evaluate(vae, samples, &|_| {}).unwrap_err();
+            assert!(refused.is_request() && refused.to_string().contains(word), "{refused}");
+        }
+        let evaluator = with(images(1, 4), pixels()).unwrap();
+        let mmd = ObjectiveConfig::with_defaults("mmd").unwrap();
+        let refused = evaluator.objective(&plain.into(), &mmd).unwrap_err();
+        assert!(refused.to_string().contains("at least 2"), "{refused}");
+    }
+
+    #[test]
+    fn every_example_is_in_one_chunk_and_none_is_alone() {
+        for n in [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, 3 * CHUNK + 1] {
+            let chunks = chunks(n);
+            assert_eq!(chunks.concat(), (0..n as u32).collect::<Vec<_>>());
+            assert!(chunks.iter().all(|chunk| n == 1 || chunk.len() > 1), "{n}");
+        }
     }
 }

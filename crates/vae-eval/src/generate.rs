@@ -6,13 +6,16 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::rng::Stream;
 use vae_data::{Examples, Transform};
+use vae_model::compatibility::Unusable;
 use vae_model::likelihood::LikelihoodDistribution;
 use vae_model::posterior::CodeSpace;
 use vae_model::prior::Distribution;
 use vae_model::{Noise, Vae};
 
+use crate::check::check_examples;
+use crate::error::EvalError;
 use crate::fitted::{Codes, FittedPrior};
-use crate::labels::{labels_of, one_hot};
+use crate::labels::{one_hot, one_hot_of};
 use crate::noise::{KeyedNoise, Phase};
 
 /// Number of rows that are computed at once.
@@ -30,16 +33,15 @@ pub struct Generator {
     pub device: Device,
     /// Seed of all random numbers.
     pub seed: u64,
-    /// The distribution that z is drawn from.
-    pub prior: PriorSource,
+    /// The distribution that z is drawn from. `None` if none is known, or if no z is drawn.
+    pub prior: Option<PriorSource>,
 }
 
 /// The distribution that z is drawn from.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "tensors are handles, and a generator has one")]
 pub enum PriorSource {
     /// p(z) of the model.
-    #[default]
     Model,
     /// N(0, I), regardless of the model's prior.
     Standard,
@@ -62,17 +64,24 @@ impl fmt::Debug for PriorSource {
 
 impl Generator {
     /// Returns one-hot rows `[rows, classes]` of `labels`, starting at `first`. Labels repeat
-    /// cyclically. `None` if the model uses no labels, or if there are none.
-    fn condition(&self, labels: Option<&[u32]>, first: usize, rows: usize) -> Option<Tensor<2>> {
+    /// cyclically. `None` if the model uses no labels, or without labels.
+    ///
+    /// # Errors
+    /// If the model does not know a label, or if the labels are empty.
+    fn condition(
+        &self,
+        labels: Option<&[u32]>,
+        first: usize,
+        rows: usize,
+    ) -> Result<Option<Tensor<2>>, EvalError> {
         let classes = self.vae.classes();
-        let labels = labels.filter(|labels| classes > 0 && !labels.is_empty())?;
-        let mut one_hot = vec![0.0f32; rows * classes];
-        for (i, row) in one_hot.chunks_mut(classes).enumerate() {
-            if let Some(cell) = row.get_mut(labels[(first + i) % labels.len()] as usize) {
-                *cell = 1.0;
-            }
+        let Some(labels) = labels.filter(|_| classes > 0) else { return Ok(None) };
+        if labels.is_empty() {
+            return Err(EvalError::Request("there are no labels to repeat".to_owned()));
         }
-        Some(Tensor::from_data(TensorData::new(one_hot, [rows, classes]), &self.device))
+        let labels: Vec<u32> =
+            (first..first + rows).map(|row| labels[row % labels.len()]).collect();
+        Ok(Some(one_hot(&labels, classes, &self.device)?))
     }
 
     fn noise(&self, first_image: usize) -> KeyedNoise {
@@ -91,111 +100,175 @@ impl Generator {
 
     /// Returns `n` draws of z from the prior, `[n, latent]`, row-major. A label-conditional prior
     /// reads the labels, which repeat cyclically. Without labels it draws from all classes.
-    pub fn draw_prior(&self, n: usize, labels: Option<&[u32]>) -> Vec<f32> {
-        match &self.prior {
+    ///
+    /// # Errors
+    /// If there is no prior, if the model does not know a label, or if a custom prior returns
+    /// another shape.
+    pub fn draw_prior(&self, n: usize, labels: Option<&[u32]>) -> Result<Vec<f32>, EvalError> {
+        let latent = self.vae.config().latent;
+        Ok(match self.prior.as_ref().ok_or(Unusable::NoPrior)? {
             PriorSource::Model => {
-                let labels = self.condition(labels, 0, n);
+                let labels = self.condition(labels, 0, n)?;
                 let prior = self.vae.prior(labels.as_ref(), &self.device);
                 let z = prior.sample(&self.noise(0), n, &self.device);
                 z.into_data().iter::<f32>().collect()
             }
-            PriorSource::Standard => {
-                self.noise(0).normal("prior", [1, n, self.vae.config().latent])
-            }
+            PriorSource::Standard => self.noise(0).normal("prior", [1, n, latent]),
             PriorSource::Fitted(fitted_prior) => {
                 fitted_prior.sample(&self.vae, &self.noise(0), n, &self.device)
             }
             PriorSource::Custom(prior) => {
                 let z = prior.sample(&self.noise(0), n, &self.device);
+                if z.dims() != [n, latent] {
+                    return Err(EvalError::Request(format!(
+                        "the custom prior drew z of shape {:?}, and {:?} is expected",
+                        z.dims(),
+                        [n, latent]
+                    )));
+                }
                 z.into_data().iter::<f32>().collect()
             }
-        }
+        })
     }
 
     /// Returns `n` samples, `[n, numbers]`, row-major: z from the prior, then x from p(x|z).
     /// `labels` are the classes for a conditional model. Without labels, all classes get equally
     /// many rows.
-    pub fn sample(&self, n: usize, labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// The errors of [`Self::draw_prior`].
+    pub fn sample(
+        &self,
+        n: usize,
+        labels: Option<&[u32]>,
+        draw: bool,
+    ) -> Result<Vec<f32>, EvalError> {
         let classes = self.vae.classes().max(1);
         let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n.max(1)) as u32).collect();
         let labels = labels.unwrap_or(&in_turn);
-        self.decode(&self.draw_prior(n, Some(labels)), Some(labels), draw)
+        self.decode(&self.draw_prior(n, Some(labels))?, Some(labels), draw)
     }
 
     /// Returns x of p(x|z), `[n, numbers]`, for z `[n, latent]`, row-major each. `labels` are the
-    /// classes for a conditional model. x is the mean, or a sample with `draw`.
-    pub fn decode(&self, z: &[f32], labels: Option<&[u32]>, draw: bool) -> Vec<f32> {
+    /// classes for a conditional model; they repeat cyclically. x is the mean, or a sample with
+    /// `draw`.
+    ///
+    /// # Errors
+    /// If z are not whole rows, if the decoder needs labels and there are none, or if the model does
+    /// not know a label.
+    pub fn decode(
+        &self,
+        z: &[f32],
+        labels: Option<&[u32]>,
+        draw: bool,
+    ) -> Result<Vec<f32>, EvalError> {
         let latent = self.vae.config().latent;
+        if !z.len().is_multiple_of(latent) {
+            let n = z.len();
+            return Err(EvalError::Request(format!("{n} numbers are not rows of {latent} each")));
+        }
+        if labels.is_none() && self.vae.config().conditions_networks() {
+            return Err(Unusable::NoLabels.into());
+        }
         let mut values = Vec::with_capacity(z.len() / latent * self.vae.numbers());
         for (i, rows) in z.chunks(CHUNK * latent).enumerate() {
             let n = rows.len() / latent;
             let data = TensorData::new(rows.to_vec(), [n, latent]);
-            let condition = self.condition(labels, i * CHUNK, n);
+            let condition = self.condition(labels, i * CHUNK, n)?;
             let p = self.vae.decode(Tensor::from_data(data, &self.device), condition.as_ref());
             values.extend(self.values(&p, draw, i * CHUNK));
         }
-        values
+        Ok(values)
     }
 
     /// Returns the means of q(z|x) of the examples at `indices`, `[indices, latent]`, row-major.
-    pub fn encode(&self, examples: &Examples, indices: &[u32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// If the model cannot read the examples.
+    pub fn encode(&self, examples: &Examples, indices: &[u32]) -> Result<Vec<f32>, EvalError> {
+        check_examples(self.vae.spec(), &self.transform, examples)?;
         let mut z = Vec::with_capacity(indices.len() * self.vae.config().latent);
         for part in indices.chunks(CHUNK) {
-            let condition = self.known_condition(examples, part);
+            let condition = self.known_condition(examples, part)?;
             let q = self.vae.encode(self.x(examples, part), condition.as_ref());
             z.extend(q.mean().into_data().iter::<f32>());
         }
-        z
+        Ok(z)
     }
 
     /// Returns the discrete codes of the examples at `indices`, `[indices, positions]`, row-major.
     /// Empty for a model without discrete codes.
-    pub fn codes(&self, examples: &Examples, indices: &[u32]) -> Vec<i64> {
+    ///
+    /// # Errors
+    /// If the model cannot read the examples.
+    pub fn codes(&self, examples: &Examples, indices: &[u32]) -> Result<Vec<i64>, EvalError> {
+        check_examples(self.vae.spec(), &self.transform, examples)?;
         let mut codes = Vec::new();
         for part in indices.chunks(CHUNK) {
-            let condition = self.known_condition(examples, part);
+            let condition = self.known_condition(examples, part)?;
             let found = self.vae.codes(self.x(examples, part), condition.as_ref());
             codes.extend(
                 found.into_iter().flat_map(|c| c.into_data().iter::<i64>().collect::<Vec<_>>()),
             );
         }
-        codes
+        Ok(codes)
     }
 
     /// Returns the codes of the examples at `indices` for fitting a prior: discrete codes if the
     /// model has them, otherwise means of q(z|x).
-    pub fn codes_to_fit(&self, examples: &Examples, indices: &[u32]) -> Codes {
-        match self.vae.code_space() {
+    ///
+    /// # Errors
+    /// If the model cannot read the examples.
+    pub fn codes_to_fit(&self, examples: &Examples, indices: &[u32]) -> Result<Codes, EvalError> {
+        Ok(match self.vae.code_space() {
             Some(CodeSpace { num_embeddings: codes, positions }) => {
-                Codes::Discrete { rows: self.codes(examples, indices), codes, positions }
+                Codes::Discrete { rows: self.codes(examples, indices)?, codes, positions }
             }
             None => Codes::Vectors {
-                rows: self.encode(examples, indices),
+                rows: self.encode(examples, indices)?,
                 latent: self.vae.config().latent,
             },
-        }
+        })
     }
 
-    /// Returns the one-hot classes of the examples at `indices`. `None` if the model uses no
-    /// labels.
-    fn known_condition(&self, examples: &Examples, indices: &[u32]) -> Option<Tensor<2>> {
-        let classes = self.vae.classes();
-        (classes > 0).then(|| one_hot(examples, indices, classes, &self.device))
+    /// Returns the one-hot classes of the examples at `indices`. `None` if encoder and decoder
+    /// depend on no labels.
+    fn known_condition(
+        &self,
+        examples: &Examples,
+        indices: &[u32],
+    ) -> Result<Option<Tensor<2>>, EvalError> {
+        if !self.vae.config().conditions_networks() {
+            return Ok(None);
+        }
+        Ok(Some(one_hot_of(examples, indices, self.vae.classes(), &self.device)?))
     }
 
     /// Returns the reconstructions of the examples at `indices`, `[indices, numbers]`, row-major: x
     /// of p(x|z) with the mean of q(z|x) as z.
-    pub fn reconstruct(&self, examples: &Examples, indices: &[u32], draw: bool) -> Vec<f32> {
-        let labels = labels_of(examples, indices);
-        self.decode(&self.encode(examples, indices), labels.as_deref(), draw)
+    ///
+    /// # Errors
+    /// If the model cannot read the examples.
+    pub fn reconstruct(
+        &self,
+        examples: &Examples,
+        indices: &[u32],
+        draw: bool,
+    ) -> Result<Vec<f32>, EvalError> {
+        let labels = examples.labels_at(indices);
+        self.decode(&self.encode(examples, indices)?, labels.as_deref(), draw)
     }
 
     /// Returns the model's inputs x of the examples at `indices`, in the range of the data,
     /// row-major. Binary pixels are binary.
-    pub fn originals(&self, examples: &Examples, indices: &[u32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// If the model cannot read the examples.
+    pub fn originals(&self, examples: &Examples, indices: &[u32]) -> Result<Vec<f32>, EvalError> {
+        check_examples(self.vae.spec(), &self.transform, examples)?;
         let mut values = self.transform.gather(examples, indices, &self.draws());
         self.transform.to_data_range(&mut values);
-        values
+        Ok(values)
     }
 
     fn x(&self, examples: &Examples, indices: &[u32]) -> Tensor<2> {
@@ -213,7 +286,16 @@ impl Generator {
     /// The interpolation is spherical (Shoemake 1985; White 2016), because most mass of the prior
     /// is near a sphere, and a straight line between two of its points leaves that sphere. Between
     /// nearly parallel points it is linear. A conditional model uses the same class for all points.
-    pub fn interpolate(&self, a: &[f32], b: &[f32], steps: usize, label: Option<u32>) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// The errors of [`Self::decode`].
+    pub fn interpolate(
+        &self,
+        a: &[f32],
+        b: &[f32],
+        steps: usize,
+        label: Option<u32>,
+    ) -> Result<Vec<f32>, EvalError> {
         let path: Vec<f32> =
             (0..steps).flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32)).collect();
         self.decode(&path, label.as_ref().map(std::slice::from_ref), false)
@@ -269,15 +351,18 @@ mod tests {
             transform: Arc::new(Transform::Pixels(Pixels::Grey)),
             device,
             seed: 0,
-            prior: PriorSource::Standard,
+            prior: None,
         };
-        let expected = generator.draw_prior(5, None);
-        generator.prior = PriorSource::Custom(Arc::new(StandardNormal::new(2)));
-        assert_eq!(generator.draw_prior(5, None), expected);
-        // This custom prior has one dimension more than the model, so the length shows that it is
-        // used.
-        generator.prior = PriorSource::Custom(Arc::new(StandardNormal::new(3)));
-        assert_eq!(generator.draw_prior(5, None).len(), 15);
+        assert!(generator.draw_prior(5, None).unwrap_err().to_string().contains("without a prior"));
+        generator.prior = Some(PriorSource::Standard);
+        let expected = generator.draw_prior(5, None).unwrap();
+        generator.prior = Some(PriorSource::Custom(Arc::new(StandardNormal::new(2))));
+        assert_eq!(generator.draw_prior(5, None).unwrap(), expected);
+        assert!(generator.decode(&expected, None, false).is_ok());
+        assert!(generator.decode(&expected[1..], None, false).is_err());
+        // This custom prior has one dimension more than the model.
+        generator.prior = Some(PriorSource::Custom(Arc::new(StandardNormal::new(3))));
+        assert!(generator.draw_prior(5, None).unwrap_err().to_string().contains("[5, 3]"));
     }
 
     #[test]

@@ -37,27 +37,24 @@
 //! let spec = VaeSpec::new(VaeConfig::default(), data)?;
 //! let vae = spec.init(&KeyedNoise::new(0, Phase::Init), &device);
 //!
-//! let evaluator = Evaluator {
-//!     examples: Arc::new(examples),
-//!     transform: Arc::clone(&transform),
-//!     device: device.clone(),
-//!     seed: 0,
-//! };
-//! let evaluation = evaluator.evaluate(&vae, 0, &|_| {});
+//! let (test, seed) = (Arc::new(examples), 0);
+//! let evaluator = Evaluator::new(test, Arc::clone(&transform), device.clone(), seed)?;
+//! let evaluation = evaluator.evaluate(&vae, 0, &|_| {})?;
 //! assert_eq!(evaluation.images, 64);
 //! // An untrained model predicts pixels like a fair coin: about log 2 nats per pixel.
 //! let coin = 784.0 * std::f64::consts::LN_2;
 //! assert!((evaluation.neg_elbo.unwrap_or(f64::NAN) / coin - 1.0).abs() < 0.1);
 //!
-//! let prior = PriorSource::Model;
+//! let prior = Some(PriorSource::Model);
 //! let generator = Generator { vae, transform, device, seed: 0, prior };
-//! assert_eq!(generator.sample(16, None, false).len(), 16 * 28 * 28);
+//! assert_eq!(generator.sample(16, None, false)?.len(), 16 * 28 * 28);
 //! # Ok(())
 //! # }
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod check;
 pub mod classify;
 mod error;
 mod evaluate;
@@ -71,11 +68,12 @@ pub mod record;
 mod statistics;
 mod support;
 
+pub use check::check_examples;
 pub use error::EvalError;
 pub use evaluate::{Evaluation, Evaluator, Metrics};
 pub use fitted::{FittedPrior, GaussianMixture};
 pub use generate::{Generator, PriorSource};
-pub use labels::{labels_of, one_hot};
+pub use labels::one_hot_of;
 pub use noise::{KeyedNoise, Phase};
 pub use statistics::{Mean, mean_and_interval};
 pub use support::{support_of, support_of_pixels};

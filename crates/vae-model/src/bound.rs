@@ -90,10 +90,6 @@ pub fn log_weights(
 
 /// Returns log q(z|x) - log p(z) of each draw in nats, `[k, batch]`. Its mean estimates the KL.
 /// `None` if q has no density.
-pub fn monte_carlo_kl(
-    draw: &Draw,
-    prior: &PriorDistribution,
-    noise: &dyn Noise,
-) -> Option<Tensor<2>> {
+fn monte_carlo_kl(draw: &Draw, prior: &PriorDistribution, noise: &dyn Noise) -> Option<Tensor<2>> {
     Some(draw.log_q()? - prior.log_prob(draw.z.clone(), noise))
 }

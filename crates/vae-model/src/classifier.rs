@@ -121,16 +121,6 @@ impl Classifier {
         self.output.forward(features)
     }
 
-    /// Returns the linear layer.
-    pub fn output(&self) -> &Linear {
-        &self.output
-    }
-
-    /// Returns the classifier with another linear layer.
-    pub fn with_output(self, output: Linear) -> Self {
-        Self { output, ..self }
-    }
-
     /// Returns the content of the classifier's file. Callers may add metadata.
     pub fn to_file(&self) -> ModelFile {
         let mut file = ModelFile::default();

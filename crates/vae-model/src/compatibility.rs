@@ -203,6 +203,23 @@ pub fn check_classifier(model: &VaeConfig, classes: usize) -> Result<(), ConfigE
     Ok(())
 }
 
+/// Checks that a batch of `examples` examples is large enough for an objective. Errors are about
+/// `key`.
+///
+/// # Errors
+/// If it is too small.
+pub fn check_batch(needs: &Requirements, examples: usize, key: &str) -> Result<(), ConfigError> {
+    if examples < needs.min_batch {
+        let why = format!(
+            "this objective compares the examples of a batch with each other, and there is a batch \
+             of {examples}: it needs at least {}",
+            needs.min_batch
+        );
+        return refuse(key, why);
+    }
+    Ok(())
+}
+
 /// Checks that a batch can be split over `replicas` replicas.
 ///
 /// # Errors
@@ -332,7 +349,7 @@ pub enum Unusable {
     #[error("the examples have no labels, and the model is conditional on them")]
     NoLabels,
     /// The examples have a class that the model does not know.
-    #[error("an example has class {found}, and the model knows the classes 0 to {}", known - 1)]
+    #[error("an example has class {found}, and the model knows the classes 0 to {}", known.saturating_sub(1))]
     UnknownClass {
         /// The largest class of the examples.
         found: usize,
@@ -351,6 +368,12 @@ pub enum Unusable {
          alone; sample from it, or train with objective.over = \"xz\" to have an encoder too"
     )]
     NoEncoder,
+    /// No prior is known: it is fitted after training, and that has not happened.
+    #[error(
+        "this model is trained without a prior, and its training has not reached the end, where a \
+         prior is fitted to its codes"
+    )]
+    NoPrior,
     /// The posterior has no density, so there are no importance weights.
     #[error("this posterior has no density, which importance weights need")]
     NoDensity,
@@ -405,9 +428,7 @@ pub fn check_examples(
     has_labels: bool,
     largest_label: Option<u32>,
 ) -> Result<(), Unusable> {
-    if shape != trained_on.shape {
-        return Err(Unusable::Shape { expected: trained_on.shape.clone(), found: shape.to_vec() });
-    }
+    check_examples_shape(trained_on, shape)?;
     if model.conditions_networks() && !has_labels {
         return Err(Unusable::NoLabels);
     }
@@ -418,6 +439,17 @@ pub fn check_examples(
         }
         _ => Ok(()),
     }
+}
+
+/// Checks that a network that was trained on `trained_on` can read examples of shape `shape`.
+///
+/// # Errors
+/// If the shape differs.
+pub fn check_examples_shape(trained_on: &DataSpec, shape: &[usize]) -> Result<(), Unusable> {
+    if shape == trained_on.shape {
+        return Ok(());
+    }
+    Err(Unusable::Shape { expected: trained_on.shape.clone(), found: shape.to_vec() })
 }
 
 /// Checks that a model trained by an objective has a trained encoder.

@@ -145,9 +145,8 @@ impl Execute for TrainArgs {
         console.finish();
         let ending = ending?;
         if ending != Ending::Stopped {
-            let fitted =
-                trainer.fitted_prior().cloned().map_or(PriorSource::Model, PriorSource::Fitted);
-            if let Err(why) = sheets.finish(trainer.progress().epoch, &trainer.vae(), fitted) {
+            let (epoch, vae) = (trainer.progress().epoch, trainer.vae());
+            if let Err(why) = sheets.finish(epoch, &vae, trainer.prior_source()) {
                 printer.warn(&why);
             }
         }
@@ -247,7 +246,7 @@ fn sheets(
         transform: Arc::clone(&data.transform),
         device: backend.device.clone(),
         seed: config.train.seed,
-        prior: PriorSource::Model,
+        prior: Some(trainer.prior_source().unwrap_or(PriorSource::Standard)),
     };
     let reconstruct = config.objective.requirements().trains_encoder;
     Sheets::new(run.samples(), config.train.sheet_every, shown, generator, reconstruct)

@@ -31,7 +31,7 @@ impl Chosen {
 
     /// Describes the prior that models of this configuration are sampled from.
     pub fn of_prior(config: &ValidConfig) -> Self {
-        if config.objective.requirements().matches_prior(&config.model) {
+        if config.matches_prior() {
             Self::new(&config.model.prior)
         } else {
             Self { kind: "fitted", settings: Map::new() }

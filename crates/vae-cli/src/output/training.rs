@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use vae_data::Examples;
 use vae_eval::{Generator, Metrics, PriorSource};
 use vae_model::Vae;
@@ -105,8 +106,13 @@ impl Sheets {
 
     /// Draws the sheets of the trained model, after `epoch` epochs, unless they are drawn already.
     /// A prior that was fitted at the end of the training replaces the prior of the model.
-    pub fn finish(&mut self, epoch: u64, vae: &Vae, prior: PriorSource) -> Result<(), String> {
-        if matches!(prior, PriorSource::Fitted(_)) {
+    pub fn finish(
+        &mut self,
+        epoch: u64,
+        vae: &Vae,
+        prior: Option<PriorSource>,
+    ) -> Result<(), String> {
+        if matches!(prior, Some(PriorSource::Fitted(_))) {
             self.generator.prior = prior;
             self.last_drawn = None;
         }
@@ -118,23 +124,29 @@ impl Sheets {
             return Ok(());
         }
         self.generator.vae = vae.clone();
+        self.write(epoch, vae).map_err(|e| format!("{e:#}"))?;
+        self.last_drawn = Some(epoch);
+        Ok(())
+    }
+
+    /// Writes the sheets of an epoch.
+    fn write(&self, epoch: u64, vae: &Vae) -> Result<()> {
         let sheet = if vae.classes() > 0 {
             let n = SAMPLES_PER_CLASS * vae.classes();
-            class_sheet(&self.generator, &self.generator.sample(n, None, false))
+            class_sheet(&self.generator, &self.generator.sample(n, None, false)?)
         } else {
-            let samples = self.generator.sample(SAMPLES, None, false);
+            let samples = self.generator.sample(SAMPLES, None, false)?;
             let mut sheet = Sheet::square(vae.shape(), SAMPLES);
             sheet.cover(&samples);
             sheet.extend(&samples);
             sheet
         };
         let path = |what: &str| self.folder.join(format!("epoch-{epoch:04}-{what}.png"));
-        sheet.write(&path("samples")).map_err(|e| format!("{e:#}"))?;
+        sheet.write(&path("samples"))?;
         if self.reconstruct {
-            let sheet = reconstruction_sheet(&self.generator, &self.examples, false);
-            sheet.write(&path("reconstructions")).map_err(|e| format!("{e:#}"))?;
+            let sheet = reconstruction_sheet(&self.generator, &self.examples, false)?;
+            sheet.write(&path("reconstructions"))?;
         }
-        self.last_drawn = Some(epoch);
         Ok(())
     }
 }
@@ -170,10 +182,17 @@ pub fn class_sheet(generator: &Generator, samples: &[f32]) -> Sheet {
 
 /// Draws all `examples` as a sheet: a row of originals, below it the row of their reconstructions,
 /// and so on.
-pub fn reconstruction_sheet(generator: &Generator, examples: &Examples, draw: bool) -> Sheet {
+///
+/// # Errors
+/// If the model cannot read the examples.
+pub fn reconstruction_sheet(
+    generator: &Generator,
+    examples: &Examples,
+    draw: bool,
+) -> Result<Sheet> {
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
-    let originals = generator.originals(examples, &indices);
-    let made = generator.reconstruct(examples, &indices, draw);
+    let originals = generator.originals(examples, &indices)?;
+    let made = generator.reconstruct(examples, &indices, draw)?;
     let mut sheet = Sheet::new(generator.vae.shape(), RECONSTRUCTIONS.min(examples.len()));
     sheet.cover(&originals);
     sheet.cover(&made);
@@ -184,5 +203,5 @@ pub fn reconstruction_sheet(generator: &Generator, examples: &Examples, draw: bo
             sheet.fill_row();
         }
     }
-    sheet
+    Ok(sheet)
 }

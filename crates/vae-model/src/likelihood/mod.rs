@@ -252,9 +252,13 @@ impl LikelihoodDistribution {
 
     /// Returns log p in nats, `[1, batch]`, of x `[batch, numbers]` for the average of the means of
     /// `k` draws per example. Rows are ordered draw by draw. The result is not a bound on log p(x).
-    /// For a continuous Bernoulli the parameter is averaged. Only for families with one output per
-    /// number.
+    /// For a continuous Bernoulli the parameter is averaged.
+    ///
+    /// # Panics
+    /// If the decoder also outputs a spread, which has no average.
+    /// [`check_objective`](crate::compatibility::check_objective) refuses that.
     pub fn log_prob_of_average(&self, x: Tensor<2>, k: usize) -> Tensor<2> {
+        assert_eq!(self.family.properties().outputs, 1, "the decoder outputs more than a mean");
         let each = self.family.log_prob_of_average(&self.parameters(k), x.unsqueeze());
         each.sum_dim(2).squeeze_dim(2)
     }

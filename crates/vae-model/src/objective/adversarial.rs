@@ -127,6 +127,7 @@ impl ObjectiveFamily for AdversarialConfig {
         };
         Requirements {
             joint_batch: false,
+            min_batch: 1,
             trains_encoder: self.over != Over::X || self.reconstruction > 0.0 || self.beta > 0.0,
             // A critic on z gives the prior no gradient. A critic on x does, through the decoder.
             leaves_prior: (self.over == Over::Z && self.beta == 0.0).then_some("over"),

@@ -94,6 +94,7 @@ impl ObjectiveFamily for ElboConfig {
         Requirements {
             // Free bits and a capacity apply to the KL averaged over the batch.
             joint_batch: self.free_bits > 0.0 || self.capacity > 0.0,
+            min_batch: 1,
             trains_encoder: true,
             leaves_prior: None,
             prior_matching: PriorMatching::Kl,

@@ -132,6 +132,7 @@ impl ObjectiveFamily for IwaeConfig {
         };
         Requirements {
             joint_batch: false,
+            min_batch: 1,
             trains_encoder: true,
             leaves_prior: None,
             prior_matching: PriorMatching::Kl,

@@ -48,6 +48,7 @@ impl ObjectiveFamily for MmdConfig {
     fn requirements(&self) -> Requirements {
         Requirements {
             joint_batch: true,
+            min_batch: 2,
             trains_encoder: true,
             leaves_prior: None,
             prior_matching: PriorMatching::Draws,

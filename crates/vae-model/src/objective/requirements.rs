@@ -13,6 +13,9 @@ pub struct Requirements {
     /// Whether the loss is not an average over the examples of a batch, so that a batch cannot be
     /// split.
     pub joint_batch: bool,
+    /// Smallest number of examples in a batch: 2 if a term compares examples with each other,
+    /// otherwise 1.
+    pub min_batch: usize,
     /// Whether the encoder gets a gradient. If not, q(z|x) is meaningless. The decoder always gets
     /// one.
     pub trains_encoder: bool,

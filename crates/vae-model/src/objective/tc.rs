@@ -84,6 +84,7 @@ impl ObjectiveFamily for TcConfig {
         };
         Requirements {
             joint_batch: true,
+            min_batch: 2,
             trains_encoder: true,
             leaves_prior: None,
             prior_matching: PriorMatching::Kl,

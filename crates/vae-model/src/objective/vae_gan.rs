@@ -60,6 +60,7 @@ impl ObjectiveFamily for VaeGanConfig {
     fn requirements(&self) -> Requirements {
         Requirements {
             joint_batch: false,
+            min_batch: 1,
             trains_encoder: true,
             leaves_prior: (self.beta == 0.0).then_some("beta"),
             prior_matching: PriorMatching::Kl,

@@ -1,7 +1,7 @@
 //! Construction of a trainer, from initial weights or from a checkpoint.
 
 use burn::module::Module;
-use vae_eval::{KeyedNoise, Phase};
+use vae_eval::{Evaluator, KeyedNoise, Phase};
 use vae_model::{ConfigError, Networks, NetworksSpec, compatibility};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
@@ -72,7 +72,6 @@ impl Trainer {
                 data.record.fingerprint
             )));
         }
-        // The hash is of values alone. Labels may have changed.
         let classes = checkpoint.vae.classes();
         if classes > 0 && classes != data.classes {
             return Err(TrainError::Request(format!(
@@ -80,6 +79,11 @@ impl Trainer {
                  data now have {}",
                 data.classes
             )));
+        }
+        if classes > 0 && !checkpoint.data.has_same_labels(&data.record) {
+            let why = "cannot resume on other data: the examples are the same, but their labels \
+                       have changed";
+            return Err(TrainError::Request(why.to_owned()));
         }
         let damaged = |why| TrainError::Request(format!("the checkpoint is damaged: {why}"));
         let mut optimizer = config.train.optimizer.init(backend.is_cpu());
@@ -132,7 +136,30 @@ impl Trainer {
         let (likelihood, needs) = (&config.model.likelihood, config.objective.requirements());
         let key = "model.likelihood.kind";
         compatibility::check_support(likelihood, &needs, data.support(), key).map_err(refused)?;
-        let steps = data.train.len().div_ceil(config.train.batch_size);
+        vae_eval::check_examples(networks.vae.spec(), &data.transform, &data.train)?;
+        // The last batch of an epoch has what is left.
+        let (examples, batch_size) = (data.train.len(), config.train.batch_size);
+        let name = &data.resolved.name;
+        if examples == 0 {
+            return Err(TrainError::Request(format!("{name}: no training examples")));
+        }
+        if batch_size > examples {
+            return Err(TrainError::BatchTooLarge { batch_size, data: name.clone(), examples });
+        }
+        let last = examples - (examples - 1) / batch_size * batch_size;
+        compatibility::check_batch(&needs, last, "train.batch_size").map_err(refused)?;
+        let evaluator = match &data.validation {
+            None => None,
+            Some(held_out) => {
+                let validated = held_out.len();
+                compatibility::check_batch(&needs, validated, "data.validation")
+                    .map_err(refused)?;
+                let (held_out, transform) = (held_out.clone(), data.transform.clone());
+                let device = backend.device.clone();
+                Some(Evaluator::new(held_out, transform, device, config.train.seed)?)
+            }
+        };
+        let steps = examples.div_ceil(batch_size);
         let learning = |optimizer, rate| {
             let schedule = config.train.schedule.init(rate, steps);
             let schedule =
@@ -158,6 +185,7 @@ impl Trainer {
             requirements: config.objective.requirements(),
             config,
             data,
+            evaluator,
             device: backend.device.clone(),
             networks,
             replicas: Replicas::new(vec![backend.device.clone(); count])?,

@@ -102,11 +102,22 @@ fn optimizer_section(network: &Auxiliary) -> String {
     format!("{}_optimizer", network.name)
 }
 
+/// Returns the distribution to draw z from; see [`Checkpoint::prior_source`].
+pub(super) fn prior_source(
+    config: &ValidConfig,
+    fitted: Option<&FittedPrior>,
+) -> Option<PriorSource> {
+    match fitted {
+        Some(fitted) => Some(PriorSource::Fitted(fitted.clone())),
+        None => config.matches_prior().then_some(PriorSource::Model),
+    }
+}
+
 impl Checkpoint {
-    /// Returns the distribution to draw z from: the prior fitted after training, or the model's
-    /// prior.
-    pub fn prior_source(&self) -> PriorSource {
-        self.fitted_prior.clone().map_or(PriorSource::Model, PriorSource::Fitted)
+    /// Returns the distribution to draw z from: the prior that was fitted after training, or the
+    /// model's prior if training matched it. `None` if a prior is still to be fitted.
+    pub fn prior_source(&self) -> Option<PriorSource> {
+        prior_source(&self.config, self.fitted_prior.as_ref())
     }
 
     /// Writes the file atomically.

@@ -3,11 +3,12 @@
 use burn::tensor::{Tensor, TensorData};
 use vae_data::ImageBatcher;
 use vae_data::rng::Stream;
-use vae_eval::{KeyedNoise, Phase, one_hot};
+use vae_eval::{EvalError, KeyedNoise, Phase, one_hot_of};
 use vae_model::{Batch, Noise, Role};
 
 use super::optimizer::clip_global_norm;
 use super::trainer::Trainer;
+use crate::error::TrainError;
 
 impl Trainer {
     /// Returns the networks that are updated in one step of training, in order: the auxiliary
@@ -45,12 +46,18 @@ impl Trainer {
 
     /// Returns the model's batch: with labels if the model uses them, and with a corrupted input of
     /// the encoder if noise or mask is set.
-    fn batch(&self, batch: vae_data::Batch, noise: &KeyedNoise) -> Batch {
+    ///
+    /// # Errors
+    /// If the model uses labels and the examples have none.
+    fn batch(&self, batch: vae_data::Batch, noise: &KeyedNoise) -> Result<Batch, EvalError> {
         let (data, x) = (&self.config.data, batch.x);
-        let labels =
-            self.config.model.uses_labels().then(|| {
-                one_hot(&self.data.train, &batch.indices, self.data.classes, &self.device)
-            });
+        let labels = match self.config.model.uses_labels() {
+            false => None,
+            true => {
+                let (indices, classes) = (&batch.indices, self.data.classes);
+                Some(one_hot_of(&self.data.train, indices, classes, &self.device)?)
+            }
+        };
         let [images, numbers] = x.dims();
         let shape = [1, images, numbers];
         let tensor = |values: Vec<f32>| {
@@ -65,36 +72,44 @@ impl Trainer {
             let kept = tensor(noise.uniform("data mask", shape)).greater_equal_elem(data.mask);
             corrupted = Some(corrupted.unwrap_or_else(|| x.clone()) * kept.float());
         }
-        Batch { x, corrupted, labels, data_set_size: self.data.train.len() }
+        Ok(Batch { x, corrupted, labels, data_set_size: self.data.train.len() })
     }
 
     /// Takes one step of each role. Nothing is read back from the device. Returns false if no
     /// batches are left.
-    pub(super) fn step(&mut self, batches: &mut vae_data::Batches) -> bool {
+    ///
+    /// # Errors
+    /// If a batch cannot be made of the data.
+    pub(super) fn step(&mut self, batches: &mut vae_data::Batches) -> Result<bool, TrainError> {
         let step = self.progress.step;
         let roles = self.roles();
         let before = roles.len() as u64 - 1;
         for (i, role) in roles.into_iter().enumerate() {
-            let Some(batch) = batches.next() else { return false };
+            let Some(batch) = batches.next() else { return Ok(false) };
             let (phase, at) = match role {
                 Role::Model => (Phase::Train, step),
                 Role::Auxiliary(_) => (Phase::Critic, step * before + i as u64),
             };
             let images = batch.indices.len();
             let noise = KeyedNoise::new(self.config.train.seed, phase).at_step(at);
-            self.optimize_step(role, batch, noise);
+            self.optimize_step(role, batch, noise)?;
             if role == Role::Model {
                 self.clock.count(images);
             }
         }
         self.progress.step += 1;
         self.progress.batch += 1;
-        true
+        Ok(true)
     }
 
     /// Takes one optimizer step of one network on a batch; the others are frozen.
-    fn optimize_step(&mut self, role: Role, batch: vae_data::Batch, noise: KeyedNoise) {
-        let batch = self.batch(batch, &noise);
+    fn optimize_step(
+        &mut self,
+        role: Role,
+        batch: vae_data::Batch,
+        noise: KeyedNoise,
+    ) -> Result<(), TrainError> {
+        let batch = self.batch(batch, &noise)?;
         let step = self.progress.step;
         let epoch = step as f64 / self.steps_per_epoch() as f64;
         let (networks, objective) = (&self.networks, &self.config.objective);
@@ -129,6 +144,7 @@ impl Trainer {
                 self.networks.auxiliaries[i] = self.requirements.auxiliaries[i].constrain(network);
             }
         }
+        Ok(())
     }
 }
 
@@ -163,7 +179,7 @@ pub(crate) mod tests {
         let clean = t.epoch_batches().next().unwrap();
         let expected = host(clean.x.clone());
         let noise = KeyedNoise::new(0, Phase::Train);
-        let batch = t.batch(clean.clone(), &noise);
+        let batch = t.batch(clean.clone(), &noise).unwrap();
         assert_eq!(host(batch.x.clone()), expected);
         let seen = host(batch.encoder_input());
         let n = seen.len() as f64;
@@ -177,7 +193,9 @@ pub(crate) mod tests {
         assert!(mean.abs() < 4.0 * size / n.sqrt(), "{mean}");
         assert!((spread / size - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{spread}");
         // Another step has other noise. Without noise and mask there is no corrupted input.
-        assert_ne!(host(t.batch(clean.clone(), &noise.at_step(1)).encoder_input()), seen);
-        assert!(trainer("train.batch_size = 50").batch(clean, &noise).corrupted.is_none());
+        let other = t.batch(clean.clone(), &noise.at_step(1)).unwrap();
+        assert_ne!(host(other.encoder_input()), seen);
+        let t = trainer("train.batch_size = 50");
+        assert!(t.batch(clean, &noise).unwrap().corrupted.is_none());
     }
 }

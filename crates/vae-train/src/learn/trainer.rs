@@ -9,7 +9,7 @@ use vae_eval::{Evaluator, FittedPrior, Generator, PriorSource, fitted};
 use vae_model::objective::Requirements;
 use vae_model::{Networks, Vae};
 
-use super::checkpoint::{Checkpoint, Progress, RunRecord};
+use super::checkpoint::{Checkpoint, Progress, RunRecord, prior_source};
 use super::events::{Event, Observer, Observers};
 use super::learning::Learning;
 use super::metrics::{Clock, of_auxiliary};
@@ -36,6 +36,8 @@ pub struct Trainer {
     /// Requirements of the objective.
     pub(super) requirements: Requirements,
     pub(super) data: TrainingData,
+    /// The evaluator on the validation split, if there is one.
+    pub(super) evaluator: Option<Evaluator>,
     pub(super) device: Device,
     pub(super) networks: Networks,
     pub(super) replicas: Replicas,
@@ -70,13 +72,13 @@ impl Trainer {
         let total = self.total_steps();
         while self.progress.step < total {
             if self.has_stalled() {
-                self.fit_prior(&mut observers);
+                self.fit_prior(&mut observers)?;
                 self.checkpoint(run, CheckpointKind::Last, &mut observers)?;
                 return Ok(Ending::Early);
             }
             self.clock.start();
             let mut batches = self.epoch_batches();
-            while self.step(&mut batches) {
+            while self.step(&mut batches)? {
                 if self.progress.step.is_multiple_of(self.config.train.log_every) {
                     self.flush_metrics(&mut observers)?;
                 }
@@ -94,15 +96,16 @@ impl Trainer {
                 return Ok(Ending::Stopped);
             }
         }
-        self.fit_prior(&mut observers);
+        self.fit_prior(&mut observers)?;
         self.checkpoint(run, CheckpointKind::Last, &mut observers)?;
         Ok(Ending::Finished)
     }
 
     /// Fits a prior on the codes of the training data, for a model that is trained without a prior.
-    fn fit_prior(&mut self, observers: &mut Observers<'_>) {
-        if self.requirements.matches_prior(&self.config.model) {
-            return;
+    /// A prior that cannot be fitted is a warning.
+    fn fit_prior(&mut self, observers: &mut Observers<'_>) -> Result<(), TrainError> {
+        if self.config.matches_prior() {
+            return Ok(());
         }
         let seed = self.config.train.seed;
         let generator = Generator {
@@ -110,14 +113,15 @@ impl Trainer {
             transform: Arc::clone(&self.data.transform),
             device: self.device.clone(),
             seed,
-            prior: PriorSource::Model,
+            prior: None,
         };
         let chosen = fitted::chosen_examples(self.data.train.len(), seed);
-        let codes = generator.codes_to_fit(&self.data.train, &chosen);
+        let codes = generator.codes_to_fit(&self.data.train, &chosen)?;
         match FittedPrior::fit(&codes, seed, &self.device) {
             Ok(fitted_prior) => self.fitted_prior = Some(fitted_prior),
             Err(why) => observers.notify(&Event::Warning(&why.to_string())),
         }
+        Ok(())
     }
 
     /// Reads back the losses of the steps since the last call, checks that they are finite, and
@@ -156,9 +160,10 @@ impl Trainer {
         self.progress.batch = 0;
         self.progress.epoch += 1;
         let networks = self.networks.valid();
-        let evaluator = self.evaluator();
-        let validation =
-            evaluator.map(|evaluator| evaluator.objective(&networks, &self.config.objective));
+        let validation = match &self.evaluator {
+            Some(evaluator) => Some(evaluator.objective(&networks, &self.config.objective)?),
+            None => None,
+        };
         let score = validation.as_ref().and_then(|metrics| metrics.first()).map(|(_, loss)| *loss);
         if let Some((name, value)) = validation.iter().flatten().find(|(_, v)| !v.is_finite()) {
             return Err(TrainError::NotANumber {
@@ -181,7 +186,7 @@ impl Trainer {
             vae: &networks.vae,
         });
         if better {
-            self.fit_prior(observers);
+            self.fit_prior(observers)?;
             self.checkpoint(run, CheckpointKind::Best, observers)?;
             // Further training changes the codes, so the fitted prior becomes invalid.
             self.fitted_prior = None;
@@ -190,16 +195,6 @@ impl Trainer {
             self.checkpoint(run, CheckpointKind::Last, observers)?;
         }
         Ok(())
-    }
-
-    /// Returns the evaluator for the validation split, if there is one.
-    fn evaluator(&self) -> Option<Evaluator> {
-        Some(Evaluator {
-            examples: self.data.validation.clone()?,
-            transform: Arc::clone(&self.data.transform),
-            device: self.device.clone(),
-            seed: self.config.train.seed,
-        })
     }
 
     /// Returns whether the validation loss has not improved for `train.patience` epochs.
@@ -273,9 +268,10 @@ impl Trainer {
         self.config.train.max_steps.map_or(steps, |max| steps.min(max))
     }
 
-    /// Returns the prior that was fitted after training, if one was.
-    pub fn fitted_prior(&self) -> Option<&FittedPrior> {
-        self.fitted_prior.as_ref()
+    /// Returns the distribution to draw z from: the prior that was fitted after training, or the
+    /// model's prior if training matches it. `None` if a prior is still to be fitted.
+    pub fn prior_source(&self) -> Option<PriorSource> {
+        prior_source(&self.config, self.fitted_prior.as_ref())
     }
 }
 

@@ -81,16 +81,6 @@ fn read(
             (train, Some(Arc::new(validation)))
         }
     };
-    if train.is_empty() {
-        return Err(TrainError::Request(format!("{}: no training examples", resolved.name)));
-    }
-    if config.train.batch_size > train.len() {
-        return Err(TrainError::BatchTooLarge {
-            batch_size: config.train.batch_size,
-            data: resolved.name,
-            examples: train.len(),
-        });
-    }
     let transform = Transform::fit(&train, config.data.pixels, config.data.scale)?;
     let record = DataRecord::of(&resolved, &train);
     Ok(TrainingData {

@@ -38,14 +38,14 @@ pub fn resolve(name: &str, overrides: &[Override]) -> Result<ValidConfig, TrainE
             names.join(", ")
         )));
     }
-    resolve_file(path, overrides)
+    read_file(path, overrides)
 }
 
 /// Reads the configuration in the TOML file at `path`.
 ///
 /// # Errors
 /// If the file cannot be read, or if the configuration is invalid.
-pub fn resolve_file(path: &Path, overrides: &[Override]) -> Result<ValidConfig, TrainError> {
+fn read_file(path: &Path, overrides: &[Override]) -> Result<ValidConfig, TrainError> {
     let name = path.display();
     // A configuration is a page of text. A file above 1 MiB is not a configuration.
     let length = path.metadata().map_err(|e| TrainError::Request(format!("{name}: {e}")))?.len();

@@ -133,7 +133,7 @@ impl Execute for ClassifyArgs {
             let mut accuracies = Vec::new();
             for seed in (0..self.seeds as u64).map(|i| self.seed.wrapping_add(i)) {
                 let classifier = task.train(mode, seed)?;
-                let accuracy = accuracy(&task.classify(&classifier, &test), &test);
+                let accuracy = accuracy(&task.classify(&classifier, &test)?, &test);
                 let accuracy = accuracy.ok_or_else(|| {
                     request(format!(
                         "{}: the data has no labels, so there is no accuracy; name labelled data \
@@ -225,17 +225,8 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
     if let Some(limit) = args.read.limit {
         examples.truncate(limit);
     }
-    if data.shape != examples.shape.dims() {
-        return Err(request(format!(
-            "{}: the examples have shape {:?}, the classifier was trained on {:?}; name other data \
-             with --data",
-            resolved.name,
-            examples.shape.dims(),
-            data.shape
-        )));
-    }
-    saved.transform.check(&examples).with_context(|| resolved.name.clone())?;
-    let predicted = saved.classify(&examples, &backend.device);
+    let predicted =
+        saved.classify(&examples, &backend.device).with_context(|| resolved.name.clone())?;
     let accuracy = accuracy(&predicted, &examples);
     match format {
         Some((path, Format::Csv)) => {

@@ -35,7 +35,7 @@ impl Execute for EncodeArgs {
         open::require_encoder(&checkpoint)?;
         let (source, examples) = open::examples(&self.read, &checkpoint, printer)?;
         let indices: Vec<u32> = (0..examples.len() as u32).collect();
-        let codes = generator.encode(&examples, &indices);
+        let codes = generator.encode(&examples, &indices)?;
         let latent = generator.vae.config().latent;
         if format == Format::Csv {
             let names = table::names(None, 'z', latent);

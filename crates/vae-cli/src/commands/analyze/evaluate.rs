@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
-use vae_eval::{Evaluation, Evaluator, Generator, Mean, support_of};
-use vae_model::{Support, compatibility};
+use vae_eval::{Evaluation, Evaluator, Generator, Mean};
+use vae_model::compatibility;
 use vae_train::Checkpoint;
 
 use crate::args::{ModelArgs, ReadArgs, count};
@@ -54,26 +54,14 @@ impl Execute for EvaluateArgs {
             None => None,
         };
         let (resolved, examples) = open::examples(&self.read, &checkpoint, printer)?;
-        let has_labels = examples.labels.is_some();
-        let support = support_of(&generator.transform, &examples);
-        compatibility::check_evaluation(generator.vae.config(), has_labels, support)
-            .with_context(|| resolved.name.clone())?;
-        if samples > 0 {
-            check_nll("--samples", &generator, support)?;
+        let (examples, transform) = (Arc::new(examples), generator.transform);
+        let evaluator = Evaluator::new(examples, transform, generator.device, self.seed)?;
+        evaluator.check(&generator.vae, 0).with_context(|| resolved.name.clone())?;
+        evaluator.check(&generator.vae, samples).context("--samples")?;
+        if let Some(other) = &other {
+            evaluator.check(&other.vae, samples).context("the model of --against")?;
         }
-        if let Some((generator, checkpoint)) = &other {
-            open::check_examples(&examples, checkpoint, &resolved.name)?;
-            compatibility::check_evaluation(generator.vae.config(), has_labels, support)
-                .context("the model of --against")?;
-            check_nll("--against", generator, support)?;
-        }
-        let evaluator = Evaluator {
-            examples: Arc::new(examples),
-            transform: generator.transform,
-            device: generator.device,
-            seed: self.seed,
-        };
-        let images = evaluator.examples.len();
+        let images = evaluator.examples().len();
         let rounds = if other.is_some() { 2 } else { 1 };
         // Without importance samples the evaluation takes little time.
         let bar = (samples > 0).then(|| Bar::new(printer, (rounds * images) as u64, 0));
@@ -82,10 +70,13 @@ impl Execute for EvaluateArgs {
                 bar.set_position(done as u64);
             }
         };
-        let result = evaluator.evaluate(&generator.vae, samples, &show);
-        let other = other.map(|(generator, _)| {
-            evaluator.evaluate(&generator.vae, samples, &|done| show(images + done))
-        });
+        let result = evaluator.evaluate(&generator.vae, samples, &show)?;
+        let other = match &other {
+            None => None,
+            Some(other) => {
+                Some(evaluator.evaluate(&other.vae, samples, &|done| show(images + done))?)
+            }
+        };
         if let Some(bar) = &bar {
             bar.finish();
         }
@@ -135,7 +126,7 @@ fn open_other(
     run: &Path,
     first: &Checkpoint,
     printer: &Printer,
-) -> Result<(Generator, Checkpoint)> {
+) -> Result<Generator> {
     if !["test", "all"].contains(&args.read.split.as_str()) {
         return Err(request(format!(
             "--against: the {0} part may not be the same for both runs, so one model may have been \
@@ -156,15 +147,7 @@ fn open_other(
     }
     compatibility::check_comparable(first.vae.config(), checkpoint.vae.config())
         .with_context(|| format!("--against {}", run.display()))?;
-    Ok((generator, checkpoint))
-}
-
-/// Checks that log p(x) of a model can be estimated for x of a support; `flag` asks for it.
-///
-/// # Errors
-/// If the posterior has no density, or p(x|z) is not a likelihood of these examples.
-fn check_nll(flag: &str, generator: &Generator, support: Support) -> Result<()> {
-    compatibility::check_nll(generator.vae.config(), support).with_context(|| flag.to_owned())
+    Ok(generator)
 }
 
 /// Returns the result as a table for people.

@@ -73,7 +73,7 @@ impl Execute for DecodeArgs {
             )));
         }
         let label = self.label.as_ref().map(std::slice::from_ref);
-        let decoded = generator.decode(z, label, self.draw);
+        let decoded = generator.decode(z, label, self.draw)?;
         let names = checkpoint.data.settings.columns.as_deref();
         write(&self.out, generator.vae.shape(), &decoded, None, names)?;
         print_written(printer, &self.out, codes.len())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use vae_eval::{Generator, labels_of};
+use vae_eval::Generator;
 use vae_train::Checkpoint;
 
 use crate::args::{ModelArgs, ReadArgs, at_least_two, count};
@@ -58,10 +58,11 @@ struct Ends {
 impl Execute for InterpolateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
         Format::of(&self.out)?;
-        let (generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
+        let (mut generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
         open::check_size(self.n.saturating_mul(self.steps), &generator.vae)?;
         let ends = if self.random {
-            self.random_ends(&generator)
+            open::require_prior(&mut generator, &checkpoint, printer);
+            self.random_ends(&generator)?
         } else {
             self.example_ends(&generator, &checkpoint, printer)?
         };
@@ -70,7 +71,7 @@ impl Execute for InterpolateArgs {
         for (i, pair) in ends.z.chunks(2 * latent).enumerate() {
             let (from, to) = pair.split_at(latent);
             let label = ends.labels.as_ref().map(|labels| labels[i]);
-            values.extend(generator.interpolate(from, to, self.steps, label));
+            values.extend(generator.interpolate(from, to, self.steps, label)?);
         }
         let names = checkpoint.data.settings.columns.as_deref();
         write(&self.out, generator.vae.shape(), &values, Some(self.steps), names)?;
@@ -81,14 +82,14 @@ impl Execute for InterpolateArgs {
 impl InterpolateArgs {
     /// Draws the ends from the prior. The paths of a model with classes take the classes in turn;
     /// both ends of a path are of its class.
-    fn random_ends(&self, generator: &Generator) -> Ends {
+    fn random_ends(&self, generator: &Generator) -> Result<Ends> {
         let classes = generator.vae.classes();
         if classes == 0 {
-            return Ends { z: generator.draw_prior(2 * self.n, None), labels: None };
+            return Ok(Ends { z: generator.draw_prior(2 * self.n, None)?, labels: None });
         }
         let labels: Vec<u32> = (0..self.n).map(|path| (path % classes) as u32).collect();
         let of_ends: Vec<u32> = labels.iter().flat_map(|label| [*label, *label]).collect();
-        Ends { z: generator.draw_prior(2 * self.n, Some(&of_ends)), labels: Some(labels) }
+        Ok(Ends { z: generator.draw_prior(2 * self.n, Some(&of_ends))?, labels: Some(labels) })
     }
 
     /// Encodes the examples that flags name.
@@ -113,9 +114,9 @@ impl InterpolateArgs {
             )));
         }
         let indices: Vec<u32> = indices.into_iter().map(|i| i as u32).collect();
-        let labels = labels_of(&examples, &indices);
+        let labels = examples.labels_at(&indices);
         Ok(Ends {
-            z: generator.encode(&examples, &indices),
+            z: generator.encode(&examples, &indices)?,
             labels: labels.map(|labels| labels.into_iter().step_by(2).collect()),
         })
     }

@@ -53,16 +53,16 @@ impl Execute for ReconstructArgs {
         let values = || generator.reconstruct(&examples, &indices, self.draw);
         match format {
             Format::Png => {
-                reconstruction_sheet(&generator, &examples, self.draw).write(&self.out)?;
+                reconstruction_sheet(&generator, &examples, self.draw)?.write(&self.out)?;
             }
             Format::Npy => {
-                array::write(&self.out, &[&[indices.len()], dims].concat(), &values())?;
+                array::write(&self.out, &[&[indices.len()], dims].concat(), &values()?)?;
             }
             Format::Csv => {
                 let len = generator.vae.numbers();
                 let names = table::names(examples.columns.as_deref(), 'x', len);
                 let key = Key::of(&source, &examples);
-                table::write(&self.out, &key, &names, values().chunks(len))?;
+                table::write(&self.out, &key, &names, values()?.chunks(len))?;
             }
         }
         print_written(printer, &self.out, examples.len())

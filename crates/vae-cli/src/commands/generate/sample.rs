@@ -76,14 +76,7 @@ impl Execute for SampleArgs {
         if let Some(prior) = self.prior {
             choose_prior(prior, &mut generator, &checkpoint)?;
         }
-        let requirements = checkpoint.config.objective.requirements();
-        let has_prior = requirements.matches_prior(generator.vae.config());
-        if !has_prior && !matches!(generator.prior, PriorSource::Fitted(_)) {
-            printer.warn(
-                "this model was trained without a prior: z is drawn from N(0, I), which the codes \
-                 of the model need not follow",
-            );
-        }
+        open::require_prior(&mut generator, &checkpoint, printer);
         let reads_class = reads_class(&generator);
         if let (Some(label), false) = (self.label, reads_class) {
             return Err(request(format!(
@@ -97,13 +90,13 @@ impl Execute for SampleArgs {
         let n = self.n.unwrap_or(default);
         open::check_size(n, &generator.vae)?;
         let label = self.label.as_ref().map(std::slice::from_ref);
-        let samples = generator.sample(n, label, self.draw);
+        let samples = generator.sample(n, label, self.draw)?;
         let dims = generator.vae.shape().to_vec();
         let names = checkpoint.data.settings.columns.as_deref();
         if self.nearest {
             let data_dir = self.data_dir.data_dir.clone();
             let train = open::own_data(data_dir, &checkpoint, printer)?.train;
-            let pairs = with_nearest(&generator, &train, &samples);
+            let pairs = with_nearest(&generator, &train, &samples)?;
             // With an even number of columns each pair stays in one row.
             let columns = 2 * (n as f64 / 2.0).sqrt().ceil() as usize;
             write(&self.out, &dims, &pairs, Some(columns), names)?;
@@ -118,8 +111,8 @@ impl Execute for SampleArgs {
 
 fn choose_prior(prior: PriorArg, generator: &mut Generator, checkpoint: &Checkpoint) -> Result<()> {
     match prior {
-        PriorArg::Model => generator.prior = PriorSource::Model,
-        PriorArg::Standard => generator.prior = PriorSource::Standard,
+        PriorArg::Model => generator.prior = Some(PriorSource::Model),
+        PriorArg::Standard => generator.prior = Some(PriorSource::Standard),
         // The generator of such a checkpoint uses it already.
         PriorArg::Fitted if checkpoint.fitted_prior.is_some() => {}
         PriorArg::Fitted => {
@@ -135,20 +128,21 @@ fn choose_prior(prior: PriorArg, generator: &mut Generator, checkpoint: &Checkpo
 /// Returns whether samples depend on the class: the decoder does, or the prior that z is drawn
 /// from.
 fn reads_class(generator: &Generator) -> bool {
-    let by_prior = generator.vae.classes() > 0 && matches!(generator.prior, PriorSource::Model);
+    let by_prior =
+        generator.vae.classes() > 0 && matches!(generator.prior, Some(PriorSource::Model));
     by_prior || open::has_conditional_decoder(&generator.vae)
 }
 
 /// Returns each sample followed by the training example that is nearest to it.
-fn with_nearest(generator: &Generator, train: &Examples, samples: &[f32]) -> Vec<f32> {
+fn with_nearest(generator: &Generator, train: &Examples, samples: &[f32]) -> Result<Vec<f32>> {
     let scale = if matches!(train.values, Values::Bytes(_)) { 255.0 } else { 1.0 };
     let mut pairs = Vec::with_capacity(2 * samples.len());
     for sample in samples.chunks(generator.vae.numbers()) {
         pairs.extend_from_slice(sample);
         let stored: Vec<f32> = sample.iter().map(|v| v * scale).collect();
         if let Some(index) = train.nearest(&stored) {
-            pairs.extend(generator.originals(train, &[index as u32]));
+            pairs.extend(generator.originals(train, &[index as u32])?);
         }
     }
-    pairs
+    Ok(pairs)
 }

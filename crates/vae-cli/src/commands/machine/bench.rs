@@ -80,25 +80,20 @@ impl Execute for BenchArgs {
         let mut examples = (*data.train).clone();
         examples.truncate(10_000);
         let n = examples.len();
-        let evaluator = Evaluator {
-            examples: Arc::new(examples),
-            transform: Arc::clone(&data.transform),
-            device: backend.device.clone(),
-            seed: 0,
-        };
+        let (examples, transform) = (Arc::new(examples), Arc::clone(&data.transform));
+        let evaluator = Evaluator::new(examples, transform, backend.device.clone(), 0)?;
         let evaluation = examples_per_second(n, || {
-            evaluator.objective(&networks, &config.objective);
-        });
+            evaluator.objective(&networks, &config.objective).map(|_| ())
+        })?;
         let generator = Generator {
             vae: networks.vae.clone(),
             transform: Arc::clone(&data.transform),
             device: backend.device.clone(),
             seed: 0,
-            prior: PriorSource::Model,
+            prior: Some(trainer.prior_source().unwrap_or(PriorSource::Standard)),
         };
-        let sampling = examples_per_second(1_000, || {
-            generator.sample(1_000, None, false);
-        });
+        let sampling =
+            examples_per_second(1_000, || generator.sample(1_000, None, false).map(|_| ()))?;
 
         let row = |name: &str, rate: f64| {
             vec![
@@ -170,15 +165,15 @@ impl Observer for Laps {
 
 /// Returns the examples per second of `work`, which handles `n` examples: the median of five calls
 /// after one that is not counted.
-fn examples_per_second(n: usize, mut work: impl FnMut()) -> f64 {
-    work();
+fn examples_per_second<E>(n: usize, mut work: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+    work()?;
     let mut times: Vec<f64> = (0..5)
         .map(|_| {
             let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64()
+            work()?;
+            Ok(start.elapsed().as_secs_f64())
         })
-        .collect();
+        .collect::<Result<_, E>>()?;
     times.sort_by(f64::total_cmp);
-    n as f64 / times[2]
+    Ok(n as f64 / times[2])
 }

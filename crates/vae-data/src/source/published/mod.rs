@@ -105,7 +105,7 @@ impl PublishedSet {
     }
 
     /// Returns the path of each file, or the files that are not on this machine.
-    pub fn locate(
+    pub(crate) fn locate(
         &self,
         environment: &Environment,
     ) -> Result<Vec<Located>, Vec<&'static PublishedFile>> {

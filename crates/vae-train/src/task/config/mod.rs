@@ -51,6 +51,12 @@ impl ValidConfig {
         self.0
     }
 
+    /// Returns whether training matches the latents to the model's prior. If not, a prior is fitted
+    /// after training.
+    pub fn matches_prior(&self) -> bool {
+        self.objective.requirements().matches_prior(&self.model)
+    }
+
     /// Returns the configuration with another data source, such as the one that `auto` resolves to.
     pub fn with_source(mut self, source: &str) -> Self {
         source.clone_into(&mut self.0.data.source);
