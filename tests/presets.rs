@@ -94,7 +94,7 @@ fn test_config(name: &str, steps: u64, batch: Option<usize>, limit: usize) -> Va
 /// The first `limit` training images of a set.
 fn images(source: &str, limit: usize, environment: &Environment<'_>) -> TrainingData {
     let (source, limit) = (format!("data.source={source}"), format!("data.limit={limit}"));
-    load(&config("default", &[&source, &limit, "train.batch_size=1"]), environment).unwrap()
+    load(&config("default", &[&source, &limit]), environment).unwrap()
 }
 
 /// What a preset is trained on: these images as it sees them, or, if it is for other data, those.

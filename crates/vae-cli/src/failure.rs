@@ -70,8 +70,8 @@ fn unusable_advice(error: &Unusable) -> Option<String> {
         Unusable::NoLikelihood => {
             Some("give these settings to `vae-cli train` with --set".to_owned())
         }
-        Unusable::NoPrior => Some("choose one with --prior".to_owned()),
         Unusable::NoEncoder
+        | Unusable::NoPrior
         | Unusable::NoDensity
         | Unusable::OtherMeasure
         | Unusable::OtherLabels => None,
@@ -176,6 +176,10 @@ mod tests {
             (Unusable::NoLabels.into(), "--data"),
             (Unusable::UnknownClass { found: 9, known: 2 }.into(), "--data"),
             (Unusable::NoLikelihood.into(), "--set"),
+            (EvalError::Unusable(Unusable::NoLabels).into(), "--data"),
+            (EvalError::Data(unread()).into(), "--data DIR"),
+            (TrainError::Eval(EvalError::Unusable(Unusable::NoLabels)).into(), "--data"),
+            (TrainError::Eval(EvalError::File(holds_classifier())).into(), "classify --apply"),
         ] {
             let error: Error = error;
             assert!(!error.to_string().contains("--"), "{error}");

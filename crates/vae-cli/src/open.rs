@@ -153,8 +153,8 @@ pub fn generator(
 }
 
 /// Makes sure that z can be drawn: from N(0, I) if no prior is known. Warns if the model was trained
-/// without a prior and none was fitted.
-pub fn require_prior(generator: &mut Generator, checkpoint: &Checkpoint, printer: &Printer) {
+/// without a prior, and z is not drawn from a fitted one.
+pub fn ensure_prior(generator: &mut Generator, checkpoint: &Checkpoint, printer: &Printer) {
     let prior = generator.prior.get_or_insert(PriorSource::Standard);
     if !checkpoint.config.matches_prior() && !matches!(prior, PriorSource::Fitted(_)) {
         printer.warn(

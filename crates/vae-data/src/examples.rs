@@ -196,6 +196,21 @@ impl Examples {
         Some(hex::encode(&hash.finalize()[..8]))
     }
 
+    /// Checks that there are as many labels as examples, if there are labels.
+    ///
+    /// # Errors
+    /// If there are not.
+    pub fn check_labels(&self) -> Result<(), DataError> {
+        match &self.labels {
+            Some(labels) if labels.len() != self.len() => Err(DataError::Request(format!(
+                "there are {} labels for {} examples",
+                labels.len(),
+                self.len()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Returns the labels of the examples at `indices`. `None` without labels.
     ///
     /// # Panics
@@ -440,6 +455,9 @@ mod tests {
     fn labels_are_those_of_the_indices() {
         assert_eq!(three().labels_at(&[2, 0]), Some(vec![9, 7]));
         assert_eq!(Examples { labels: None, ..three() }.labels_at(&[2, 0]), None);
+        assert!(three().check_labels().is_ok());
+        let short = Examples { labels: Some(vec![7]), ..three() };
+        assert!(short.check_labels().unwrap_err().to_string().contains("1 labels for 3"));
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub struct DataRecord {
     pub examples: usize,
     /// The first bytes of a hash of the training values, in hexadecimal.
     pub fingerprint: String,
-    /// The same of the labels. `None` without labels, and in files of version 0.1.0.
+    /// The first bytes of a hash of the training labels, in hexadecimal. `None` without labels, and
+    /// in files of version 0.1.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels_fingerprint: Option<String>,
     /// The settings of the source. For a table they include all columns, in the order of x.

@@ -113,6 +113,9 @@ impl Transform {
             )));
         }
         match self {
+            Self::Affine { offset, unit } if offset.len() != unit.len() => Err(DataError::Request(
+                format!("a transform has {} offsets, but {} units", offset.len(), unit.len()),
+            )),
             Self::Affine { offset, .. }
                 if !offset.is_empty() && offset.len() != examples.shape.len() =>
             {

@@ -120,6 +120,11 @@ impl Evaluator {
             let data_set_size = self.examples.len();
             f(Batch { x: batch.x, corrupted: None, labels, data_set_size }, noise);
         }
+        // The thread that gathers batches ends early only if it panics.
+        if first as usize != self.examples.len() {
+            let n = self.examples.len();
+            return Err(EvalError::Failed(format!("only {first} of {n} examples were read")));
+        }
         Ok(())
     }
 
@@ -127,15 +132,39 @@ impl Evaluator {
     /// all weights have their final value.
     ///
     /// # Errors
-    /// If the model cannot be evaluated on the examples, or if the objective needs more of them.
+    /// If the objective does not fit the networks or needs more examples, or if the model cannot
+    /// read the examples.
     pub fn objective(
         &self,
         networks: &Networks,
         objective: &ObjectiveConfig,
     ) -> Result<Metrics, EvalError> {
         let needs = objective.requirements();
-        compatibility::check_batch(&needs, self.examples.len(), "the number of examples")
+        compatibility::check_objective(networks.vae.config(), &needs)
+            .and_then(|()| {
+                compatibility::check_batch(
+                    &needs,
+                    self.examples.len(),
+                    "this evaluation",
+                    "examples",
+                )
+            })
             .map_err(|e| EvalError::Request(e.to_string()))?;
+        let (found, expected) = (networks.auxiliaries.len(), needs.auxiliaries.len());
+        if found != expected {
+            return Err(EvalError::Request(format!(
+                "the objective has {expected} auxiliary networks, and {found} are given"
+            )));
+        }
+        self.averages(networks, objective)
+    }
+
+    /// Returns what [`Self::objective`] returns, for an objective that fits the networks.
+    fn averages(
+        &self,
+        networks: &Networks,
+        objective: &ObjectiveConfig,
+    ) -> Result<Metrics, EvalError> {
         let mut names = Vec::new();
         let mut sums: Vec<f64> = Vec::new();
         self.each(&networks.vae, |batch, noise| {
@@ -153,7 +182,7 @@ impl Evaluator {
     }
 
     /// Evaluates `vae`. With `samples` above 0, also estimates log p(x) by importance sampling
-    /// (Burda et al. 2016), if the posterior has a density.
+    /// (Burda et al. 2016).
     ///
     /// `report` is called with the number of examples that are done.
     ///
@@ -166,7 +195,7 @@ impl Evaluator {
         report: &dyn Fn(usize),
     ) -> Result<Evaluation, EvalError> {
         self.check(vae, samples)?;
-        let metrics = self.objective(&vae.clone().into(), &ObjectiveConfig::default())?;
+        let metrics = self.averages(&vae.clone().into(), &ObjectiveConfig::default())?;
         let get = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
 
         let mut moments = Moments::default();
@@ -231,8 +260,8 @@ impl Evaluator {
         if self.examples.len() < 2 || vae.code_space().is_some() {
             return None;
         }
-        let codes = Tensor::cat(codes, 0);
-        let [n, _] = codes.dims();
+        let n = self.examples.len().min(AGGREGATE);
+        let codes = Tensor::cat(codes, 0).narrow(0, 0, n);
         let noise = KeyedNoise::new(self.seed, Phase::Evaluate);
         let drawn = vae.prior(None, &self.device).sample(&noise, n, &self.device);
         let found = mmd(codes, drawn, Kernel::Imq, 1.0);
@@ -305,8 +334,17 @@ mod tests {
         }
         let evaluator = with(images(1, 4), pixels()).unwrap();
         let mmd = ObjectiveConfig::with_defaults("mmd").unwrap();
-        let refused = evaluator.objective(&plain.into(), &mmd).unwrap_err();
+        let refused = evaluator.objective(&plain.clone().into(), &mmd).unwrap_err();
         assert!(refused.to_string().contains("at least 2"), "{refused}");
+        let evaluator = with(images(2, 4), pixels()).unwrap();
+        for (networks, kind, word) in [
+            (plain.clone(), "adversarial", "auxiliary"),
+            (model("[posterior]\nkind = \"point\"", 0), "tc", "posterior"),
+        ] {
+            let objective = ObjectiveConfig::with_defaults(kind).unwrap();
+            let refused = evaluator.objective(&networks.into(), &objective).unwrap_err();
+            assert!(refused.is_request() && refused.to_string().contains(word), "{refused}");
+        }
     }
 
     #[test]

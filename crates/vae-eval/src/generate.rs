@@ -64,7 +64,7 @@ impl fmt::Debug for PriorSource {
 
 impl Generator {
     /// Returns one-hot rows `[rows, classes]` of `labels`, starting at `first`. Labels repeat
-    /// cyclically. `None` if the model uses no labels, or without labels.
+    /// cyclically. `None` if the model uses no labels, or if `labels` is `None`.
     ///
     /// # Errors
     /// If the model does not know a label, or if the labels are empty.
@@ -102,11 +102,11 @@ impl Generator {
     /// reads the labels, which repeat cyclically. Without labels it draws from all classes.
     ///
     /// # Errors
-    /// If there is no prior, if the model does not know a label, or if a custom prior returns
-    /// another shape.
+    /// If there is no prior, if the model's prior does not know a label, or if a fitted or custom
+    /// prior is for another model.
     pub fn draw_prior(&self, n: usize, labels: Option<&[u32]>) -> Result<Vec<f32>, EvalError> {
         let latent = self.vae.config().latent;
-        Ok(match self.prior.as_ref().ok_or(Unusable::NoPrior)? {
+        let z = match self.prior.as_ref().ok_or(Unusable::NoPrior)? {
             PriorSource::Model => {
                 let labels = self.condition(labels, 0, n)?;
                 let prior = self.vae.prior(labels.as_ref(), &self.device);
@@ -115,20 +115,21 @@ impl Generator {
             }
             PriorSource::Standard => self.noise(0).normal("prior", [1, n, latent]),
             PriorSource::Fitted(fitted_prior) => {
-                fitted_prior.sample(&self.vae, &self.noise(0), n, &self.device)
+                fitted_prior.sample(&self.vae, &self.noise(0), n, &self.device)?
             }
             PriorSource::Custom(prior) => {
                 let z = prior.sample(&self.noise(0), n, &self.device);
-                if z.dims() != [n, latent] {
-                    return Err(EvalError::Request(format!(
-                        "the custom prior drew z of shape {:?}, and {:?} is expected",
-                        z.dims(),
-                        [n, latent]
-                    )));
-                }
                 z.into_data().iter::<f32>().collect()
             }
-        })
+        };
+        if z.len() != n * latent {
+            let drawn = z.len();
+            return Err(EvalError::Request(format!(
+                "the prior is for another model: it drew {drawn} numbers, and {n} z of {latent} \
+                 numbers each are expected"
+            )));
+        }
+        Ok(z)
     }
 
     /// Returns `n` samples, `[n, numbers]`, row-major: z from the prior, then x from p(x|z).
@@ -136,15 +137,18 @@ impl Generator {
     /// many rows.
     ///
     /// # Errors
-    /// The errors of [`Self::draw_prior`].
+    /// The errors of [`Self::draw_prior`] and [`Self::decode`].
     pub fn sample(
         &self,
         n: usize,
         labels: Option<&[u32]>,
         draw: bool,
     ) -> Result<Vec<f32>, EvalError> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
         let classes = self.vae.classes().max(1);
-        let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n.max(1)) as u32).collect();
+        let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n) as u32).collect();
         let labels = labels.unwrap_or(&in_turn);
         self.decode(&self.draw_prior(n, Some(labels))?, Some(labels), draw)
     }
@@ -154,8 +158,8 @@ impl Generator {
     /// `draw`.
     ///
     /// # Errors
-    /// If z are not whole rows, if the decoder needs labels and there are none, or if the model does
-    /// not know a label.
+    /// If the length of `z` is not a multiple of `latent`, if the decoder needs labels and there are
+    /// none, or if the model does not know a label.
     pub fn decode(
         &self,
         z: &[f32],
@@ -185,6 +189,9 @@ impl Generator {
     ///
     /// # Errors
     /// If the model cannot read the examples.
+    ///
+    /// # Panics
+    /// If an index is not below the number of examples.
     pub fn encode(&self, examples: &Examples, indices: &[u32]) -> Result<Vec<f32>, EvalError> {
         check_examples(self.vae.spec(), &self.transform, examples)?;
         let mut z = Vec::with_capacity(indices.len() * self.vae.config().latent);
@@ -201,6 +208,9 @@ impl Generator {
     ///
     /// # Errors
     /// If the model cannot read the examples.
+    ///
+    /// # Panics
+    /// If an index is not below the number of examples.
     pub fn codes(&self, examples: &Examples, indices: &[u32]) -> Result<Vec<i64>, EvalError> {
         check_examples(self.vae.spec(), &self.transform, examples)?;
         let mut codes = Vec::new();
@@ -219,6 +229,9 @@ impl Generator {
     ///
     /// # Errors
     /// If the model cannot read the examples.
+    ///
+    /// # Panics
+    /// If an index is not below the number of examples.
     pub fn codes_to_fit(&self, examples: &Examples, indices: &[u32]) -> Result<Codes, EvalError> {
         Ok(match self.vae.code_space() {
             Some(CodeSpace { num_embeddings: codes, positions }) => {
@@ -249,14 +262,17 @@ impl Generator {
     ///
     /// # Errors
     /// If the model cannot read the examples.
+    ///
+    /// # Panics
+    /// If an index is not below the number of examples.
     pub fn reconstruct(
         &self,
         examples: &Examples,
         indices: &[u32],
         draw: bool,
     ) -> Result<Vec<f32>, EvalError> {
-        let labels = examples.labels_at(indices);
-        self.decode(&self.encode(examples, indices)?, labels.as_deref(), draw)
+        let z = self.encode(examples, indices)?;
+        self.decode(&z, examples.labels_at(indices).as_deref(), draw)
     }
 
     /// Returns the model's inputs x of the examples at `indices`, in the range of the data,
@@ -264,6 +280,9 @@ impl Generator {
     ///
     /// # Errors
     /// If the model cannot read the examples.
+    ///
+    /// # Panics
+    /// If an index is not below the number of examples.
     pub fn originals(&self, examples: &Examples, indices: &[u32]) -> Result<Vec<f32>, EvalError> {
         check_examples(self.vae.spec(), &self.transform, examples)?;
         let mut values = self.transform.gather(examples, indices, &self.draws());
@@ -288,7 +307,7 @@ impl Generator {
     /// nearly parallel points it is linear. A conditional model uses the same class for all points.
     ///
     /// # Errors
-    /// The errors of [`Self::decode`].
+    /// If `a` or `b` is not one z, and the errors of [`Self::decode`].
     pub fn interpolate(
         &self,
         a: &[f32],
@@ -296,6 +315,13 @@ impl Generator {
         steps: usize,
         label: Option<u32>,
     ) -> Result<Vec<f32>, EvalError> {
+        let latent = self.vae.config().latent;
+        if a.len() != latent || b.len() != latent {
+            let (a, b) = (a.len(), b.len());
+            return Err(EvalError::Request(format!(
+                "the ends of an interpolation have {a} and {b} numbers, and z has {latent}"
+            )));
+        }
         let path: Vec<f32> =
             (0..steps).flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32)).collect();
         self.decode(&path, label.as_ref().map(std::slice::from_ref), false)
@@ -362,7 +388,55 @@ mod tests {
         assert!(generator.decode(&expected[1..], None, false).is_err());
         // This custom prior has one dimension more than the model.
         generator.prior = Some(PriorSource::Custom(Arc::new(StandardNormal::new(3))));
-        assert!(generator.draw_prior(5, None).unwrap_err().to_string().contains("[5, 3]"));
+        assert!(generator.draw_prior(5, None).unwrap_err().to_string().contains("15 numbers"));
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn labels_examples_and_z_that_the_model_cannot_read_are_errors_that_say_why() {
+        use vae_data::{Pixels, Shape, Transform, Values};
+        use vae_model::{Condition, DataSpec, VaeConfig, VaeSpec};
+
+        let device = Device::flex();
+        let config = VaeConfig { latent: 2, condition: Condition::Label, ..VaeConfig::default() };
+        let data = DataSpec { shape: vec![1, 4, 4], classes: 3 };
+        let spec = VaeSpec::new(config, data).unwrap();
+        let generator = Generator {
+            vae: spec.init(&KeyedNoise::new(0, Phase::Init), &device),
+            transform: Arc::new(Transform::Pixels(Pixels::Grey)),
+            device,
+            seed: 0,
+            prior: Some(PriorSource::Model),
+        };
+        let images = |width: usize, labels: Option<Vec<u32>>| {
+            let shape = Shape::Image { channels: 1, height: 4, width };
+            let values = Values::Bytes(vec![0; 2 * 4 * width]);
+            Examples { labels, ..Examples::new(shape, values) }
+        };
+        let z = [0.0; 4];
+        assert_eq!(generator.decode(&z, Some(&[2]), false).unwrap().len(), 32);
+        assert_eq!(generator.sample(0, None, false).unwrap().len(), 0);
+        let encode = |examples: Examples| generator.encode(&examples, &[0, 1]);
+        assert!(encode(images(4, Some(vec![0, 2]))).is_ok());
+        for (refused, word) in [
+            (generator.decode(&z, Some(&[3]), false), "class 3"),
+            (generator.decode(&z, Some(&[]), false), "no labels"),
+            (generator.decode(&z, None, false), "no labels"),
+            (generator.decode(&z[..3], Some(&[0]), false), "3 numbers"),
+            (generator.sample(2, Some(&[0, 3]), false), "class 3"),
+            (generator.interpolate(&z[..2], &z[..1], 2, Some(0)), "2 and 1 numbers"),
+            (encode(images(5, Some(vec![0, 2]))), "shape"),
+            (encode(images(4, None)), "no labels"),
+            (encode(images(4, Some(vec![0]))), "1 labels for 2"),
+            (encode(images(4, Some(vec![0, 3]))), "class 3"),
+            (generator.originals(&images(5, None), &[0]), "shape"),
+            (generator.reconstruct(&images(4, None), &[0], false), "no labels"),
+        ] {
+            let refused = refused.unwrap_err();
+            assert!(refused.is_request() && refused.to_string().contains(word), "{refused}");
+        }
+        let codes = generator.codes(&images(5, None), &[0]).unwrap_err();
+        assert!(codes.to_string().contains("shape"), "{codes}");
     }
 
     #[test]

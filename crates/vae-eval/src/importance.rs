@@ -11,7 +11,7 @@ use crate::noise::KeyedNoise;
 const ROWS: usize = 4_000;
 
 /// Returns -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws
-/// and examples. Empty if q has no density. `report` is called with the number of examples that are
+/// and examples. q must have a density. `report` is called with the number of examples that are
 /// done, counted from `done`.
 pub(crate) fn importance_nll(
     vae: &Vae,
@@ -38,7 +38,7 @@ pub(crate) fn importance_nll(
             noise.first_image += first as u32;
             noise.first_draw = first_draw as u32;
             let Some(log_w) = log_weights(vae, &part, &q, &noise, k) else {
-                return Vec::new();
+                unreachable!("a posterior without a density is refused before")
             };
             for (i, value) in log_w.into_data().iter::<f64>().enumerate() {
                 sums[i % n].add(value);

@@ -2,8 +2,8 @@
 //!
 //! A rule reads properties and requirements, never the names of variants. [`check_model`] and
 //! [`check_shape`] run when a model is built, [`check_objective`] when training is configured,
-//! [`check_support`] when the support of the data is known, and [`check_examples`] when a trained
-//! model reads data.
+//! [`check_support`] and [`check_batch`] when the data are known, and [`check_examples`] when a
+//! trained model reads data.
 
 use crate::config::Choice;
 use crate::description::{DataSpec, MAX_CLASSES, MAX_NUMBERS, VaeConfig};
@@ -203,17 +203,22 @@ pub fn check_classifier(model: &VaeConfig, classes: usize) -> Result<(), ConfigE
     Ok(())
 }
 
-/// Checks that a batch of `examples` examples is large enough for an objective. Errors are about
-/// `key`.
+/// Checks that a batch of `examples` examples is large enough for an objective. `which` names the
+/// batch in the error, which is about `key`.
 ///
 /// # Errors
 /// If it is too small.
-pub fn check_batch(needs: &Requirements, examples: usize, key: &str) -> Result<(), ConfigError> {
-    if examples < needs.min_batch {
+pub fn check_batch(
+    needs: &Requirements,
+    examples: usize,
+    which: &str,
+    key: &str,
+) -> Result<(), ConfigError> {
+    let needed = needs.min_batch;
+    if examples < needed {
         let why = format!(
-            "this objective compares the examples of a batch with each other, and there is a batch \
-             of {examples}: it needs at least {}",
-            needs.min_batch
+            "this objective compares the examples of a batch with each other, so it needs at least \
+             {needed}, and {which} would have {examples}: use another number"
         );
         return refuse(key, why);
     }
@@ -349,7 +354,10 @@ pub enum Unusable {
     #[error("the examples have no labels, and the model is conditional on them")]
     NoLabels,
     /// The examples have a class that the model does not know.
-    #[error("an example has class {found}, and the model knows the classes 0 to {}", known.saturating_sub(1))]
+    #[error(
+        "an example has class {found}, and the model knows {}",
+        match known { 0 => "no classes".to_owned(), n => format!("the classes 0 to {}", n - 1) }
+    )]
     UnknownClass {
         /// The largest class of the examples.
         found: usize,
@@ -368,10 +376,10 @@ pub enum Unusable {
          alone; sample from it, or train with objective.over = \"xz\" to have an encoder too"
     )]
     NoEncoder,
-    /// No prior is known: it is fitted after training, and that has not happened.
+    /// No prior is known.
     #[error(
-        "this model is trained without a prior, and its training has not reached the end, where a \
-         prior is fitted to its codes"
+        "no prior is known to draw z from: the model was trained without one, and none was fitted \
+         to its codes"
     )]
     NoPrior,
     /// The posterior has no density, so there are no importance weights.

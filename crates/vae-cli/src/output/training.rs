@@ -105,7 +105,7 @@ impl Sheets {
     }
 
     /// Draws the sheets of the trained model, after `epoch` epochs, unless they are drawn already.
-    /// A prior that was fitted at the end of the training replaces the prior of the model.
+    /// A prior that was fitted at the end of the training replaces N(0, I).
     pub fn finish(
         &mut self,
         epoch: u64,

@@ -80,14 +80,24 @@ impl FittedPrior {
 
     /// Returns `n` samples of z, `[n, latent]`, row-major. `vae` must be the model that the prior
     /// was fitted for.
-    pub fn sample(&self, vae: &Vae, noise: &dyn Noise, n: usize, device: &Device) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// If the prior is over discrete codes, and the model has none.
+    pub fn sample(
+        &self,
+        vae: &Vae,
+        noise: &dyn Noise,
+        n: usize,
+        device: &Device,
+    ) -> Result<Vec<f32>, EvalError> {
         match self {
-            Self::Mixture(mixture) => mixture.sample(noise, n),
+            Self::Mixture(mixture) => Ok(mixture.sample(noise, n)),
             Self::Codes(prior) => {
-                let Some(z) = vae.vectors(prior.sample(noise, n, device)) else {
-                    unreachable!("a prior over codes belongs to a model that has codes")
-                };
-                z.into_data().iter::<f32>().collect()
+                let z = vae.vectors(prior.sample(noise, n, device)).ok_or_else(|| {
+                    let why = "the prior is over discrete codes, and the model has none";
+                    EvalError::Request(why.to_owned())
+                })?;
+                Ok(z.into_data().iter::<f32>().collect())
             }
         }
     }

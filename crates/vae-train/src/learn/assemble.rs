@@ -1,8 +1,9 @@
 //! Construction of a trainer, from initial weights or from a checkpoint.
 
 use burn::module::Module;
-use vae_eval::{Evaluator, KeyedNoise, Phase};
-use vae_model::{ConfigError, Networks, NetworksSpec, compatibility};
+use vae_eval::{EvalError, Evaluator, KeyedNoise, Phase};
+use vae_model::compatibility::Unusable;
+use vae_model::{ConfigError, Networks, NetworksSpec, VaeSpec, compatibility};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
 use super::learning::Learning;
@@ -20,12 +21,51 @@ fn refused(error: ConfigError) -> TrainError {
     TrainError::Config { place: "configuration".to_owned(), error }
 }
 
+/// Checks that a model can be trained on the data as the configuration says.
+///
+/// # Errors
+/// If there are no training examples, if a batch is too large for the data or too small for the
+/// objective, if the model cannot read the examples, or if their support does not fit likelihood and
+/// objective.
+fn check_data(
+    config: &ValidConfig,
+    data: &TrainingData,
+    model: &VaeSpec,
+) -> Result<(), TrainError> {
+    let (examples, batch_size) = (data.train.len(), config.train.batch_size);
+    let name = &data.resolved.name;
+    if examples == 0 {
+        return Err(TrainError::Request(format!("{name}: no training examples")));
+    }
+    if batch_size > examples {
+        return Err(TrainError::BatchTooLarge { batch_size, data: name.clone(), examples });
+    }
+    for examples in [Some(&data.train), data.validation.as_ref()].into_iter().flatten() {
+        vae_eval::check_examples(model, &data.transform, examples)?;
+        if config.model.uses_labels() && examples.labels.is_none() {
+            return Err(EvalError::from(Unusable::NoLabels).into());
+        }
+    }
+    let needs = config.objective.requirements();
+    let (likelihood, key) = (&config.model.likelihood, "model.likelihood.kind");
+    compatibility::check_support(likelihood, &needs, data.support(), key).map_err(refused)?;
+    // The last batch of an epoch has what is left.
+    let last = examples - (examples - 1) / batch_size * batch_size;
+    let which = format!("the last batch of {examples} examples");
+    compatibility::check_batch(&needs, last, &which, "train.batch_size").map_err(refused)?;
+    if let Some(held_out) = &data.validation {
+        let (n, which) = (held_out.len(), "the validation");
+        compatibility::check_batch(&needs, n, which, "data.validation").map_err(refused)?;
+    }
+    Ok(())
+}
+
 impl Trainer {
     /// Makes a trainer with initial weights.
     ///
     /// # Errors
-    /// If the model cannot be built for the data, or if the support of the data does not fit
-    /// likelihood and objective.
+    /// If the model cannot be built for the data, or cannot be trained on them with these batches,
+    /// this likelihood and this objective.
     pub fn new(
         config: ValidConfig,
         data: TrainingData,
@@ -49,7 +89,8 @@ impl Trainer {
     /// Makes a trainer that continues from `checkpoint`. `config` may have larger totals.
     ///
     /// # Errors
-    /// If configuration or data differ from those of the run, or if the checkpoint is damaged.
+    /// If configuration or data differ from those of the run, if the checkpoint is damaged, and the
+    /// errors of [`Self::new`].
     pub fn resume(
         checkpoint: Checkpoint,
         config: ValidConfig,
@@ -133,33 +174,16 @@ impl Trainer {
         (optimizer, auxiliary_optimizers): (Optimizer, Vec<Optimizer>),
         progress: Progress,
     ) -> Result<Self, TrainError> {
-        let (likelihood, needs) = (&config.model.likelihood, config.objective.requirements());
-        let key = "model.likelihood.kind";
-        compatibility::check_support(likelihood, &needs, data.support(), key).map_err(refused)?;
-        vae_eval::check_examples(networks.vae.spec(), &data.transform, &data.train)?;
-        // The last batch of an epoch has what is left.
-        let (examples, batch_size) = (data.train.len(), config.train.batch_size);
-        let name = &data.resolved.name;
-        if examples == 0 {
-            return Err(TrainError::Request(format!("{name}: no training examples")));
-        }
-        if batch_size > examples {
-            return Err(TrainError::BatchTooLarge { batch_size, data: name.clone(), examples });
-        }
-        let last = examples - (examples - 1) / batch_size * batch_size;
-        compatibility::check_batch(&needs, last, "train.batch_size").map_err(refused)?;
+        check_data(&config, &data, networks.vae.spec())?;
         let evaluator = match &data.validation {
             None => None,
             Some(held_out) => {
-                let validated = held_out.len();
-                compatibility::check_batch(&needs, validated, "data.validation")
-                    .map_err(refused)?;
                 let (held_out, transform) = (held_out.clone(), data.transform.clone());
                 let device = backend.device.clone();
                 Some(Evaluator::new(held_out, transform, device, config.train.seed)?)
             }
         };
-        let steps = examples.div_ceil(batch_size);
+        let steps = data.train.len().div_ceil(config.train.batch_size);
         let learning = |optimizer, rate| {
             let schedule = config.train.schedule.init(rate, steps);
             let schedule =

@@ -103,6 +103,9 @@ impl Trainer {
     }
 
     /// Takes one optimizer step of one network on a batch; the others are frozen.
+    ///
+    /// # Errors
+    /// The errors of [`Self::batch`].
     fn optimize_step(
         &mut self,
         role: Role,

@@ -269,7 +269,8 @@ impl Trainer {
     }
 
     /// Returns the distribution to draw z from: the prior that was fitted after training, or the
-    /// model's prior if training matches it. `None` if a prior is still to be fitted.
+    /// model's prior if training matches it. `None` if a prior is still to be fitted, or could not
+    /// be fitted.
     pub fn prior_source(&self) -> Option<PriorSource> {
         prior_source(&self.config, self.fitted_prior.as_ref())
     }

@@ -61,7 +61,7 @@ impl Execute for InterpolateArgs {
         let (mut generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
         open::check_size(self.n.saturating_mul(self.steps), &generator.vae)?;
         let ends = if self.random {
-            open::require_prior(&mut generator, &checkpoint, printer);
+            open::ensure_prior(&mut generator, &checkpoint, printer);
             self.random_ends(&generator)?
         } else {
             self.example_ends(&generator, &checkpoint, printer)?

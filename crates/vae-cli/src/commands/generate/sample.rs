@@ -76,7 +76,7 @@ impl Execute for SampleArgs {
         if let Some(prior) = self.prior {
             choose_prior(prior, &mut generator, &checkpoint)?;
         }
-        open::require_prior(&mut generator, &checkpoint, printer);
+        open::ensure_prior(&mut generator, &checkpoint, printer);
         let reads_class = reads_class(&generator);
         if let (Some(label), false) = (self.label, reads_class) {
             return Err(request(format!(
