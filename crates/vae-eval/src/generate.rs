@@ -379,7 +379,7 @@ mod tests {
             seed: 0,
             prior: None,
         };
-        assert!(generator.draw_prior(5, None).unwrap_err().to_string().contains("without a prior"));
+        assert!(generator.draw_prior(5, None).unwrap_err().to_string().contains("no prior"));
         generator.prior = Some(PriorSource::Standard);
         let expected = generator.draw_prior(5, None).unwrap();
         generator.prior = Some(PriorSource::Custom(Arc::new(StandardNormal::new(2))));
