@@ -5,14 +5,13 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{Activation, Decoder, Encoder, Features, Mlp, NetworkConfig, NetworkFamily};
 use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
+use crate::ops::{Size, convolve, group_norm};
 
 /// Settings of a convolutional network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +108,7 @@ impl NetworkFamily for ConvConfig {
         let mut stages = Vec::new();
         for (i, channels) in self.channels.iter().copied().enumerate() {
             let init = init.at("stages").at(i);
-            stages.push(ConvStack::new(&init, before, channels, 2, self));
+            stages.push(ConvStack::new(&init, before, channels, Size::Halve, self));
             before = channels;
         }
         let flat: usize = self.smallest(shape, self.channels.last()).iter().product();
@@ -130,16 +129,22 @@ impl NetworkFamily for ConvConfig {
         let mut stages = Vec::new();
         for (i, before) in self.channels.iter().copied().enumerate() {
             let after = self.channels.get(i + 1).copied().unwrap_or(before);
-            stages.push(ConvStack::new(&init.at("stages").at(i), before, after, 1, self));
+            stages.push(ConvStack::new(
+                &init.at("stages").at(i),
+                before,
+                after,
+                Size::Double,
+                self,
+            ));
         }
         let before = self.channels.last().copied().unwrap_or(1);
         let outputs = shape.first().copied().unwrap_or(1) * outputs;
-        let output = Conv::new(&init.at("output"), before, outputs, 1);
+        let output = Conv::new(&init.at("output"), before, outputs, Size::Same);
         Decoder::Conv(ConvDecoder { trunk, stages, output, smallest })
     }
 }
 
-/// A 3x3 convolution. Stride 1 keeps the size of the image, stride 2 halves it.
+/// A 3x3 convolution that keeps, halves or doubles the size of the image.
 #[derive(Module, Debug)]
 pub struct Conv {
     /// `[after, before, 3, 3]`.
@@ -147,43 +152,23 @@ pub struct Conv {
     /// `[after]`.
     bias: Param<Tensor<1>>,
     #[module(skip)]
-    stride: usize,
+    size: Size,
 }
 
 impl Conv {
     /// Makes a convolution with the initial weights of PyTorch's `nn.Conv2d`: uniform in
     /// +-1/sqrt(inputs).
-    fn new(init: &Init<'_>, before: usize, after: usize, stride: usize) -> Self {
+    fn new(init: &Init<'_>, before: usize, after: usize, size: Size) -> Self {
         let bound = 1.0 / ((before * 9) as f64).sqrt();
         Self {
             weight: init.uniform("weight", [after, before, 3, 3], bound),
             bias: init.uniform("bias", [after], bound),
-            stride,
+            size,
         }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let options = ConvOptions::new([self.stride; 2], [1, 1], [1, 1], 1);
-        conv2d(x, self.weight.val(), Some(self.bias.val()), options)
-    }
-
-    /// Returns the convolution with stride 1 of the image doubled in size by repeating pixels.
-    ///
-    /// Each pixel of the small image affects 4x4 outputs. The result is therefore a transposed
-    /// convolution of the small image, with less than half the multiplications.
-    fn of_doubled(&self, x: Tensor<4>) -> Tensor<4> {
-        let [after, before, _, _] = self.weight.dims();
-        let device = x.device().inner();
-        // Along one axis, weights [a, b, c] on the two copies of a pixel are [c, b + c, a + b, a].
-        let rows = [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]];
-        let spread = Tensor::<2>::from_data(rows, &device);
-        let weight =
-            self.weight.val().reshape([after * before * 3, 3]).matmul(spread.clone().transpose());
-        let weight = weight.reshape([after * before, 3, 4]).swap_dims(1, 2);
-        let weight = weight.reshape([after * before * 4, 3]).matmul(spread.transpose());
-        let weight = weight.reshape([after, before, 4, 4]).swap_dims(0, 1).swap_dims(2, 3);
-        let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
-        conv_transpose2d(x, weight, Some(self.bias.val()), options)
+        convolve(x, self.weight.val(), self.bias.val(), self.size)
     }
 }
 
@@ -209,14 +194,7 @@ impl GroupNorm {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, height, width] = x.dims();
-        let x = x.reshape([batch, self.groups, channels / self.groups * height * width]);
-        let x = x.clone() - x.mean_dim(2);
-        let variance = x.clone().square().mean_dim(2);
-        let x = x / variance.add_scalar(1e-5).sqrt();
-        let x = x.reshape([batch, channels, height, width]);
-        let of_channel = |p: &Param<Tensor<1>>| p.val().reshape([1, channels, 1, 1]);
-        x * of_channel(&self.scale) + of_channel(&self.shift)
+        group_norm(x, self.scale.val(), self.shift.val(), self.groups)
     }
 }
 
@@ -228,17 +206,16 @@ pub struct Layer {
 }
 
 impl Layer {
-    fn new(init: &Init<'_>, before: usize, after: usize, stride: usize, groups: usize) -> Self {
+    fn new(init: &Init<'_>, before: usize, after: usize, size: Size, groups: usize) -> Self {
         Self {
-            conv: Conv::new(&init.at("conv"), before, after, stride),
+            conv: Conv::new(&init.at("conv"), before, after, size),
             norm: (groups > 0).then(|| GroupNorm::new(&init.at("norm"), after, groups)),
         }
     }
 
-    /// Applies the convolution, to the doubled image if `doubled`, and the normalization. The
-    /// caller applies the activation.
-    fn forward(&self, x: Tensor<4>, doubled: bool) -> Tensor<4> {
-        let x = if doubled { self.conv.of_doubled(x) } else { self.conv.forward(x) };
+    /// Applies the convolution and the normalization. The caller applies the activation.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.conv.forward(x);
         match &self.norm {
             Some(norm) => norm.forward(x),
             None => x,
@@ -256,26 +233,26 @@ pub struct ConvStack {
 }
 
 impl ConvStack {
-    fn new(init: &Init<'_>, before: usize, after: usize, stride: usize, c: &ConvConfig) -> Self {
+    fn new(init: &Init<'_>, before: usize, after: usize, size: Size, c: &ConvConfig) -> Self {
         let layer = |block: usize, i: usize| {
-            Layer::new(&init.at("blocks").at(block).at(i), after, after, 1, c.groups)
+            Layer::new(&init.at("blocks").at(block).at(i), after, after, Size::Same, c.groups)
         };
         Self {
-            first: Layer::new(&init.at("first"), before, after, stride, c.groups),
+            first: Layer::new(&init.at("first"), before, after, size, c.groups),
             blocks: (0..c.residual).map(|b| vec![layer(b, 0), layer(b, 1)]).collect(),
             activation: c.activation,
         }
     }
 
-    /// Maps `[batch, before, h, w]` to `[batch, after, h / stride, w / stride]`. With `doubled`,
-    /// the image is first doubled in size.
-    pub fn forward(&self, x: Tensor<4>, doubled: bool) -> Tensor<4> {
+    /// Maps `[batch, before, h, w]` to `[batch, after, h', w']`, halved or doubled in size.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let act = |x| self.activation.forward(x);
-        let x = act(self.first.forward(x, doubled));
+        let x = act(self.first.forward(x));
         self.blocks.iter().fold(x, |x, block| {
-            let inner = block.iter().enumerate().fold(x.clone(), |x, (i, layer)| {
-                layer.forward(if i == 0 { x } else { act(x) }, false)
-            });
+            let inner = block
+                .iter()
+                .enumerate()
+                .fold(x.clone(), |x, (i, layer)| layer.forward(if i == 0 { x } else { act(x) }));
             act(x + inner)
         })
     }
@@ -302,7 +279,7 @@ impl ConvEncoder {
             let planes = condition.reshape([batch, classes, 1, 1]).expand([batch, classes, h, w]);
             x = Tensor::cat(vec![x, planes], 1);
         }
-        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x, false));
+        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x));
         self.trunk.forward(x.flatten(1, 3))
     }
 }
@@ -324,7 +301,7 @@ impl ConvDecoder {
         let [rows, _] = z.dims();
         let [channels, height, width] = self.smallest;
         let x = self.trunk.forward(z).reshape([rows, channels, height, width]);
-        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x, true));
+        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x));
         self.output.forward(x).flatten(1, 3)
     }
 }

@@ -3,8 +3,14 @@
 //! backends, only this module names a backend.
 
 mod bernoulli;
+mod convolution;
+#[cfg(feature = "flex")]
+mod flex;
+mod group_norm;
 
 pub use bernoulli::bernoulli_log_prob;
+pub use convolution::{Size, convolve};
+pub use group_norm::group_norm;
 
 use burn::tensor::{Device, Tensor};
 

@@ -1,0 +1,475 @@
+//! Convolutions of images in host memory, and their gradients.
+//!
+//! Every 3x3 convolution here is a sum of shifted images: output phase t, at pixel i, gets v * x_s at
+//! pixel i + shift, where s is a part of the input (its even or odd rows and columns) and v a weight
+//! or a sum of weights. A [`Scheme`] lists these links for one axis; an image has two.
+
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::kernels::{self, COLUMNS, PANEL, ROWS, WIDE};
+use super::planes::Planes;
+use crate::ops::Size;
+
+/// A link between parts of the input and of the output, along one axis.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// Part of the input.
+    from: usize,
+    /// Part of the output.
+    to: usize,
+    /// Added to the output's pixel, the input's pixel.
+    shift: isize,
+    /// The weights (of three) whose sum links the two.
+    weights: &'static [usize],
+}
+
+const fn link(from: usize, to: usize, shift: isize, weights: &'static [usize]) -> Link {
+    Link { from, to, shift, weights }
+}
+
+/// How input and output are linked along one axis.
+#[derive(Clone, Copy, Debug)]
+struct Scheme {
+    links: &'static [Link],
+    /// Parts of the input: 2 if even and odd pixels differ.
+    from: usize,
+    /// Parts of the output.
+    to: usize,
+}
+
+impl Size {
+    /// Returns the links along one axis.
+    fn scheme(self) -> Scheme {
+        match self {
+            Self::Same => SAME,
+            Self::Halve => HALVE,
+            Self::Double => DOUBLE,
+        }
+    }
+}
+
+const SAME: Scheme = Scheme {
+    links: &[link(0, 0, -1, &[0]), link(0, 0, 0, &[1]), link(0, 0, 1, &[2])],
+    from: 1,
+    to: 1,
+};
+
+const HALVE: Scheme = Scheme {
+    links: &[link(1, 0, -1, &[0]), link(0, 0, 0, &[1]), link(1, 0, 0, &[2])],
+    from: 2,
+    to: 1,
+};
+
+const DOUBLE: Scheme = Scheme {
+    links: &[
+        link(0, 0, -1, &[0]),
+        link(0, 0, 0, &[1, 2]),
+        link(0, 1, 0, &[0, 1]),
+        link(0, 1, 1, &[2]),
+    ],
+    from: 1,
+    to: 2,
+};
+
+/// A link of images: one along the rows, one along the columns.
+#[derive(Clone, Copy, Debug)]
+struct Link2 {
+    from: usize,
+    to: usize,
+    shift: [isize; 2],
+    /// Weights (of nine) whose sum links the two.
+    weights: [&'static [usize]; 2],
+}
+
+impl Link2 {
+    fn weights(self) -> impl Iterator<Item = usize> {
+        let [rows, columns] = self.weights;
+        rows.iter().flat_map(move |ky| columns.iter().map(move |kx| ky * 3 + kx))
+    }
+}
+
+/// A convolution of a batch of images.
+#[derive(Clone, Copy, Debug)]
+pub struct Convolution {
+    pub size: Size,
+    /// Channels, height and width of the input.
+    pub input: [usize; 3],
+    /// Channels of the output.
+    pub after: usize,
+}
+
+/// Numbers of padded images that fit into a core's cache together with other data.
+const CACHED: usize = 160 * 1024;
+
+/// Numbers of a row of gradients whose block stays in the first cache.
+const NEAR: usize = 768;
+
+/// What a thread needs besides its results.
+#[derive(Default)]
+struct Scratch {
+    planes: Planes,
+    panel: Vec<f32>,
+    parts: Vec<f32>,
+}
+
+impl Convolution {
+    /// Returns the links of the image that a part has.
+    fn links(&self, has: impl Fn(&Link2) -> bool) -> Vec<Link2> {
+        let Scheme { links, from, to } = self.size.scheme();
+        let of = |y: &Link, x: &Link| Link2 {
+            from: y.from * from + x.from,
+            to: y.to * to + x.to,
+            shift: [y.shift, x.shift],
+            weights: [y.weights, x.weights],
+        };
+        links.iter().flat_map(|y| links.iter().map(move |x| of(y, x))).filter(has).collect()
+    }
+
+    /// Channels, height and width of the output.
+    pub fn output(&self) -> [usize; 3] {
+        let Scheme { from, to, .. } = self.size.scheme();
+        let size = |n: usize| n.div_ceil(from) * to;
+        [self.after, size(self.input[1]), size(self.input[2])]
+    }
+
+    /// Returns the convolution of x `[batch, before, h, w]` with weights `[after, before, 3, 3]` and
+    /// bias `[after]`.
+    pub fn forward(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
+        let Scheme { from, to, .. } = self.size.scheme();
+        let (before, after) = (self.input[0], self.after);
+        let part = |part: usize| {
+            let links = self.links(|link| link.to == part);
+            Product {
+                taps: taps(before, from, &links, |link| (link.from, link.shift)),
+                weights: packed(weights, [after, before], &links, |row, channel| {
+                    row * before + channel
+                }),
+                bias: blocks(bias),
+            }
+        };
+        let products: Vec<Product> = (0..to * to).map(part).collect();
+        run(&products, x, (self.input, from), (self.output(), to))
+    }
+
+    /// Returns the gradient of the input, for the gradient `g` of the output.
+    pub fn input_gradient(&self, g: &[f32], weights: &[f32]) -> Vec<f32> {
+        let Scheme { from, to, .. } = self.size.scheme();
+        let (before, after) = (self.input[0], self.after);
+        let part = |part: usize| {
+            let links = self.links(|link| link.from == part);
+            Product {
+                taps: taps(after, to, &links, |link| (link.to, link.shift.map(|shift| -shift))),
+                weights: packed(weights, [before, after], &links, |row, channel| {
+                    channel * before + row
+                }),
+                bias: vec![[0.0; ROWS]; before.div_ceil(ROWS)],
+            }
+        };
+        let products: Vec<Product> = (0..from * from).map(part).collect();
+        run(&products, g, (self.output(), to), (self.input, from))
+    }
+
+    /// Returns the gradient of the weights, for x and the gradient `g` of the output.
+    pub fn weight_gradient(&self, g: &[f32], x: &[f32]) -> Vec<f32> {
+        let Scheme { from, to, .. } = self.size.scheme();
+        let (before, after, output) = (self.input[0], self.after, self.output());
+        let links: Vec<Vec<Link2>> =
+            (0..to * to).map(|part| self.links(|link| link.to == part)).collect();
+        let taps: Vec<Vec<Tap>> = links
+            .iter()
+            .map(|links| taps(before, from, links, |link| (link.from, link.shift)))
+            .collect();
+        let mut found: Vec<Vec<f32>> =
+            taps.iter().map(|taps| vec![0.0; after * taps.len()]).collect();
+
+        let (of_x, of_g) = (volume(self.input), volume(output));
+        let images = (CACHED / (of_x + of_g)).max(1);
+        let (mut planes_x, mut planes_g) = (Planes::default(), Planes::default());
+        for (x, g) in x.chunks(images * of_x).zip(g.chunks(images * of_g)) {
+            planes_x.fill(x, self.input, from);
+            planes_g.fill(g, output, to);
+            for (part, (taps, found)) in taps.iter().zip(&mut found).enumerate() {
+                let row = |m: usize| planes_g.geometry.start(m * to * to + part, [0, 0]);
+                correlate(&planes_g, row, &planes_x, taps, found);
+            }
+        }
+
+        let mut gradient = vec![0.0; after * before * 9];
+        for (links, found) in links.iter().zip(&found) {
+            let of_kernels = found.chunks_exact(links.len());
+            for (kernel, of_links) in gradient.chunks_exact_mut(9).zip(of_kernels) {
+                for (link, value) in links.iter().zip(of_links) {
+                    link.weights().for_each(|i| kernel[i] += value);
+                }
+            }
+        }
+        gradient
+    }
+
+    /// Returns the gradient of the bias, for the gradient `g` of the output.
+    pub fn bias_gradient(&self, g: &[f32]) -> Vec<f32> {
+        let [_, height, width] = self.output();
+        let mut gradient = vec![0.0f32; self.after];
+        for g in g.chunks_exact(self.after * height * width) {
+            for (sum, g) in gradient.iter_mut().zip(g.chunks_exact(height * width)) {
+                let (blocks, rest) = g.as_chunks::<WIDE>();
+                let mut sums = [0.0; WIDE];
+                for block in blocks {
+                    sums.iter_mut().zip(block).for_each(|(sum, g)| *sum += g);
+                }
+                *sum += sums.iter().chain(rest).sum::<f32>();
+            }
+        }
+        gradient
+    }
+}
+
+fn volume([channels, height, width]: [usize; 3]) -> usize {
+    channels * height * width
+}
+
+/// A shifted plane.
+#[derive(Clone, Copy, Debug)]
+struct Tap {
+    plane: usize,
+    shift: [isize; 2],
+}
+
+/// Returns the taps of all channels: channel by channel, link by link. `of` gives the part of the
+/// image and the shift.
+fn taps(
+    channels: usize,
+    parts: usize,
+    links: &[Link2],
+    of: impl Fn(&Link2) -> (usize, [isize; 2]),
+) -> Vec<Tap> {
+    let tap = |channel: usize, link: &Link2| {
+        let (part, shift) = of(link);
+        Tap { plane: channel * parts * parts + part, shift }
+    };
+    (0..channels)
+        .flat_map(|channel| links.iter().map(move |link| (channel, link)))
+        .map(|(channel, link)| tap(channel, link))
+        .collect()
+}
+
+/// Returns the sums of weights of each link, in blocks of rows: `[blocks][channels][links][ROWS]`.
+/// `at(row, channel)` is the position of their kernel in `weights`, in kernels.
+fn packed(
+    weights: &[f32],
+    [rows, channels]: [usize; 2],
+    links: &[Link2],
+    at: impl Fn(usize, usize) -> usize,
+) -> Vec<[f32; ROWS]> {
+    let (kernels, _) = weights.as_chunks::<9>();
+    let sums: Vec<Vec<usize>> = links.iter().map(|link| link.weights().collect()).collect();
+    let taps = channels * links.len();
+    let mut packed = vec![[0.0; ROWS]; rows.div_ceil(ROWS) * taps];
+    for row in 0..rows {
+        let packed = &mut packed[row / ROWS * taps..(row / ROWS + 1) * taps];
+        for (channel, packed) in packed.chunks_exact_mut(links.len()).enumerate() {
+            let kernel = &kernels[at(row, channel)];
+            for (packed, sum) in packed.iter_mut().zip(&sums) {
+                packed[row % ROWS] = sum.iter().map(|i| kernel[*i]).sum();
+            }
+        }
+    }
+    packed
+}
+
+/// A bias in blocks of rows.
+fn blocks(bias: &[f32]) -> Vec<[f32; ROWS]> {
+    let block = |part: &[f32]| std::array::from_fn(|i| part.get(i).copied().unwrap_or(0.0));
+    bias.chunks(ROWS).map(block).collect()
+}
+
+/// One part of an output: weights times taps.
+struct Product {
+    taps: Vec<Tap>,
+    weights: Vec<[f32; ROWS]>,
+    bias: Vec<[f32; ROWS]>,
+}
+
+/// Computes all parts of the output `[batch, .., ..]` of x.
+fn run(
+    products: &[Product],
+    x: &[f32],
+    (input, from): ([usize; 3], usize),
+    (output, to): ([usize; 3], usize),
+) -> Vec<f32> {
+    let (of_x, of_y) = (volume(input), volume(output));
+    let images = (CACHED / of_x).clamp(1, 64);
+    let mut y = vec![0.0; x.len() / of_x * of_y];
+    let work = |scratch: &mut Scratch, (x, y): (&[f32], &mut [f32])| {
+        scratch.planes.fill(x, input, from);
+        if to == 1 {
+            product(&products[0], &scratch.planes, output[0], y, &mut scratch.panel);
+            return;
+        }
+        let geometry = scratch.planes.geometry;
+        let pixels = geometry.pixels();
+        let size = geometry.images * output[0] * pixels;
+        scratch.parts.resize(size * products.len(), 0.0);
+        for (one, part) in products.iter().zip(scratch.parts.chunks_exact_mut(size)) {
+            product(one, &scratch.planes, output[0], part, &mut scratch.panel);
+        }
+        let [_, height, width] = output;
+        for (channel, y) in y.chunks_exact_mut(height * width).enumerate() {
+            for (row, y) in y.chunks_exact_mut(width).enumerate() {
+                let of = |part: usize| {
+                    let start = part * size + channel * pixels + row / 2 * geometry.width;
+                    &scratch.parts[start..start + geometry.width]
+                };
+                let [even, odd] = [of(row % 2 * 2), of(row % 2 * 2 + 1)];
+                for (y, (even, odd)) in y.chunks_mut(2).zip(even.iter().zip(odd)) {
+                    y[0] = *even;
+                    if let Some(y) = y.get_mut(1) {
+                        *y = *odd;
+                    }
+                }
+            }
+        }
+    };
+    if rayon::current_num_threads() == 1 {
+        let mut scratch = Scratch::default();
+        x.chunks(images * of_x)
+            .zip(y.chunks_mut(images * of_y))
+            .for_each(|part| work(&mut scratch, part));
+    } else {
+        x.par_chunks(images * of_x)
+            .zip(y.par_chunks_mut(images * of_y))
+            .for_each_init(Scratch::default, work);
+    }
+    y
+}
+
+/// Computes one part of the output of few rows, `[images, rows, pixels]`, from pixels where they
+/// are: packing them would take longer than the product.
+fn product_in_place(product: &Product, planes: &Planes, rows: usize, out: &mut [f32]) {
+    let geometry = planes.geometry;
+    let (pixels, width) = (geometry.pixels(), geometry.width);
+    let starts: Vec<usize> =
+        product.taps.iter().map(|tap| geometry.start(tap.plane, tap.shift)).collect();
+    let arch = Arch::new();
+    let rows_of = |image: usize| (0..geometry.height).map(move |y| (image, y));
+    let groups_of =
+        |(image, y): (usize, usize)| (0..width).step_by(WIDE).map(move |x| (image, y, x));
+    let all: Vec<(usize, usize, usize)> =
+        (0..geometry.images).flat_map(rows_of).flat_map(groups_of).collect();
+    for tile in all.chunks(kernels::GROUPS) {
+        let positions = std::array::from_fn(|n| {
+            let (image, y, x) = tile[n.min(tile.len() - 1)];
+            geometry.position(image, y, x)
+        });
+        let source = kernels::Source { values: &planes.values, starts: &starts, positions };
+        let sums =
+            kernels::multiply_in_place(arch, rows, &product.weights, &product.bias[0], source);
+        for (row, sums) in sums.iter().enumerate().take(rows) {
+            for (&(image, y, x), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
+                let n = WIDE.min(width - x);
+                let at = (image * rows + row) * pixels + y * width + x;
+                out[at..at + n].copy_from_slice(&sums[..n]);
+            }
+        }
+    }
+}
+
+/// Computes one part of the output, `[images, rows, pixels]`.
+fn product(product: &Product, planes: &Planes, rows: usize, out: &mut [f32], panel: &mut Vec<f32>) {
+    if rows <= ROWS {
+        return product_in_place(product, planes, rows, out);
+    }
+    let geometry = planes.geometry;
+    let (pixels, width) = (geometry.pixels(), geometry.width);
+    let starts: Vec<usize> =
+        product.taps.iter().map(|tap| geometry.start(tap.plane, tap.shift)).collect();
+    // Copies of a whole group may write beyond the panel.
+    panel.resize(starts.len() * PANEL + WIDE, 0.0);
+    let groups = pixels.div_ceil(WIDE);
+    let all: Vec<(usize, usize)> = (0..geometry.images)
+        .flat_map(|image| (0..groups).map(move |group| (image, group * WIDE)))
+        .collect();
+    let arch = Arch::new();
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for tile in all.chunks(kernels::GROUPS) {
+        runs.clear();
+        for (i, &(image, first)) in tile.iter().enumerate() {
+            let end = (first + WIDE).min(pixels);
+            let mut pixel = first;
+            while pixel < end {
+                let (y, x) = (pixel / width, pixel % width);
+                runs.push((i * WIDE + pixel - first, geometry.position(image, y, x)));
+                pixel += width - x;
+            }
+        }
+        for (k, start) in starts.iter().enumerate() {
+            // Each copy is longer than its run. The next one overwrites what is too much.
+            let to = &mut panel[k * PANEL..(k + 1) * PANEL + WIDE];
+            let from = &planes.values[*start..];
+            for &(at, position) in &runs {
+                let from = from[position..].first_chunk::<WIDE>();
+                if let (Some(to), Some(from)) = (to[at..].first_chunk_mut::<WIDE>(), from) {
+                    *to = *from;
+                }
+            }
+        }
+        let panel = &panel[..starts.len() * PANEL];
+        kernels::multiply(arch, &product.weights, &product.bias, panel, |block, sums| {
+            for (m, sums) in sums.iter().enumerate().take(rows - block * ROWS) {
+                let row = block * ROWS + m;
+                for (&(image, first), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
+                    let to = &mut out[(image * rows + row) * pixels + first..];
+                    if first + WIDE <= pixels {
+                        to[..WIDE].copy_from_slice(sums);
+                    } else {
+                        let n = pixels - first;
+                        to[..n].copy_from_slice(&sums[..n]);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Adds to `found` `[rows, taps]` the products of gradients and taps, summed over pixels and images.
+fn correlate(
+    g: &Planes,
+    row: impl Fn(usize) -> usize + Sync,
+    x: &Planes,
+    taps: &[Tap],
+    found: &mut [f32],
+) {
+    let arch = Arch::new();
+    let end = g.geometry.plane();
+    let starts: Vec<usize> =
+        taps.iter().map(|tap| x.geometry.start(tap.plane, tap.shift)).collect();
+    let rows = found.len() / taps.len();
+    let work = |(block, found): (usize, &mut [f32])| {
+        for first in (0..end).step_by(NEAR) {
+            let length = NEAR.min(end - first);
+            let of = |m: usize| {
+                let start = row((block * ROWS + m).min(rows - 1)) + first;
+                &g.values[start..start + length]
+            };
+            let of_g: [&[f32]; ROWS] = std::array::from_fn(of);
+            for (group, starts) in starts.chunks(COLUMNS).enumerate() {
+                let of = |k: usize| {
+                    let start = starts[k.min(starts.len() - 1)] + first;
+                    &x.values[start..start + length]
+                };
+                let dots = kernels::dots(arch, of_g, std::array::from_fn(of));
+                for (found, dots) in found.chunks_exact_mut(taps.len()).zip(dots) {
+                    let at = group * COLUMNS;
+                    let found = &mut found[at..at + starts.len()];
+                    found.iter_mut().zip(dots).for_each(|(found, dot)| *found += dot);
+                }
+            }
+        }
+    };
+    if rayon::current_num_threads() == 1 {
+        found.chunks_mut(ROWS * taps.len()).enumerate().for_each(work);
+    } else {
+        found.par_chunks_mut(ROWS * taps.len()).enumerate().for_each(work);
+    }
+}

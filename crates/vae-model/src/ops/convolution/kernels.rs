@@ -1,0 +1,318 @@
+//! The inner loops of a convolution, with vector instructions chosen at run time.
+//!
+//! Loops here are written out, without iterators, closures and copies of slices: what the compiler
+//! does not inline is compiled without the vector instructions, and the sums then leave their
+//! registers at every call, which makes a loop many times slower.
+#![allow(clippy::needless_range_loop, clippy::manual_memcpy)]
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Pixels that are handled together. Vectors of any machine divide it.
+pub const WIDE: usize = 16;
+/// Groups of [`WIDE`] pixels in a panel.
+pub const GROUPS: usize = 3;
+/// Pixels of a panel.
+pub const PANEL: usize = GROUPS * WIDE;
+/// Rows of a matrix that are handled together.
+pub const ROWS: usize = 8;
+/// Columns of a weight gradient that are handled together.
+pub const COLUMNS: usize = 3;
+
+/// The sums of a panel: for each of some rows, one number per pixel.
+pub type Tile = [[f32; PANEL]; ROWS];
+
+/// Calls `store` with each block of rows, by index, and its tile: sum_k weights[block][k][row] *
+/// panel[k][pixel], plus the row's bias. `weights` has `panel.len() / PANEL` entries per block.
+pub fn multiply(
+    arch: Arch,
+    weights: &[[f32; ROWS]],
+    bias: &[[f32; ROWS]],
+    panel: &[f32],
+    store: impl FnMut(usize, &Tile),
+) {
+    arch.dispatch(Multiply { weights, bias, panel, store });
+}
+
+struct Multiply<'a, F> {
+    weights: &'a [[f32; ROWS]],
+    bias: &'a [[f32; ROWS]],
+    panel: &'a [f32],
+    store: F,
+}
+
+impl<F: FnMut(usize, &Tile)> WithSimd for Multiply<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let taps = self.panel.len() / PANEL;
+        let mut tile = [[0.0; PANEL]; ROWS];
+        for (block, bias) in self.bias.iter().enumerate() {
+            let weights = &self.weights[block * taps..(block + 1) * taps];
+            // As many sums as the registers hold, with room for a row of the panel and a weight.
+            match S::F32_LANES {
+                16 => multiply_block::<S, 8, 3>(simd, weights, bias, self.panel, &mut tile),
+                8 => multiply_block::<S, 4, 3>(simd, weights, bias, self.panel, &mut tile),
+                _ => multiply_block::<S, 4, 2>(simd, weights, bias, self.panel, &mut tile),
+            }
+            (self.store)(block, &tile);
+        }
+    }
+}
+
+/// Computes a tile, `M` rows and `N` vectors at a time.
+#[inline(always)]
+fn multiply_block<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    weights: &[[f32; ROWS]],
+    bias: &[f32; ROWS],
+    panel: &[f32],
+    tile: &mut Tile,
+) {
+    let width = N * S::F32_LANES;
+    for row in (0..ROWS).step_by(M) {
+        for pixel in (0..PANEL).step_by(width) {
+            let mut sums = [[simd.splat_f32s(0.0); N]; M];
+            for m in 0..M {
+                sums[m] = [simd.splat_f32s(bias[row + m]); N];
+            }
+            for k in 0..weights.len() {
+                let at = k * PANEL + pixel;
+                let (from, _) = S::as_simd_f32s(&panel[at..at + width]);
+                let mut x = [simd.splat_f32s(0.0); N];
+                for n in 0..N {
+                    x[n] = from[n];
+                }
+                for m in 0..M {
+                    let weight = simd.splat_f32s(weights[k][row + m]);
+                    for n in 0..N {
+                        sums[m][n] = simd.mul_add_f32s(weight, x[n], sums[m][n]);
+                    }
+                }
+            }
+            for m in 0..M {
+                let (to, _) = S::as_mut_simd_f32s(&mut tile[row + m][pixel..pixel + width]);
+                for n in 0..N {
+                    to[n] = sums[m][n];
+                }
+            }
+        }
+    }
+}
+
+/// Returns what [`multiply`] gives for one block of at most `rows` rows, without a panel: pixel j of
+/// group n is at `values[starts[k] + positions[n] + j]`. Rows beyond `rows` are not computed.
+pub fn multiply_in_place(
+    arch: Arch,
+    rows: usize,
+    weights: &[[f32; ROWS]],
+    bias: &[f32; ROWS],
+    source: Source<'_>,
+) -> Tile {
+    arch.dispatch(MultiplyInPlace { rows, weights, bias, source })
+}
+
+/// Pixels that are read where they are.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub values: &'a [f32],
+    pub starts: &'a [usize],
+    pub positions: [usize; GROUPS],
+}
+
+struct MultiplyInPlace<'a> {
+    rows: usize,
+    weights: &'a [[f32; ROWS]],
+    bias: &'a [f32; ROWS],
+    source: Source<'a>,
+}
+
+impl WithSimd for MultiplyInPlace<'_> {
+    type Output = Tile;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Tile {
+        let mut tile = [[0.0; PANEL]; ROWS];
+        match self.rows {
+            1 => multiply_rows::<S, 1>(simd, 0, &self, &mut tile),
+            2 => multiply_rows::<S, 2>(simd, 0, &self, &mut tile),
+            3 => multiply_rows::<S, 3>(simd, 0, &self, &mut tile),
+            4 => multiply_rows::<S, 4>(simd, 0, &self, &mut tile),
+            _ if S::F32_LANES == 16 => multiply_rows::<S, ROWS>(simd, 0, &self, &mut tile),
+            _ => {
+                multiply_rows::<S, 4>(simd, 0, &self, &mut tile);
+                multiply_rows::<S, 4>(simd, 4, &self, &mut tile);
+            }
+        }
+        tile
+    }
+}
+
+/// Computes `M` rows of a tile from `row` on.
+#[inline(always)]
+fn multiply_rows<S: Simd, const M: usize>(
+    simd: S,
+    row: usize,
+    a: &MultiplyInPlace<'_>,
+    tile: &mut Tile,
+) {
+    let Source { values, starts, positions } = a.source;
+    for pixel in (0..WIDE).step_by(S::F32_LANES) {
+        let mut sums = [[simd.splat_f32s(0.0); GROUPS]; M];
+        for m in 0..M {
+            sums[m] = [simd.splat_f32s(a.bias[row + m]); GROUPS];
+        }
+        for k in 0..a.weights.len() {
+            let values = &values[starts[k] + pixel..];
+            let mut x = [simd.splat_f32s(0.0); GROUPS];
+            for n in 0..GROUPS {
+                let from = &values[positions[n]..positions[n] + S::F32_LANES];
+                x[n] = S::as_simd_f32s(from).0[0];
+            }
+            for m in 0..M {
+                let weight = simd.splat_f32s(a.weights[k][row + m]);
+                for n in 0..GROUPS {
+                    sums[m][n] = simd.mul_add_f32s(weight, x[n], sums[m][n]);
+                }
+            }
+        }
+        for (tile, sums) in tile[row..].iter_mut().zip(&sums) {
+            for (group, sum) in tile.chunks_exact_mut(WIDE).zip(sums) {
+                let (to, _) = S::as_mut_simd_f32s(&mut group[pixel..pixel + S::F32_LANES]);
+                to[0] = *sum;
+            }
+        }
+    }
+}
+
+/// Returns the dot products of each of `g` with each of `x`. All have the same length, a multiple
+/// of [`WIDE`].
+pub fn dots(arch: Arch, g: [&[f32]; ROWS], x: [&[f32]; COLUMNS]) -> [[f32; COLUMNS]; ROWS] {
+    arch.dispatch(Dots { g, x })
+}
+
+struct Dots<'a> {
+    g: [&'a [f32]; ROWS],
+    x: [&'a [f32]; COLUMNS],
+}
+
+impl WithSimd for Dots<'_> {
+    type Output = [[f32; COLUMNS]; ROWS];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let mut dots = [[0.0; COLUMNS]; ROWS];
+        match S::F32_LANES {
+            16 => dots_block::<S, 8>(simd, &self, &mut dots),
+            _ => dots_block::<S, 4>(simd, &self, &mut dots),
+        }
+        dots
+    }
+}
+
+#[inline(always)]
+fn dots_block<S: Simd, const M: usize>(simd: S, a: &Dots<'_>, dots: &mut [[f32; COLUMNS]; ROWS]) {
+    let n = a.x[0].len() / S::F32_LANES;
+    let mut x: [&[S::f32s]; COLUMNS] = [&[]; COLUMNS];
+    for k in 0..COLUMNS {
+        x[k] = &S::as_simd_f32s(a.x[k]).0[..n];
+    }
+    for row in (0..ROWS).step_by(M) {
+        let mut g: [&[S::f32s]; M] = [&[]; M];
+        for m in 0..M {
+            g[m] = &S::as_simd_f32s(a.g[row + m]).0[..n];
+        }
+        let mut sums = [[simd.splat_f32s(0.0); COLUMNS]; M];
+        for i in 0..n {
+            let mut at = [simd.splat_f32s(0.0); COLUMNS];
+            for k in 0..COLUMNS {
+                at[k] = x[k][i];
+            }
+            for m in 0..M {
+                for k in 0..COLUMNS {
+                    sums[m][k] = simd.mul_add_f32s(g[m][i], at[k], sums[m][k]);
+                }
+            }
+        }
+        for m in 0..M {
+            for k in 0..COLUMNS {
+                dots[row + m][k] = simd.reduce_sum_f32s(sums[m][k]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns every set of vector instructions that this processor has.
+    fn all() -> Vec<Arch> {
+        let mut all = vec![Arch::new()];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.push(Arch::Scalar);
+            all.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        }
+        all
+    }
+
+    fn wave(n: usize, phase: f32) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * 0.37 + phase).sin()).collect()
+    }
+
+    #[test]
+    fn products_are_the_sums_of_the_definition_with_all_vector_instructions() {
+        const TAPS: usize = 7;
+        let (weights, panel) = (wave(2 * TAPS * ROWS, 0.1), wave(TAPS * PANEL, 0.5));
+        let (weights, _) = weights.as_chunks::<ROWS>();
+        let bias: [[f32; ROWS]; 2] = std::array::from_fn(|b| [b as f32; ROWS]);
+        // Where the panel has its pixels, read in place.
+        let starts: Vec<usize> = (0..TAPS).map(|k| k * PANEL).collect();
+        let positions = [0, WIDE, 2 * WIDE];
+        let source = Source { values: &panel, starts: &starts, positions };
+        for arch in all() {
+            multiply(arch, weights, &bias, &panel, |block, tile| {
+                let weights = &weights[block * TAPS..(block + 1) * TAPS];
+                let rows = [1, 2, 3, 4, ROWS];
+                let in_place = rows.map(|rows| {
+                    (rows, multiply_in_place(arch, rows, weights, &bias[block], source))
+                });
+                for row in 0..ROWS {
+                    for pixel in 0..PANEL {
+                        let product = |k: usize| weights[k][row] * panel[k * PANEL + pixel];
+                        let sum = bias[block][row] + (0..TAPS).map(product).sum::<f32>();
+                        assert!((tile[row][pixel] - sum).abs() < 1e-5, "{arch:?}");
+                        for (rows, tile) in &in_place {
+                            let near = (tile[row][pixel] - sum).abs() < 1e-5;
+                            assert!(near || row >= *rows, "{arch:?} {rows}");
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn dot_products_are_the_sums_of_the_definition_with_all_vector_instructions() {
+        let (g, x) = (wave(ROWS * 3 * WIDE, 0.1), wave(COLUMNS * 3 * WIDE, 0.5));
+        let row = |values: &'_ [f32], i: usize| -> Vec<f32> {
+            values[i * 3 * WIDE..(i + 1) * 3 * WIDE].to_vec()
+        };
+        let (g, x): (Vec<_>, Vec<_>) =
+            ((0..ROWS).map(|m| row(&g, m)).collect(), (0..COLUMNS).map(|k| row(&x, k)).collect());
+        for arch in all() {
+            let found = dots(
+                arch,
+                std::array::from_fn(|m| g[m].as_slice()),
+                std::array::from_fn(|k| x[k].as_slice()),
+            );
+            for m in 0..ROWS {
+                for k in 0..COLUMNS {
+                    let sum: f32 = g[m].iter().zip(&x[k]).map(|(g, x)| g * x).sum();
+                    assert!((found[m][k] - sum).abs() < 1e-5, "{arch:?}");
+                }
+            }
+        }
+    }
+}
