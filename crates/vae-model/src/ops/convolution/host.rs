@@ -299,7 +299,9 @@ fn run(
     (output, to): ([usize; 3], usize),
 ) -> Vec<f32> {
     let (of_x, of_y) = (volume(input), volume(output));
-    let images = (CACHED / of_x).clamp(1, 64);
+    // A pixel's sum does not depend on how many images are handled together.
+    let shared = (x.len() / of_x).div_ceil(rayon::current_num_threads());
+    let images = (CACHED / of_x).min(shared).max(1);
     let mut y = vec![0.0; x.len() / of_x * of_y];
     let work = |scratch: &mut Scratch, (x, y): (&[f32], &mut [f32])| {
         scratch.planes.fill(x, input, from);
@@ -409,9 +411,10 @@ fn product(product: &Product, planes: &Planes, rows: usize, out: &mut [f32], pan
             let from = &planes.values[*start..];
             for &(at, position) in &runs {
                 let from = from[position..].first_chunk::<WIDE>();
-                if let (Some(to), Some(from)) = (to[at..].first_chunk_mut::<WIDE>(), from) {
-                    *to = *from;
-                }
+                let (Some(to), Some(from)) = (to[at..].first_chunk_mut::<WIDE>(), from) else {
+                    unreachable!("panel and planes end with room for a whole group")
+                };
+                *to = *from;
             }
         }
         let panel = &panel[..starts.len() * PANEL];
