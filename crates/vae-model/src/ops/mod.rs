@@ -1,6 +1,6 @@
-//! Fused operations: one pass over host memory, where a composition of Burn's operations is slow on
-//! one backend. Callers use the composition on every other backend. Apart from the table of
-//! backends, only this module names a backend.
+//! Operations of our own on host memory, where a composition of Burn's operations is slow on the
+//! backend `flex`. Every other backend uses the composition. Apart from the table of backends, only
+//! this module names a backend.
 
 mod bernoulli;
 mod convolution;
