@@ -27,7 +27,7 @@ fn every_file_of_an_axis_is_a_kind_and_every_kind_has_a_file() {
     check::<LikelihoodConfig>("likelihood", &["counts", "spread"]);
     check::<PosteriorConfig>("posterior", &["iaf"]);
     check::<PriorConfig>("prior", &["codes"]);
-    check::<NetworkConfig>("network", &["activation"]);
+    check::<NetworkConfig>("network", &[]);
     check::<ObjectiveConfig>("objective", &["requirements"]);
 }
 

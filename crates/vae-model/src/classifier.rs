@@ -14,6 +14,7 @@ use crate::file::ModelFile;
 use crate::init::{Init, build_stored};
 use crate::network::{Encoder, Features};
 use crate::noise::Noise;
+use crate::ops::dense;
 use crate::parameters::parameters;
 use crate::posterior::Posterior;
 use crate::vae::{Vae, VaeSpec};
@@ -118,7 +119,7 @@ impl Classifier {
     /// Returns unnormalized log-probabilities of the classes, `[batch, classes]`, for features
     /// `[batch, width]`.
     pub fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(features)
+        dense(&self.output, features, None)
     }
 
     /// Returns the content of the classifier's file. Callers may add metadata.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
+use crate::ops::dense;
 
 /// Settings of a critic: an MLP with (leaky) ReLU and without normalization. The gradient with
 /// respect to its input is a product of weights and slopes of the activation.
@@ -57,13 +58,13 @@ pub struct Critic {
 impl Critic {
     /// Returns the score of each row, `[rows, 1]`, for `rows` `[rows, inputs]`.
     pub fn score(&self, rows: Tensor<2>) -> Tensor<2> {
-        self.output.forward(self.features(rows, self.layers.len()))
+        dense(&self.output, self.features(rows, self.layers.len()), None)
     }
 
     /// Returns the activations of hidden layer `depth`, counted from 1, `[rows, width]`, for `rows`
     /// `[rows, inputs]`.
     pub fn features(&self, rows: Tensor<2>, depth: usize) -> Tensor<2> {
-        self.layers.iter().take(depth).fold(rows, |x, layer| self.activate(layer.forward(x)))
+        self.layers.iter().take(depth).fold(rows, |x, layer| self.activate(dense(layer, x, None)))
     }
 
     fn activate(&self, x: Tensor<2>) -> Tensor<2> {

@@ -58,8 +58,10 @@ impl LikelihoodFamily for BernoulliConfig {
         at_average(p.first(), x).1
     }
 
-    fn fused_log_prob(&self, outputs: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>> {
-        bernoulli_log_prob(outputs, x)
+    fn sum_log_prob(&self, p: Parameters, x: Tensor<2>) -> Tensor<2> {
+        let [k, batch, numbers] = p.outputs.dims();
+        let logits = p.outputs.reshape([k * batch, numbers]);
+        bernoulli_log_prob(logits, x).reshape([k, batch])
     }
 
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {

@@ -90,10 +90,6 @@ impl LikelihoodFamily for ContinuousBernoulliConfig {
         cross_entropy + log_normalizer(logits)
     }
 
-    fn fused_log_prob(&self, _outputs: &Tensor<2>, _x: &Tensor<2>) -> Option<Tensor<2>> {
-        None
-    }
-
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         quantile(p.first(), p.uniform_inside(noise))
     }

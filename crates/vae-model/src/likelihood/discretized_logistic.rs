@@ -90,10 +90,6 @@ impl LikelihoodFamily for LogisticConfig {
         self.at(spread::average(self.mean(p)), &self.spread.of(p, self.scale), x)
     }
 
-    fn fused_log_prob(&self, _outputs: &Tensor<2>, _x: &Tensor<2>) -> Option<Tensor<2>> {
-        None
-    }
-
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         let u = p.uniform_inside(noise);
         let logistic = u.clone().log() - u.neg().add_scalar(1.0).log();

@@ -80,10 +80,6 @@ impl LikelihoodFamily for GaussianConfig {
         self.at(spread::average(self.mean(p)), &self.spread.of(p, self.sigma), x)
     }
 
-    fn fused_log_prob(&self, _outputs: &Tensor<2>, _x: &Tensor<2>) -> Option<Tensor<2>> {
-        None
-    }
-
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         let eps = p.normal(noise);
         if self.squared_error {

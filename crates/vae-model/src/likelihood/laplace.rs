@@ -61,10 +61,6 @@ impl LikelihoodFamily for LaplaceConfig {
         at(spread::average(self.mean(p)), &self.spread.of(p, self.scale), x)
     }
 
-    fn fused_log_prob(&self, _outputs: &Tensor<2>, _x: &Tensor<2>) -> Option<Tensor<2>> {
-        None
-    }
-
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         let u = p.uniform_inside(noise).sub_scalar(0.5);
         let size = u.clone().abs().mul_scalar(-2.0).add_scalar(1.0).log().neg();

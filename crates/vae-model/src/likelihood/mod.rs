@@ -80,10 +80,11 @@ pub trait LikelihoodFamily: std::fmt::Debug {
     /// families with one output per number.
     fn log_prob_of_average(&self, p: &Parameters, x: Tensor<3>) -> Tensor<3>;
 
-    /// Returns log p(x|z) in nats, summed over the numbers, `[k * batch, 1]`, for x
-    /// `[batch, numbers]`, by one pass over the decoder outputs `[k * batch, numbers]`. `None` if
-    /// the family or the device has no such operation; callers then sum [`Self::log_prob`].
-    fn fused_log_prob(&self, outputs: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>>;
+    /// Returns log p(x|z) in nats, summed over the numbers, `[k, batch]`, for x `[batch, numbers]`.
+    /// A family with an operation for the sum replaces this.
+    fn sum_log_prob(&self, p: Parameters, x: Tensor<2>) -> Tensor<2> {
+        self.log_prob(&p, x.unsqueeze()).sum_dim(2).squeeze_dim(2)
+    }
 
     /// Returns one sample of x per row, `[k, batch, numbers]`.
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3>;
@@ -236,11 +237,17 @@ impl LikelihoodDistribution {
 
     /// Returns the parameters, with the rows grouped into `k` draws per example.
     fn parameters(&self, k: usize) -> Parameters {
+        self.clone().into_parameters(k)
+    }
+
+    /// Returns the parameters, as [`Self::parameters`]. The outputs are handed over, so that an
+    /// operation may overwrite them.
+    fn into_parameters(self, k: usize) -> Parameters {
         let [rows, width] = self.outputs.dims();
         Parameters {
-            outputs: self.outputs.clone().reshape([k, rows / k, width]),
+            outputs: self.outputs.reshape([k, rows / k, width]),
             per_number: self.family.properties().outputs,
-            shared: self.shared.clone(),
+            shared: self.shared,
         }
     }
 
@@ -265,16 +272,10 @@ impl LikelihoodDistribution {
 
     /// Returns log p(x|z) in nats, `[k, batch]`, for x `[batch, numbers]`. The rows are k draws per
     /// example, ordered draw by draw.
-    pub fn log_prob(&self, x: Tensor<2>) -> Tensor<2> {
+    pub fn log_prob(self, x: Tensor<2>) -> Tensor<2> {
         let ([rows, _], [batch, _]) = (self.outputs.dims(), x.dims());
-        let k = rows / batch;
-        match self.family.fused_log_prob(&self.outputs, &x) {
-            Some(sum) => sum.reshape([k, batch]),
-            None => {
-                let each = self.family.log_prob(&self.parameters(k), x.unsqueeze());
-                each.sum_dim(2).squeeze_dim(2)
-            }
-        }
+        let family = self.family.clone();
+        family.sum_log_prob(self.into_parameters(rows / batch), x)
     }
 
     /// Returns one sample of x per row, `[rows, numbers]`.

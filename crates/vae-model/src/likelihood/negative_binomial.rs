@@ -122,10 +122,6 @@ impl LikelihoodFamily for NegativeBinomialConfig {
         self.at(p, mean.log(), x)
     }
 
-    fn fused_log_prob(&self, _outputs: &Tensor<2>, _x: &Tensor<2>) -> Option<Tensor<2>> {
-        None
-    }
-
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         let of = [self.mean(p), self.log_r(p).exp()];
         counts::sample(p, p.uniform(noise), of, |[mean, r], u| {

@@ -54,10 +54,6 @@ impl LikelihoodFamily for PoissonConfig {
         at(rate.clone(), rate.clamp_min(f64::from(f32::MIN_POSITIVE)).log(), x)
     }
 
-    fn fused_log_prob(&self, _outputs: &Tensor<2>, _x: &Tensor<2>) -> Option<Tensor<2>> {
-        None
-    }
-
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         counts::sample(p, p.uniform(noise), [self.mean(p)], |[mean], u| counts::poisson(mean, u))
     }

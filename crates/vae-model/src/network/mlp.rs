@@ -10,6 +10,7 @@ use super::{Activation, Decoder, Encoder, Features, NetworkConfig, NetworkFamily
 use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
+use crate::ops::dense;
 
 /// Settings of a multi-layer perceptron.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,7 +99,7 @@ pub struct MlpDecoder {
 impl MlpDecoder {
     /// Maps `[rows, latent]` to `[rows, outputs]`.
     pub(super) fn forward(&self, z: Tensor<2>) -> Tensor<2> {
-        self.output.forward(self.trunk.forward(z))
+        dense(&self.output, self.trunk.forward(z), None)
     }
 }
 
@@ -126,8 +127,8 @@ impl Mlp {
     /// Maps `[rows, inputs]` to `[rows, last hidden width]`. Without layers it is the identity.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.layers.iter().enumerate().fold(x, |x, (i, layer)| match self.gates.get(i) {
-            Some(gate) => sigmoid(gate.forward(x.clone())) * layer.forward(x),
-            None => self.activation.forward(layer.forward(x)),
+            Some(gate) => sigmoid(dense(gate, x.clone(), None)) * dense(layer, x, None),
+            None => dense(layer, x, Some(self.activation)),
         })
     }
 }
@@ -157,6 +158,6 @@ impl Head {
 
     /// Maps `[rows, features]` to `[rows, outputs]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.output.forward(self.trunk.forward(x))
+        dense(&self.output, self.trunk.forward(x), None)
     }
 }

@@ -2,11 +2,10 @@
 //! parameters of the likelihood. Each network has its own file, a line in the `choice!` below and a
 //! variant in each module enum.
 
-mod activation;
 mod conv;
 mod mlp;
 
-pub use activation::Activation;
+pub use crate::ops::Activation;
 pub use conv::{ConvConfig, ConvDecoder, ConvEncoder, ConvStack};
 pub use mlp::{Head, Mlp, MlpConfig, MlpDecoder};
 

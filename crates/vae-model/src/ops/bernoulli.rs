@@ -1,108 +1,149 @@
-//! log p(x) of Bernoulli pixels for logits, with its gradient, in one pass.
+//! log p(x) of Bernoulli pixels for logits, and its gradient.
 
-use burn::tensor::{Tensor, TensorData};
-
-use super::{is_on_host, with_gradient};
+use burn::tensor::{Tensor, activation};
 
 /// Returns log p(x) in nats, summed over the pixels, `[k * batch, 1]`, for x `[batch, numbers]` and
 /// `logits` `[k * batch, numbers]`, whose rows are ordered draw by draw. Its gradient with respect
 /// to the logits is x - sigmoid(logits). x gets no gradient.
-///
-/// `None` on other devices than the host, where a composition of Burn's operations is as fast.
-pub fn bernoulli_log_prob(logits: &Tensor<2>, x: &Tensor<2>) -> Option<Tensor<2>> {
-    if !is_on_host(&logits.device()) {
-        return None;
+pub fn bernoulli_log_prob(logits: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if super::is_on_host(&logits.device().inner()) {
+        return flex::bernoulli_log_prob(logits, x);
     }
-    let [rows, numbers] = logits.dims();
-    let [batch, width] = x.dims();
-    assert!(
-        width == numbers && batch > 0 && rows % batch == 0,
-        "x of shape [{batch}, {width}] does not fit logits of shape [{rows}, {numbers}]"
-    );
-    let mut gradient = logits.clone().inner().into_data();
-    let x = x.clone().inner().into_data();
-    let values = overwrite(gradient.as_mut_slice().ok()?, x.as_slice().ok()?, numbers);
-
-    let device = logits.device().inner();
-    let value = Tensor::from_data(TensorData::new(values, [rows, 1]), &device);
-    Some(with_gradient(logits.clone(), value, Tensor::from_data(gradient, &device)))
+    composed(logits, x)
 }
 
-/// Overwrites logits with the gradient of log p(x) and returns log p(x) of each row of `numbers`.
-fn overwrite(logits: &mut [f32], x: &[f32], numbers: usize) -> Vec<f32> {
-    let x = x.chunks_exact(numbers).cycle();
-    logits.chunks_exact_mut(numbers).zip(x).map(|(logits, x)| overwrite_row(logits, x)).collect()
+/// Returns what [`bernoulli_log_prob`] returns, by Burn's operations:
+/// log sigmoid(l) - (1 - x) l, summed.
+fn composed(logits: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
+    let ([rows, numbers], [batch, _]) = (logits.dims(), x.dims());
+    let logits: Tensor<3> = logits.reshape([rows / batch, batch, numbers]);
+    let each =
+        activation::log_sigmoid(logits.clone()) + logits * x.unsqueeze::<3>().sub_scalar(1.0);
+    each.sum_dim(2).reshape([rows, 1])
 }
 
-/// Overwrites one row as [`overwrite`] does. Partial sums are kept in separate lanes, so that the
-/// compiler can use vector instructions. They are added in double precision.
-fn overwrite_row(logits: &mut [f32], x: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let (blocks, rest) = logits.as_chunks_mut::<LANES>();
-    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
-    let mut sums = [0.0f32; LANES];
-    for (logits, x) in blocks.iter_mut().zip(x_blocks) {
-        for i in 0..LANES {
-            let (value, gradient) = log_prob_and_gradient(logits[i], x[i]);
-            sums[i] += value;
-            logits[i] = gradient;
+/// Value and gradient in one pass.
+#[cfg(feature = "flex")]
+#[allow(clippy::needless_range_loop)]
+mod flex {
+    use burn::backend::Flex;
+    use burn::backend::autodiff::checkpoint::base::Checkpointer;
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops};
+    use burn::backend::flex::FlexTensor;
+    use burn::tensor::Tensor;
+    use rayon::prelude::*;
+
+    use crate::ops::elementary::{exp_of_negative, log_1p_of_fraction};
+    use crate::ops::flex::{apply_to_one, dims, host, numbers, numbers_mut, tensor, whole};
+
+    /// Returns what [`super::bernoulli_log_prob`] returns, for tensors in host memory.
+    pub fn bernoulli_log_prob(logits: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
+        let ([rows, numbers_of], [batch, width]) = (logits.dims(), x.dims());
+        assert!(
+            width == numbers_of && batch > 0 && rows % batch == 0,
+            "x of shape [{batch}, {width}] does not fit logits of shape [{rows}, {numbers_of}]"
+        );
+        let x = host(x.inner());
+        apply_to_one(Backpropagate, logits, |mut logits| {
+            let values = overwrite(numbers_mut(&mut logits), numbers(&x), numbers_of);
+            (logits, tensor(values, [rows, 1]))
+        })
+    }
+
+    #[derive(Debug)]
+    struct Backpropagate;
+
+    impl Backward<Flex, 1> for Backpropagate {
+        /// x - sigmoid(logits).
+        type State = FlexTensor;
+
+        fn backward(self, ops: Ops<FlexTensor, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+            let g = whole(grads.consume::<Flex>(&ops.node));
+            let mut gradient = ops.state;
+            let [_, width] = dims(&gradient);
+            let [to_logits] = ops.parents;
+            if let Some(node) = to_logits {
+                scale_rows(numbers_mut(&mut gradient), numbers(&g), width);
+                grads.register::<Flex>(node.id, gradient);
+            }
         }
     }
-    let mut sum: f64 = sums.iter().map(|sum| f64::from(*sum)).sum();
-    for (logit, x) in rest.iter_mut().zip(x_rest) {
-        let (value, gradient) = log_prob_and_gradient(*logit, *x);
-        sum += f64::from(value);
-        *logit = gradient;
+
+    /// Overwrites logits with the gradient of log p(x) and returns log p(x) of each row of
+    /// `numbers`.
+    pub(super) fn overwrite(logits: &mut [f32], x: &[f32], numbers: usize) -> Vec<f32> {
+        let mut values = vec![0.0; logits.len() / numbers];
+        let batch = x.len() / numbers;
+        let work = |(row, (logits, value)): (usize, (&mut [f32], &mut f32))| {
+            let x = &x[row % batch * numbers..][..numbers];
+            *value = overwrite_row(logits, x);
+        };
+        if rayon::current_num_threads() == 1 {
+            logits.chunks_exact_mut(numbers).zip(&mut values).enumerate().for_each(work);
+        } else {
+            logits.par_chunks_exact_mut(numbers).zip(&mut values).enumerate().for_each(work);
+        }
+        values
     }
-    sum as f32
+
+    vectorized! {
+        /// Multiplies each row of `width` numbers by its factor.
+        fn scale_rows<'a>(rows: &'a mut [f32], factors: &'a [f32], width: usize) {
+            for (row, factor) in rows.chunks_exact_mut(width).zip(factors) {
+                for i in 0..width {
+                    row[i] *= factor;
+                }
+            }
+        }
+    }
+
+    vectorized! {
+        /// Overwrites one row as [`overwrite`] does. Partial sums are kept in separate lanes, so that
+        /// the compiler can use vector instructions. They are added in double precision.
+        fn overwrite_row<'a>(logits: &'a mut [f32], x: &'a [f32]) -> f32 {
+            const LANES: usize = 16;
+            let whole = logits.len() / LANES * LANES;
+            let mut sums = [0.0f32; LANES];
+            for first in (0..whole).step_by(LANES) {
+                let (logits, x) = (&mut logits[first..first + LANES], &x[first..first + LANES]);
+                for i in 0..LANES {
+                    let (value, gradient) = log_prob_and_gradient(logits[i], x[i]);
+                    sums[i] += value;
+                    logits[i] = gradient;
+                }
+            }
+            let mut sum = 0.0f64;
+            for i in 0..LANES {
+                sum += f64::from(sums[i]);
+            }
+            for i in whole..logits.len() {
+                let (value, gradient) = log_prob_and_gradient(logits[i], x[i]);
+                sum += f64::from(value);
+                logits[i] = gradient;
+            }
+            sum as f32
+        }
+    }
+
+    /// Returns x log sigmoid(l) + (1 - x) log(1 - sigmoid(l)) and its derivative x - sigmoid(l).
+    ///
+    /// With e = exp(-|l|), log sigmoid(l) is min(l, 0) - log(1 + e). sigmoid(l) is e / (1 + e) for
+    /// negative l and 1 - e / (1 + e) for positive l. Nothing overflows, and small numbers do not
+    /// cancel.
+    #[inline(always)]
+    pub(super) fn log_prob_and_gradient(l: f32, x: f32) -> (f32, f32) {
+        let e = exp_of_negative(-l.abs());
+        let tail = e / (1.0 + e);
+        let (slope, tail) = if l > 0.0 { (x - 1.0, tail) } else { (x, -tail) };
+        (slope * l - log_1p_of_fraction(e), slope + tail)
+    }
 }
 
-/// Returns x log sigmoid(l) + (1 - x) log(1 - sigmoid(l)) and its derivative x - sigmoid(l).
-///
-/// With e = exp(-|l|), log sigmoid(l) is min(l, 0) - log(1 + e). sigmoid(l) is e / (1 + e) for
-/// negative l and 1 - e / (1 + e) for positive l. Nothing overflows, and small numbers do not
-/// cancel.
-fn log_prob_and_gradient(l: f32, x: f32) -> (f32, f32) {
-    let e = exp_of_negative(-l.abs());
-    let tail = e / (1.0 + e);
-    let (slope, tail) = if l > 0.0 { (x - 1.0, tail) } else { (x, -tail) };
-    (slope * l - log_1p_of_fraction(e), slope + tail)
-}
-
-/// Returns exp(y) for y <= 0 with a relative error below 2e-7, without a branch. For y below -87 it
-/// returns exp(-87).
-fn exp_of_negative(y: f32) -> f32 {
-    // Adding this to a small number rounds the number to an integer, stored in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts. Integer multiples of the first part are exact.
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // NaN must stay NaN; `f32::max` would return -87.
-    let y = if y < -87.0 { -87.0 } else { y };
-    let shifted = y * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = y - n * LN_2_HIGH - n * LN_2_LOW;
-    // exp(y) = 2^n exp(r), |r| <= ln 2 / 2, by Taylor's series.
-    let tail = r * (1.0 / 720.0 + r * (1.0 / 5040.0));
-    let tail = r * (1.0 / 24.0 + r * (1.0 / 120.0 + tail));
-    let series = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + tail)));
-    let two_to_n = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
-    series * two_to_n
-}
-
-/// Returns log(1 + e) for e in [0, 1] with a relative error below 2e-7, without a branch.
-fn log_1p_of_fraction(e: f32) -> f32 {
-    // log(1 + e) = 2 artanh(s) with s = e / (2 + e) <= 1/3, by the series of artanh.
-    let s = e / (2.0 + e);
-    let q = s * s;
-    let tail = q * (1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0)));
-    let series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0) + q * tail));
-    2.0 * s * series
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
-    use super::*;
+    use super::flex::{log_prob_and_gradient, overwrite};
 
     /// Returns value and derivative in double precision. They are stable because exp(-|l|) <= 1.
     fn exact(l: f64, x: f64) -> (f64, f64) {

@@ -36,7 +36,6 @@ mod flex {
     use burn::backend::autodiff::ops::{Backward, Ops};
     use burn::backend::flex::FlexTensor;
     use burn::tensor::Tensor;
-    use pulp::Arch;
     use rayon::prelude::*;
 
     use super::EPSILON;
@@ -116,46 +115,11 @@ mod flex {
         fn forward(self, x: &[f32], scale: &[f32], shift: &[f32]) -> (Vec<f32>, Vec<[f32; 2]>) {
             let mut y = vec![0.0; x.len()];
             let mut moments = vec![[0.0; 2]; x.len() / self.group()];
-            let arch = Arch::new();
             x.par_chunks(self.image())
                 .zip(y.par_chunks_mut(self.image()))
                 .zip(moments.par_chunks_mut(self.groups))
-                .for_each(|((x, y), moments)| {
-                    arch.dispatch(
-                        #[inline(always)]
-                        || self.forward_image(x, scale, shift, y, moments),
-                    );
-                });
+                .for_each(|((x, y), moments)| forward_image(self, x, scale, shift, y, moments));
             (y, moments)
-        }
-
-        #[inline(always)]
-        fn forward_image(
-            self,
-            x: &[f32],
-            scale: &[f32],
-            shift: &[f32],
-            y: &mut [f32],
-            moments: &mut [[f32; 2]],
-        ) {
-            let n = self.group() as f32;
-            let channels = self.channels / self.groups;
-            let groups = x.chunks_exact(self.group()).zip(y.chunks_exact_mut(self.group()));
-            for (group, ((x, y), moments)) in groups.zip(moments).enumerate() {
-                let mean = sum(x, |x| x) / n;
-                let variance = sum(x, |x| (x - mean) * (x - mean)) / n;
-                let root = 1.0 / (variance + EPSILON).sqrt();
-                *moments = [mean, root];
-                let pixels = x.chunks_exact(self.pixels).zip(y.chunks_exact_mut(self.pixels));
-                for (channel, (x, y)) in pixels.enumerate() {
-                    let channel = group * channels + channel;
-                    let slope = root * scale[channel];
-                    let start = shift[channel] - mean * slope;
-                    for (y, x) in y.iter_mut().zip(x) {
-                        *y = x * slope + start;
-                    }
-                }
-            }
         }
 
         /// Returns the gradients of x, scale and shift.
@@ -170,17 +134,13 @@ mod flex {
             let mut of_x = vec![0.0; x.len()];
             // Of each image: its order of summation must not depend on the threads.
             let mut of_channels = vec![[0.0; 2]; images * self.channels];
-            let arch = Arch::new();
             g.par_chunks(self.image())
                 .zip(x.par_chunks(self.image()))
                 .zip(of_x.par_chunks_mut(self.image()))
                 .zip(moments.par_chunks(self.groups))
                 .zip(of_channels.par_chunks_mut(self.channels))
                 .for_each(|((((g, x), of_x), moments), of_channels)| {
-                    arch.dispatch(
-                        #[inline(always)]
-                        || self.backward_image(g, x, scale, moments, of_x, of_channels),
-                    );
+                    backward_image(self, g, x, scale, moments, of_x, of_channels);
                 });
             let (mut of_scale, mut of_shift) = (vec![0.0; self.channels], vec![0.0; self.channels]);
             for of_channels in of_channels.chunks_exact(self.channels) {
@@ -191,26 +151,57 @@ mod flex {
             }
             (of_x, of_scale, of_shift)
         }
+    }
 
+    vectorized! {
+        fn forward_image<'a>(
+            layout: Layout,
+            x: &'a [f32],
+            scale: &'a [f32],
+            shift: &'a [f32],
+            y: &'a mut [f32],
+            moments: &'a mut [[f32; 2]],
+        ) {
+            let n = layout.group() as f32;
+            let channels = layout.channels / layout.groups;
+            let groups = x.chunks_exact(layout.group()).zip(y.chunks_exact_mut(layout.group()));
+            for (group, ((x, y), moments)) in groups.zip(moments).enumerate() {
+                let mean = sum(x, |x| x) / n;
+                let variance = sum(x, |x| (x - mean) * (x - mean)) / n;
+                let root = 1.0 / (variance + EPSILON).sqrt();
+                *moments = [mean, root];
+                let pixels = x.chunks_exact(layout.pixels).zip(y.chunks_exact_mut(layout.pixels));
+                for (channel, (x, y)) in pixels.enumerate() {
+                    let channel = group * channels + channel;
+                    let slope = root * scale[channel];
+                    let start = shift[channel] - mean * slope;
+                    for (y, x) in y.iter_mut().zip(x) {
+                        *y = x * slope + start;
+                    }
+                }
+            }
+        }
+    }
+
+    vectorized! {
         /// With u = (x - mean) root, y = u scale + shift, and n numbers in a group, the gradient of
         /// x is root (g scale - sum(g scale) / n - u sum(g scale u) / n).
-        #[inline(always)]
-        fn backward_image(
-            self,
-            g: &[f32],
-            x: &[f32],
-            scale: &[f32],
-            moments: &[[f32; 2]],
-            of_x: &mut [f32],
-            of_channels: &mut [[f32; 2]],
+        fn backward_image<'a>(
+            layout: Layout,
+            g: &'a [f32],
+            x: &'a [f32],
+            scale: &'a [f32],
+            moments: &'a [[f32; 2]],
+            of_x: &'a mut [f32],
+            of_channels: &'a mut [[f32; 2]],
         ) {
-            let n = self.group() as f32;
-            let channels = self.channels / self.groups;
+            let n = layout.group() as f32;
+            let channels = layout.channels / layout.groups;
             for (group, &[mean, root]) in moments.iter().enumerate() {
                 let (mut sum_g, mut sum_gu) = (0.0, 0.0);
                 let members = group * channels..(group + 1) * channels;
                 for (channel, scale) in members.clone().zip(&scale[members.clone()]) {
-                    let at = channel * self.pixels..(channel + 1) * self.pixels;
+                    let at = channel * layout.pixels..(channel + 1) * layout.pixels;
                     let (g, x) = (&g[at.clone()], &x[at]);
                     let of_shift = sum(g, |g| g);
                     let of_scale = root * (dot(g, x) - mean * of_shift);
@@ -222,7 +213,7 @@ mod flex {
                 let of_u = root * root * sum_gu / n;
                 let constant = mean * of_u - root * sum_g / n;
                 for (channel, scale) in members.clone().zip(&scale[members]) {
-                    let at = channel * self.pixels..(channel + 1) * self.pixels;
+                    let at = channel * layout.pixels..(channel + 1) * layout.pixels;
                     let of_g = root * scale;
                     let inputs = g[at.clone()].iter().zip(&x[at.clone()]);
                     for (of_x, (g, x)) in of_x[at].iter_mut().zip(inputs) {

@@ -2,17 +2,66 @@
 //! backend `flex`. Every other backend uses the composition. Apart from the table of backends, only
 //! this module names a backend.
 
+/// Defines a function that is compiled for several sets of vector instructions, the best of which is
+/// chosen at run time. What the body calls must be inlined always. (A closure in its place is not
+/// inlined, and is compiled without vector instructions.)
+#[cfg(feature = "flex")]
+macro_rules! vectorized {
+    ($(#[$doc:meta])* $visible:vis fn $name:ident<'a>(
+        $($argument:ident: $type:ty),* $(,)?
+    ) $(-> $result:ty)? $body:block) => {
+        $(#[$doc])*
+        $visible fn $name<'a>($($argument: $type),*) $(-> $result)? {
+            struct Call<'a> {
+                $($argument: $type,)*
+            }
+            #[allow(unused_parens)]
+            impl<'a> pulp::WithSimd for Call<'a> {
+                type Output = ($($result)?);
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) -> ($($result)?) {
+                    let Self { $($argument),* } = self;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Call { $($argument),* })
+        }
+    };
+}
+
+mod activation;
 mod bernoulli;
 mod convolution;
+mod dense;
+#[cfg(feature = "flex")]
+mod elementary;
 #[cfg(feature = "flex")]
 mod flex;
 mod group_norm;
 
+pub use activation::Activation;
 pub use bernoulli::bernoulli_log_prob;
 pub use convolution::{Size, convolve};
+pub use dense::dense;
 pub use group_norm::group_norm;
 
 use burn::tensor::{Device, Tensor};
+
+/// Returns `read` of a tensor's numbers, in their order. Numbers in host memory are not copied.
+///
+/// # Panics
+/// If the numbers are not f32.
+pub fn with_numbers<const D: usize, R>(tensor: Tensor<D>, read: impl FnOnce(&[f32]) -> R) -> R {
+    #[cfg(feature = "flex")]
+    if is_on_host(&tensor.device()) {
+        return read(flex::numbers(&flex::host(tensor)));
+    }
+    match tensor.into_data().as_slice() {
+        Ok(numbers) => read(numbers),
+        Err(why) => panic!("all tensors of this workspace are f32: {why:?}"),
+    }
+}
 
 /// Returns whether tensors on `device` are in host memory, where a loop can read them.
 fn is_on_host(device: &Device) -> bool {
@@ -23,16 +72,4 @@ fn is_on_host(device: &Device) -> bool {
         let _ = device;
         false
     }
-}
-
-/// Returns `value` `[rows, 1]` as a function of `at` `[rows, numbers]` whose gradient is known. The
-/// backward pass multiplies the incoming gradient by `gradient` `[rows, numbers]`. `value` and
-/// `gradient` have no gradient themselves.
-fn with_gradient(at: Tensor<2>, value: Tensor<2>, gradient: Tensor<2>) -> Tensor<2> {
-    if !at.device().is_autodiff() {
-        return value;
-    }
-    // A linear function with this gradient is added, minus its own value.
-    let linear = (at * Tensor::from_inner(gradient)).sum_dim(1);
-    Tensor::from_inner(value) + (linear.clone() - linear.detach())
 }

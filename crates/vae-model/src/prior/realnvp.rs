@@ -13,6 +13,7 @@ use crate::init::Init;
 use crate::math::log_standard_normal;
 use crate::network::{Activation, Mlp};
 use crate::noise::{Noise, normal_tensor};
+use crate::ops::dense;
 use crate::posterior::Gaussian;
 
 /// Settings of the flow.
@@ -99,8 +100,8 @@ impl Coupling {
     /// Returns s and t of the given half z_a, `[rows, changed]` each.
     fn scale_and_shift(&self, given: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let hidden = self.trunk.forward(given);
-        let scale = self.scale.forward(hidden.clone()).mul_scalar(0.5).tanh().mul_scalar(2.0);
-        (scale, self.shift.forward(hidden))
+        let scale = dense(&self.scale, hidden.clone(), None).mul_scalar(0.5).tanh().mul_scalar(2.0);
+        (scale, dense(&self.shift, hidden, None))
     }
 }
 

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use super::stateful::take_sum;
+use super::stateful::take_all;
 
 /// Returns the sum of `grads`, scaled so that the Euclidean norm over all parameters is at most
 /// `max_norm` (Pascanu et al. 2013). Burn clips each parameter separately.
@@ -20,8 +20,8 @@ pub fn clip_global_norm<M: Module>(
     }
     impl ModuleVisitor for Sum {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(grad) = take_sum::<D>(&mut self.from, param.id) {
-                let grad = grad();
+            let grads = take_all::<D>(&mut self.from, param.id);
+            if let Some(grad) = grads.into_iter().reduce(|sum, grad| sum + grad) {
                 let square = grad.clone().square().sum();
                 self.square = Some(match self.square.take() {
                     Some(sum) => sum + square,

@@ -1,10 +1,16 @@
 //! Adam and AdamW in one pass over host memory.
 
-use burn::optim::{AdamState, AdaptiveMomentumState, LearningRate, Optimizer as Rule};
+use burn::optim::{AdamState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use vae_model::with_numbers;
+
+use super::stateful::Rule;
 
 /// Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019) for tensors in host memory, in
-/// one pass over moments and gradient. burn-optim needs a dozen passes. The state is the same.
+/// one pass over weights, moments and gradients. burn-optim needs a dozen passes. The state is the
+/// same.
 #[derive(Clone, Debug)]
 pub struct HostAdam {
     /// Decay of the first moment.
@@ -19,34 +25,17 @@ pub struct HostAdam {
     pub decay: f32,
 }
 
-impl Rule for HostAdam {
+impl Optimizer for HostAdam {
     type State<const D: usize> = AdamState<D>;
 
     fn step<const D: usize>(
         &self,
         lr: LearningRate,
-        mut tensor: Tensor<D>,
-        mut grad: Tensor<D>,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
-        if self.penalty > 0.0 {
-            grad = grad + tensor.clone().mul_scalar(self.penalty);
-        }
-        let (time, moments) = match state {
-            Some(AdamState { momentum: m }) => (m.time + 1, [m.moment_1, m.moment_2]),
-            None => (1, [grad.zeros_like(), grad.zeros_like()]),
-        };
-        let device = tensor.device();
-        let [mut moment_1, mut moment_2] = moments.map(Tensor::into_data);
-        let mut delta = grad.into_data();
-        self.advance(lr, time, [&mut moment_1, &mut moment_2, &mut delta]);
-
-        let back = |data| Tensor::from_data(data, &device);
-        if self.decay > 0.0 {
-            tensor = tensor.mul_scalar(1.0 - lr * f64::from(self.decay));
-        }
-        let momentum = AdaptiveMomentumState::new(time, back(moment_1), back(moment_2));
-        (tensor - back(delta), Some(AdamState { momentum }))
+        self.step_all(lr, tensor, vec![grad], state)
     }
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
@@ -54,29 +43,142 @@ impl Rule for HostAdam {
     }
 }
 
+impl Rule for HostAdam {
+    fn step_all<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grads: Vec<Tensor<D>>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let (time, moments) = match state {
+            Some(AdamState { momentum: m }) => (m.time + 1, [m.moment_1, m.moment_2]),
+            None => (1, [tensor.zeros_like(), tensor.zeros_like()]),
+        };
+        let device = tensor.device();
+        // What is not shared becomes data, and data a tensor, without a copy.
+        let [mut moment_1, mut moment_2] = moments.map(Tensor::into_data);
+        let mut grads = grads.into_iter();
+        let first = grads.next();
+        let second = grads.next().map(|rest| grads.fold(rest, |sum, grad| sum + grad));
+        let Some(mut out) = first.map(Tensor::into_data) else {
+            unreachable!("a parameter without a gradient is not updated")
+        };
+        let second = second.map(Tensor::into_data);
+        let update = self.update(lr, time);
+        with_numbers(tensor, |weights| {
+            update.all(Arrays {
+                weights,
+                second: second.as_ref().map(|second| numbers(second)),
+                moment_1: numbers_mut(&mut moment_1),
+                moment_2: numbers_mut(&mut moment_2),
+                out: numbers_mut(&mut out),
+            });
+        });
+        let back = |data| Tensor::from_data(data, &device);
+        let momentum = AdaptiveMomentumState::new(time, back(moment_1), back(moment_2));
+        (Tensor::from_data(out, &device), Some(AdamState { momentum }))
+    }
+}
+
 impl HostAdam {
-    /// Updates the moments with a gradient, and overwrites the gradient with the numbers to
-    /// subtract from the weights.
-    fn advance(&self, lr: f64, time: usize, [moment_1, moment_2, grad]: [&mut TensorData; 3]) {
-        let (beta1, beta2) = (self.beta1, self.beta2);
+    /// Returns the constants of the step `time`.
+    fn update(&self, lr: f64, time: usize) -> Update {
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(time as f64);
         // The update is lr (m / c1) / (sqrt(v / c2) + epsilon). The corrections are out of the
         // loop.
-        let root = correction(beta2).sqrt();
-        let rate = (lr * root / correction(beta1)) as f32;
-        let epsilon = (f64::from(self.epsilon) * root) as f32;
+        let root = correction(self.beta2).sqrt();
+        Update {
+            beta1: self.beta1,
+            beta2: self.beta2,
+            rate: (lr * root / correction(self.beta1)) as f32,
+            epsilon: (f64::from(self.epsilon) * root) as f32,
+            penalty: self.penalty,
+            keep: (1.0 - lr * f64::from(self.decay)) as f32,
+        }
+    }
+}
 
-        let (moments_1, moments_2, grads) = (numbers(moment_1), numbers(moment_2), numbers(grad));
-        for ((m, v), g) in moments_1.iter_mut().zip(moments_2).zip(grads) {
-            *m = without_tiny(*m * beta1 + *g * (1.0 - beta1));
-            *v = without_tiny(*v * beta2 + *g * *g * (1.0 - beta2));
-            *g = *m * rate / (v.sqrt() + epsilon);
+/// The constants of one step.
+#[derive(Clone, Copy)]
+struct Update {
+    beta1: f32,
+    beta2: f32,
+    rate: f32,
+    epsilon: f32,
+    penalty: f32,
+    /// Factor of the weights.
+    keep: f32,
+}
+
+/// The numbers of one parameter, or a part of them.
+struct Arrays<'a> {
+    weights: &'a [f32],
+    /// Added to the gradient.
+    second: Option<&'a [f32]>,
+    moment_1: &'a mut [f32],
+    moment_2: &'a mut [f32],
+    /// The gradient, overwritten with the new weights.
+    out: &'a mut [f32],
+}
+
+/// Numbers that a thread updates at once.
+const PART: usize = 1 << 15;
+
+impl Update {
+    /// Updates all numbers, on all threads.
+    fn all(self, a: Arrays<'_>) {
+        let parts = a.out.par_chunks_mut(PART).zip(a.weights.par_chunks(PART));
+        let moments = a.moment_1.par_chunks_mut(PART).zip(a.moment_2.par_chunks_mut(PART));
+        parts.zip(moments).enumerate().for_each(|(i, ((out, weights), (moment_1, moment_2)))| {
+            let second = a.second.map(|second| &second[i * PART..][..out.len()]);
+            let part = Arrays { weights, second, moment_1, moment_2, out };
+            Arch::new().dispatch(Part { update: self, part });
+        });
+    }
+}
+
+/// A part, to be compiled for several sets of vector instructions.
+struct Part<'a> {
+    update: Update,
+    part: Arrays<'a>,
+}
+
+impl WithSimd for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Update { beta1, beta2, rate, epsilon, penalty, keep } = self.update;
+        let Arrays { weights, second, moment_1, moment_2, out } = self.part;
+        let n = out.len();
+        let (weights, moment_1, moment_2) = (&weights[..n], &mut moment_1[..n], &mut moment_2[..n]);
+        if let Some(second) = second {
+            let second = &second[..n];
+            for i in 0..n {
+                out[i] += second[i];
+            }
+        }
+        for i in 0..n {
+            let g = out[i] + penalty * weights[i];
+            let m = without_tiny(moment_1[i] * beta1 + g * (1.0 - beta1));
+            let v = without_tiny(moment_2[i] * beta2 + g * g * (1.0 - beta2));
+            (moment_1[i], moment_2[i]) = (m, v);
+            out[i] = weights[i] * keep - m * rate / (v.sqrt() + epsilon);
         }
     }
 }
 
 /// Returns the numbers of a tensor.
-fn numbers(data: &mut TensorData) -> &mut [f32] {
+fn numbers(data: &TensorData) -> &[f32] {
+    match data.as_slice::<f32>() {
+        Ok(numbers) => numbers,
+        Err(why) => unreachable!("all tensors of this workspace are f32: {why:?}"),
+    }
+}
+
+/// Returns the numbers of a tensor, to be changed.
+fn numbers_mut(data: &mut TensorData) -> &mut [f32] {
     match data.as_mut_slice::<f32>() {
         Ok(numbers) => numbers,
         Err(why) => unreachable!("all tensors of this workspace are f32: {why:?}"),
@@ -89,6 +191,7 @@ fn numbers(data: &mut TensorData) -> &mut [f32] {
 /// geometrically and become denormal numbers. Operations on denormal numbers are a hundred times
 /// slower, which halves the speed of training. The effect of such moments on the update is far
 /// below rounding.
+#[inline(always)]
 fn without_tiny(moment: f32) -> f32 {
     if moment.abs() < 1e-35 { 0.0 } else { moment }
 }

@@ -9,7 +9,10 @@ use std::any::Any;
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{GradientsParams, Optimizer as Rule, RecordState, StateSink, StateSource};
+use burn::optim::{
+    Adam, AdamW, GradientsParams, LearningRate, Optimizer, RecordState, RmsProp, Sgd, StateSink,
+    StateSource,
+};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_pack::Scalar;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -52,6 +55,27 @@ impl OptimizerState {
         }
     }
 }
+
+/// An update rule of one parameter.
+pub trait Rule: Optimizer {
+    /// Returns what [`Optimizer::step`] returns, for the sum of one or more gradients.
+    fn step_all<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grads: Vec<Tensor<D>>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let sum = grads.into_iter().reduce(|sum, grad| sum + grad);
+        let Some(sum) = sum else { unreachable!("a parameter without a gradient is not updated") };
+        self.step(lr, tensor, sum, state)
+    }
+}
+
+impl Rule for Adam {}
+impl Rule for AdamW {}
+impl Rule for RmsProp {}
+impl Rule for Sgd {}
 
 /// An update rule and its current states, by parameter path.
 ///
@@ -142,7 +166,7 @@ impl<R: Rule> Stateful<R> {
 type Update = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 
 /// A parameter after its update, and its new state.
-type Stepped<R, const D: usize> = (Tensor<D>, Option<<R as Rule>::State<D>>);
+type Stepped<R, const D: usize> = (Tensor<D>, Option<<R as Optimizer>::State<D>>);
 
 /// Collects the updates of all parameters that have a gradient.
 struct Collect<'a, R> {
@@ -163,13 +187,16 @@ impl<R: Rule> ModuleVisitor for Collect<'_, R> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(grad) = take_sum::<D>(&mut self.grads, param.id) else { return };
+        let grads = take_all::<D>(&mut self.grads, param.id);
+        if grads.is_empty() {
+            return;
+        }
         let path = self.path.to_string();
         let state = self.optimizer.states.remove(&path);
         let state = state.map(|s| *downcast::<R::State<D>>(s, &path));
         let (rule, lr, tensor) = (self.optimizer.rule.clone(), self.lr, param.val().inner());
         let update = move || -> Box<dyn Any + Send> {
-            let stepped: Stepped<R, D> = rule.step(lr, tensor, grad(), state);
+            let stepped: Stepped<R, D> = rule.step_all(lr, tensor, grads, state);
             Box::new(stepped)
         };
         self.updates.push((path, Box::new(update)));
@@ -278,16 +305,12 @@ impl<R: Rule> ModuleVisitor for Unflatten<'_, R> {
     }
 }
 
-/// Removes the gradients of one parameter from `grads`. The returned function adds them in their
-/// order.
-pub(super) fn take_sum<const D: usize>(
+/// Removes the gradients of one parameter from `grads`, and returns them in their order.
+pub(super) fn take_all<const D: usize>(
     grads: &mut [GradientsParams],
     id: ParamId,
-) -> Option<impl FnOnce() -> Tensor<D> + Send + use<D>> {
-    let mut found = grads.iter_mut().filter_map(|grads| grads.remove::<D>(id));
-    let first = found.next()?;
-    let others: Vec<Tensor<D>> = found.collect();
-    Some(move || others.into_iter().fold(first, |sum, grad| sum + grad))
+) -> Vec<Tensor<D>> {
+    grads.iter_mut().filter_map(|grads| grads.remove::<D>(id)).collect()
 }
 
 #[cfg(all(test, feature = "flex"))]

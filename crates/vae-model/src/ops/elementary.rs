@@ -1,0 +1,110 @@
+//! Elementary functions without branches, which a compiler can turn into vector instructions. The
+//! library's functions are called number by number.
+//!
+//! Functions are inlined always: only then are they compiled with the vector instructions of their
+//! caller.
+
+/// Returns 2^n and exp(r) - 1 with exp(y) = 2^n exp(r), |r| <= ln 2 / 2, for -87 <= y <= 0. Smaller y
+/// count as -87, and NaN stays NaN.
+#[inline(always)]
+fn split_exp(y: f32) -> (f32, f32) {
+    // Adding this to a small number rounds the number to an integer, stored in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts. Integer multiples of the first part are exact.
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    // `f32::max` would return -87 for NaN.
+    let y = if y < -87.0 { -87.0 } else { y };
+    let shifted = y * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = y - n * LN_2_HIGH - n * LN_2_LOW;
+    // By Taylor's series.
+    let tail = r * (1.0 / 720.0 + r * (1.0 / 5040.0));
+    let tail = r * (1.0 / 24.0 + r * (1.0 / 120.0 + tail));
+    let series = r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + tail)));
+    let two_to_n = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+    (two_to_n, series)
+}
+
+/// Returns exp(y) for y <= 0 with a relative error below 2e-7. For y below -87 it returns exp(-87).
+#[inline(always)]
+pub fn exp_of_negative(y: f32) -> f32 {
+    let (two_to_n, series) = split_exp(y);
+    (1.0 + series) * two_to_n
+}
+
+/// Returns exp(y) - 1 for y <= 0 with a relative error below 4e-7.
+#[inline(always)]
+pub fn exp_m1_of_negative(y: f32) -> f32 {
+    let (two_to_n, series) = split_exp(y);
+    two_to_n * series + (two_to_n - 1.0)
+}
+
+/// Returns log(1 + e) for e in [0, 1] with a relative error below 3e-7.
+#[inline(always)]
+pub fn log_1p_of_fraction(e: f32) -> f32 {
+    // log(1 + e) = 2 artanh(s) with s = e / (2 + e) <= 1/3, by the series of artanh.
+    let s = e / (2.0 + e);
+    let q = s * s;
+    let tail = q * (1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0)));
+    let series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0) + q * tail));
+    2.0 * s * series
+}
+
+/// Returns sigmoid(x) and 1 - sigmoid(x). Neither cancels.
+#[inline(always)]
+pub fn sigmoid_and_rest(x: f32) -> (f32, f32) {
+    let e = exp_of_negative(-x.abs());
+    let (large, small) = (1.0 / (1.0 + e), e / (1.0 + e));
+    if x > 0.0 { (large, small) } else { (small, large) }
+}
+
+/// Returns tanh(x) with a relative error below 6e-7.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    // tanh |x| = (1 - t) / (1 + t) with t = exp(-2 |x|).
+    let t = exp_m1_of_negative(-2.0 * x.abs());
+    (-t / (2.0 + t)).copysign(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_exact_to_rounding() {
+        let near = |name: &str, x: f64, found: f32, expected: f64, error: f64| {
+            let off = (f64::from(found) - expected).abs();
+            assert!(off <= error * expected.abs(), "{name}({x}) is {found}, not {expected}");
+        };
+        // From 1e-6 to 80, both signs.
+        for i in 0..=80_000 {
+            let size = 1e-6f32 * 10.0f32.powf(i as f32 / 10_125.0);
+            let (y, exact) = (-size, -f64::from(size));
+            near("exp", exact, exp_of_negative(y), exact.exp(), 2e-7);
+            near("exp_m1", exact, exp_m1_of_negative(y), exact.exp_m1(), 4e-7);
+            for (x, exact) in [(size, -exact), (y, exact)] {
+                near("tanh", exact, tanh(x), exact.tanh(), 6e-7);
+                let (sigmoid, rest) = sigmoid_and_rest(x);
+                near("sigmoid", exact, sigmoid, 1.0 / (1.0 + (-exact).exp()), 5e-7);
+                near("1 - sigmoid", exact, rest, 1.0 / (1.0 + exact.exp()), 5e-7);
+            }
+            let e = i as f32 / 80_000.0;
+            near("log_1p", f64::from(e), log_1p_of_fraction(e), f64::from(e).ln_1p(), 3e-7);
+        }
+    }
+
+    #[test]
+    fn ends_are_finite_and_nan_stays_nan() {
+        for x in [1e4, f32::MAX, f32::INFINITY] {
+            assert_eq!((tanh(x), tanh(-x)), (1.0, -1.0));
+            assert_eq!(exp_m1_of_negative(-x), -1.0);
+            assert!(exp_of_negative(-x) < 1e-37);
+            assert_eq!(sigmoid_and_rest(x).0, 1.0);
+        }
+        assert_eq!((tanh(0.0), exp_of_negative(0.0), exp_m1_of_negative(0.0)), (0.0, 1.0, 0.0));
+        let nan = f32::NAN;
+        assert!(tanh(nan).is_nan() && exp_of_negative(nan).is_nan());
+        assert!(exp_m1_of_negative(nan).is_nan() && sigmoid_and_rest(nan).0.is_nan());
+    }
+}
