@@ -19,6 +19,7 @@ use vae_model::parameters::parameters;
 use vae_model::posterior::{Gaussian, PosteriorDistribution};
 use vae_model::prior::{PriorDistribution, StandardNormal};
 use vae_model::{Batch, Networks, ObjectiveConfig, Role};
+use vae_train::Team;
 use vae_train::optimizer::{OptimizerConfig, clip_global_norm};
 
 use crate::common::{
@@ -90,7 +91,7 @@ fn log_likelihoods_and_their_slopes_are_those_of_every_likelihood_and_output() {
         let x = data(text(&case, "x"), "x", NUMBERS, &autodiff);
         let decoding = LikelihoodDistribution::new(output.clone(), likelihood.clone(), None);
 
-        let log_prob = decoding.log_prob(x.clone());
+        let log_prob = decoding.clone().log_prob(x.clone());
         assert_eq!(log_prob.dims(), [k, BATCH]);
         let golden = numbers(&case["log_prob"]);
         assert_close(name, &host(log_prob.clone().inner()), &golden, SINGLE);
@@ -216,6 +217,7 @@ fn five_steps_of_every_optimizer_end_where_pytorchs_do() {
         let config: OptimizerConfig = choice(text(&case, "optimizer"), "optimizer");
         config.validate("optimizer").unwrap();
         let mut optimizer = config.init(true);
+        let alone = Team::new(1).unwrap();
         let clip = number(&case, "clip_norm");
         let golden_losses = numbers(&case["losses"]);
         for (step, golden) in golden_losses.iter().enumerate() {
@@ -229,7 +231,7 @@ fn five_steps_of_every_optimizer_end_where_pytorchs_do() {
                 grads = clip_global_norm(&networks.vae, vec![grads], clip);
             }
             let rate = config.learning_rate() / (1.0 + 0.3 * step as f64);
-            networks.vae = optimizer.step(rate, networks.vae, vec![grads]);
+            networks.vae = optimizer.step(rate, networks.vae, vec![grads], &alone);
         }
         let after = parameters(&networks.vae.valid());
         let after = after

@@ -463,7 +463,7 @@ fn further_likelihoods_and_their_slopes_are_those_of_the_definition() {
         let values = Tolerance { floor: 1e-5, ..SINGLE };
         let slopes = SINGLE;
 
-        let log_prob = decoding.log_prob(x.clone());
+        let log_prob = decoding.clone().log_prob(x.clone());
         assert_eq!(log_prob.dims(), [k, BATCH]);
         let golden = numbers(&case["log_prob"]);
         assert_close(name, &host(log_prob.clone().inner()), &golden, values);

@@ -43,7 +43,7 @@ fn likelihoods_of_counts_and_their_slopes_are_those_of_scipy() {
         let x = data(text(&case, "x"), "x", NUMBERS, &autodiff);
         let p = LikelihoodDistribution::new(output.clone(), likelihood, log_spread.clone());
 
-        let log_prob = p.log_prob(x.clone());
+        let log_prob = p.clone().log_prob(x.clone());
         assert_eq!(log_prob.dims(), [k, BATCH]);
         assert_close(name, &host(log_prob.clone().inner()), &numbers(&case["log_prob"]), SINGLE);
         let mean = host(p.mean().inner());
@@ -80,7 +80,7 @@ fn likelihoods_of_counts_stay_right_far_out() {
         // A row for each number.
         let output = tensor(output, [n, 1], &autodiff).require_grad();
         let p = LikelihoodDistribution::new(output.clone(), likelihood, log_spread);
-        let log_prob = p.log_prob(tensor(x, [n, 1], &autodiff));
+        let log_prob = p.clone().log_prob(tensor(x, [n, 1], &autodiff));
         // Counts of 10,000 in single precision: a relative error of 1e-6 and more where they
         // cancel.
         let near = Tolerance { relative: 5e-6, floor: 1e-3 };

@@ -1,17 +1,40 @@
 //! Small functions of tensors and numbers, shared by several axes.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Bool, Tensor, activation};
 
 /// Returns log(2 pi).
 pub(crate) fn log_2_pi() -> f64 {
     (2.0 * std::f64::consts::PI).ln()
 }
 
-/// Returns log sum exp over dimension `dim`, which keeps length 1. Large and small x are safe.
+/// Logarithm of the smallest weight beside a weight of 1 that counts: 6e-16, far below rounding.
+///
+/// Weights of importance samples differ by any factor. Gradients are proportional to them, and those
+/// of the smallest would be numbers below 1e-38, which a processor handles a hundred times slower
+/// than others.
+const LOG_TINY: f64 = -35.0;
+
+/// Returns log sum exp over dimension `dim`, which keeps length 1. Large and small x are safe. Terms
+/// below [`LOG_TINY`] have no gradient.
 pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
     // The maximum is treated as a constant. It cancels in the value and in the gradient.
     let largest = x.clone().inner().max_dim(dim);
-    (x - largest.clone()).exp().sum_dim(dim).log() + largest
+    let difference = x - largest.clone();
+    let tiny = is_tiny(difference.clone().inner());
+    difference.mask_fill(tiny, LOG_TINY).exp().sum_dim(dim).log() + largest
+}
+
+/// Returns the weights exp(x) / sum exp(x) over dimension `dim`, without gradient. Those below
+/// [`LOG_TINY`] of the largest are 0.
+pub(crate) fn normalized_weights<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
+    let x = x.inner();
+    let tiny = is_tiny(x.clone() - x.clone().max_dim(dim));
+    activation::softmax(x, dim).mask_fill(tiny, 0.0)
+}
+
+/// Returns which differences to the largest logarithm are below [`LOG_TINY`]. NaN is not.
+fn is_tiny<const D: usize>(difference: Tensor<D>) -> Tensor<D, Bool> {
+    difference.lower_elem(LOG_TINY)
 }
 
 /// Returns log(1 + exp x).

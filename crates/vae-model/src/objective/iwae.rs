@@ -6,7 +6,7 @@
 //! with a frozen decoder and once at frozen draws. One backward pass covers both.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{DensityNeed, Loss, ObjectiveFamily, PriorMatching, Requirements};
@@ -14,7 +14,7 @@ use crate::batch::Batch;
 use crate::bound::log_weights;
 use crate::check;
 use crate::error::ConfigError;
-use crate::math::log_sum_exp;
+use crate::math::{log_sum_exp, normalized_weights};
 use crate::networks::{Networks, Role};
 use crate::noise::Noise;
 use crate::posterior::Density;
@@ -187,7 +187,7 @@ impl ObjectiveFamily for IwaeConfig {
         let log_w = through_z.clone().inner();
         let [_, images] = log_w.dims();
         let grouped = log_w.clone().reshape([self.groups, self.samples, images]);
-        let in_group = activation::softmax(grouped, 1).reshape([draws, images]);
+        let in_group = normalized_weights(grouped, 1).reshape([draws, images]);
         let share = 1.0 / self.groups as f64;
         let (encoder, decoder, value) = match self.combination {
             Combination::Miwae => (
@@ -197,7 +197,7 @@ impl ObjectiveFamily for IwaeConfig {
             ),
             Combination::Piwae => (
                 in_group.mul_scalar(share),
-                activation::softmax(log_w.clone(), 0),
+                normalized_weights(log_w.clone(), 0),
                 self.negative_bound(&log_w, 1),
             ),
         };

@@ -4,6 +4,7 @@
 //! assemble -> Trainer -- step ------> Replicas: gradients of shares of the batch
 //!   new or       |         |
 //!   resumed      |         +--------> Optimizer, Schedule: update of the parameters
+//!                |         (both on the threads of a Team)
 //!                |
 //!                +-- metrics -------> Event -> Observer (a log, a progress bar, sheets)
 //!                +-- Checkpoint ----> Run: a folder, its lock, its log
@@ -19,4 +20,5 @@ pub(crate) mod replicas;
 pub(crate) mod run;
 pub mod schedule;
 mod step;
+pub(crate) mod team;
 pub(crate) mod trainer;

@@ -1,15 +1,16 @@
 //! Replicas: copies of the model that compute the gradients of one batch in parallel.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use vae_eval::KeyedNoise;
 use vae_model::posterior::CodebookUpdate;
 use vae_model::{Batch, ConfigError, Networks, ObjectiveConfig, Role};
 
+use super::team::Team;
 use crate::backend::Backend;
 use crate::error::TrainError;
 use crate::task::config::ValidConfig;
@@ -43,10 +44,7 @@ pub fn count(config: &ValidConfig, backend: &Backend) -> Result<usize, ConfigErr
 /// same result up to rounding.
 pub struct Replicas {
     devices: Vec<Device>,
-    /// One thread per device. The operations of a replica run only on its thread, because replicas
-    /// share the cores, and operations with more threads would compete for them. A single device
-    /// uses the caller's thread, and its operations may use all cores.
-    threads: Vec<ThreadPool>,
+    team: Arc<Team>,
 }
 
 /// The gradients and losses of one replica on its share of a batch.
@@ -71,15 +69,13 @@ impl Replicas {
     /// # Errors
     /// If the system cannot start a thread.
     pub fn new(devices: Vec<Device>) -> Result<Self, TrainError> {
-        let threads = if devices.len() == 1 { 0 } else { devices.len() };
-        let thread = |i| {
-            let name = move |_| format!("replica {i}");
-            ThreadPoolBuilder::new().num_threads(1).thread_name(name).build()
-        };
-        let threads = (0..threads).map(thread).collect::<Result<_, _>>();
-        let threads = threads
-            .map_err(|e| TrainError::Failed(format!("cannot start a thread for a replica: {e}")))?;
-        Ok(Self { devices, threads })
+        let team = Arc::new(Team::new(devices.len())?);
+        Ok(Self { devices, team })
+    }
+
+    /// Returns the threads that share the work of a step.
+    pub fn team(&self) -> &Arc<Team> {
+        &self.team
     }
 
     /// Returns the number of replicas.
@@ -100,36 +96,23 @@ impl Replicas {
         epoch: f64,
     ) -> Vec<Share> {
         let whole = batch.size();
-        let share = |networks: &Networks, batch: &Batch, first: usize| {
-            let size = batch.size();
-            let loss = objective.loss(role, networks, batch, &noise.from_image(first), epoch);
-            let (names, values) = (loss.names(), loss.values());
-            let update = loss.update;
-            let gradients = loss.total.mul_scalar(size as f64 / whole as f64).backward();
-            let gradients = match role {
-                Role::Model => GradientsParams::from_grads(gradients, &networks.vae),
-                Role::Auxiliary(i) => {
-                    GradientsParams::from_grads(gradients, &networks.auxiliaries[i])
-                }
-            };
-            Share { size, gradients, names, values, update }
-        };
-        if self.threads.is_empty() {
-            return vec![share(networks, batch, 0)];
+        if self.count() == 1 {
+            let task = Task { role, objective: objective.clone(), noise, epoch, whole };
+            return vec![task.share(networks, batch, 0)];
         }
-        let home = &self.devices[0];
         // A fork of tensors with autodiff leaves nodes in their graph. If a parameter gets no
         // gradient, like the encoder of a GAN, the nodes are never freed and slow down each step
         // (tracel-ai/burn#4970). A fork of tensors without autodiff leaves no nodes.
-        let still = networks.valid();
-        let parts = split(whole, self.count());
-        on_each(&self.threads[..parts.len()], &|i| {
-            let (device, part) = (&self.devices[i], &parts[i]);
+        let (still, batch) = (networks.valid(), batch.clone());
+        let (parts, devices) = (split(whole, self.count()), self.devices.clone());
+        let task = Task { role, objective: objective.clone(), noise, epoch, whole };
+        self.team.on_each(parts.len(), move |i| {
+            let (home, device, part) = (&devices[0], &devices[i], &parts[i]);
             // A fork has its own leaves. Clones share leaves, which joins the graphs of all
             // replicas into one graph that only one replica at a time can use.
             let networks = still.clone().fork(&device.clone().autodiff()).train();
             let batch = batch.part(part.clone()).to_device(device);
-            let share = share(&networks, &batch, part.start);
+            let share = task.share(&networks, &batch, part.start);
             Share {
                 gradients: share.gradients.to_device(home, &networks),
                 values: share.values.to_device(home),
@@ -139,24 +122,38 @@ impl Replicas {
     }
 }
 
+/// What the replicas compute in one step.
+struct Task {
+    role: Role,
+    objective: ObjectiveConfig,
+    noise: KeyedNoise,
+    epoch: f64,
+    /// Number of examples of the batch.
+    whole: usize,
+}
+
+impl Task {
+    /// Returns gradients and losses of a part of the batch that starts at example `first`.
+    fn share(&self, networks: &Networks, part: &Batch, first: usize) -> Share {
+        let size = part.size();
+        let noise = self.noise.from_image(first);
+        let loss = self.objective.loss(self.role, networks, part, &noise, self.epoch);
+        let (names, values) = (loss.names(), loss.values());
+        let update = loss.update;
+        let gradients = loss.total.mul_scalar(size as f64 / self.whole as f64).backward();
+        let gradients = match self.role {
+            Role::Model => GradientsParams::from_grads(gradients, &networks.vae),
+            Role::Auxiliary(i) => GradientsParams::from_grads(gradients, &networks.auxiliaries[i]),
+        };
+        Share { size, gradients, names, values, update }
+    }
+}
+
 /// Returns the shares of a batch of `batch` examples for `replicas` replicas: nearly equal, none
 /// empty.
 fn split(batch: usize, replicas: usize) -> Vec<Range<usize>> {
     let n = replicas.min(batch);
     (0..n).map(|i| i * batch / n..(i + 1) * batch / n).collect()
-}
-
-/// Runs `work(i)` on the i-th of `threads` in parallel, and returns the results in order. A panic
-/// in a thread is propagated.
-fn on_each<T: Send>(threads: &[ThreadPool], work: &(impl Fn(usize) -> T + Sync)) -> Vec<T> {
-    let Some((last, others)) = threads.split_last() else { return Vec::new() };
-    let mut result = None;
-    let mut results = last.in_place_scope(|scope| {
-        scope.spawn(|_| result = Some(work(others.len())));
-        on_each(others, work)
-    });
-    results.extend(result);
-    results
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -207,7 +204,7 @@ mod tests {
             let terms = shares[0].names.len();
             values = (0..terms).map(|i| weighted.iter().skip(i).step_by(terms).sum()).collect();
             let grads = shares.into_iter().map(|share| share.gradients).collect();
-            vae = optimizer.step(1e-3, vae, grads);
+            vae = optimizer.step(1e-3, vae, grads, replicas.team());
         }
         let state = optimizer.state(&vae);
         let tensors = parameters(&vae.valid());
@@ -275,15 +272,5 @@ mod tests {
         assert_eq!(count(&config("[train]\nreplicas = 3\n").unwrap(), &backend), Ok(3));
         let refused = config(&format!("{free_bits}[train]\nreplicas = 2\n")).unwrap_err();
         assert!(refused.to_string().contains("train.replicas"), "{refused}");
-    }
-
-    #[test]
-    fn a_panic_in_a_replica_reaches_the_caller() {
-        let replicas = Replicas::new(vec![Device::flex(); 2]).unwrap();
-        let work = |i: usize| assert_ne!(i, 1, "the second fails");
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            on_each(&replicas.threads, &work);
-        }));
-        assert!(caught.is_err());
     }
 }

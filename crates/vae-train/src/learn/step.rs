@@ -1,5 +1,8 @@
 //! One step of training: a batch, its gradients, and the optimizer's update.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use burn::tensor::{Tensor, TensorData};
 use vae_data::ImageBatcher;
 use vae_data::rng::Stream;
@@ -75,12 +78,35 @@ impl Trainer {
         Ok(Batch { x, corrupted, labels, data_set_size: self.data.train.len() })
     }
 
+    /// Takes steps until no batches are left, which returns false, or until the losses are to be
+    /// read back: after `train.log_every` steps, after the last of `total`, or when `stop` is set.
+    ///
+    /// # Errors
+    /// If a batch cannot be made of the data.
+    pub(super) fn steps(
+        &mut self,
+        batches: &mut vae_data::Batches,
+        total: u64,
+        stop: &AtomicBool,
+    ) -> Result<bool, TrainError> {
+        let team = Arc::clone(self.replicas.team());
+        team.enter(|| {
+            while self.step(batches)? {
+                let done = self.progress.step == total || stop.load(Ordering::Relaxed);
+                if done || self.progress.step.is_multiple_of(self.config.train.log_every) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// Takes one step of each role. Nothing is read back from the device. Returns false if no
     /// batches are left.
     ///
     /// # Errors
     /// If a batch cannot be made of the data.
-    pub(super) fn step(&mut self, batches: &mut vae_data::Batches) -> Result<bool, TrainError> {
+    fn step(&mut self, batches: &mut vae_data::Batches) -> Result<bool, TrainError> {
         let step = self.progress.step;
         let roles = self.roles();
         let before = roles.len() as u64 - 1;
@@ -135,7 +161,7 @@ impl Trainer {
         match role {
             Role::Model => {
                 let vae = self.networks.vae.clone();
-                let vae = learning.optimizer.step(rate, vae, grads);
+                let vae = learning.optimizer.step(rate, vae, grads, self.replicas.team());
                 self.networks.vae = match update {
                     Some(update) => vae.apply_codebook_update(update),
                     None => vae,
@@ -143,7 +169,7 @@ impl Trainer {
             }
             Role::Auxiliary(i) => {
                 let network = self.networks.auxiliaries[i].clone();
-                let network = learning.optimizer.step(rate, network, grads);
+                let network = learning.optimizer.step(rate, network, grads, self.replicas.team());
                 self.networks.auxiliaries[i] = self.requirements.auxiliaries[i].constrain(network);
             }
         }

@@ -78,12 +78,9 @@ impl Trainer {
             }
             self.clock.start();
             let mut batches = self.epoch_batches();
-            while self.step(&mut batches)? {
-                if self.progress.step.is_multiple_of(self.config.train.log_every) {
-                    self.flush_metrics(&mut observers)?;
-                }
-                let stopped = stop.load(Ordering::Relaxed);
-                if stopped || self.progress.step == total {
+            while self.steps(&mut batches, total, stop)? {
+                self.flush_metrics(&mut observers)?;
+                if stop.load(Ordering::Relaxed) || self.progress.step == total {
                     break;
                 }
             }

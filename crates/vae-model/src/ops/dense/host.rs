@@ -7,19 +7,32 @@ use rayon::prelude::*;
 use super::kernels::{Left, Right, product};
 use crate::ops::Activation;
 
-/// Rows that a thread handles at once: results and what they are made of stay in its cache.
-const ROWS: usize = 128;
+/// Numbers of a result that a thread handles at once: they stay in its cache with what they are made
+/// of.
+const PART: usize = 1 << 15;
 
-/// Calls `work` with parts of `out`, rows of `width`, and the first row of each.
-fn by_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+/// Rows that are handled together at least, because the weights are read once for all of them.
+const FEWEST: usize = 64;
+
+/// Returns a matrix of `rows` rows of `width`. `work` is called with the first row of each part, and
+/// the part to be overwritten.
+fn by_rows(rows: usize, width: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let threads = rayon::current_num_threads();
-    let rows = (out.len() / width).div_ceil(threads).next_multiple_of(8).min(ROWS);
-    let part = |(i, out): (usize, &mut [f32])| work(i * rows, out);
+    let most = (PART / width).max(FEWEST).next_multiple_of(8);
+    let part = rows.div_ceil(threads).next_multiple_of(8).min(most);
     if threads == 1 {
-        out.chunks_mut(rows * width).enumerate().for_each(part);
-    } else {
-        out.par_chunks_mut(rows * width).enumerate().for_each(part);
+        // Memory is cleared part by part, when it is needed in the cache anyway.
+        let mut out = Vec::with_capacity(rows * width);
+        for row in (0..rows).step_by(part) {
+            out.resize((row + part).min(rows) * width, 0.0);
+            work(row, &mut out[row * width..]);
+        }
+        return out;
     }
+    let mut out = vec![0.0; rows * width];
+    let parts = out.par_chunks_mut(part * width).enumerate();
+    parts.for_each(|(i, out)| work(i * part, out));
+    out
 }
 
 /// Returns x W + b if the activation's slope needs it, and the activation of x W + b,
@@ -33,8 +46,8 @@ pub fn forward(
     let (arch, outputs) = (Arch::new(), bias.len());
     let inputs = weight.len() / outputs;
     let keep = activation.filter(|activation| activation.needs_input());
-    let mut y = vec![0.0; x.len() / inputs * outputs];
-    by_rows(&mut y, outputs, |row, y| {
+    let rows = x.len() / inputs;
+    let y = by_rows(rows, outputs, |row, y| {
         let left = Left::Rows(&x[row * inputs..][..y.len() / outputs * inputs]);
         product(arch, left, Right::Rows(weight), Some(bias), [inputs, outputs], y);
         if let (None, Some(activation)) = (keep, activation) {
@@ -42,34 +55,32 @@ pub fn forward(
         }
     });
     let Some(activation) = keep else { return [None, Some(y)] };
-    let input = y.clone();
-    by_rows(&mut y, outputs, |_, y| activation.overwrite(y));
-    [Some(input), Some(y)]
+    let output = by_rows(rows, outputs, |row, output| {
+        output.copy_from_slice(&y[row * outputs..][..output.len()]);
+        activation.overwrite(output);
+    });
+    [Some(y), Some(output)]
 }
 
 /// Returns the gradient of x `[rows, inputs]`, for the gradient `g` of x W + b.
 pub fn input_gradient(g: &[f32], weight: &[f32], outputs: usize) -> Vec<f32> {
     let arch = Arch::new();
     let (rows, inputs) = (g.len() / outputs, weight.len() / outputs);
-    let mut gradient = vec![0.0; rows * inputs];
-    by_rows(&mut gradient, inputs, |row, gradient| {
+    by_rows(rows, inputs, |row, gradient| {
         let left = Left::Rows(&g[row * outputs..][..gradient.len() / inputs * outputs]);
         let right = Right::columns(weight, outputs, rows);
         product(arch, left, right, None, [outputs, inputs], gradient);
-    });
-    gradient
+    })
 }
 
 /// Returns the gradient of the weights, for x and the gradient `g` of x W + b.
 pub fn weight_gradient(x: &[f32], g: &[f32], [inputs, outputs]: [usize; 2]) -> Vec<f32> {
     let arch = Arch::new();
-    let mut gradient = vec![0.0; inputs * outputs];
-    by_rows(&mut gradient, outputs, |row, gradient| {
+    by_rows(inputs, outputs, |row, gradient| {
         let left = Left::Columns(&x[row..], inputs);
         let right = Right::Rows(g);
         product(arch, left, right, None, [g.len() / outputs, outputs], gradient);
-    });
-    gradient
+    })
 }
 
 /// Returns the gradient of the bias, for the gradient `g` of x W + b.

@@ -3,7 +3,6 @@
 use burn::optim::{AdamState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 use vae_model::with_numbers;
 
 use super::stateful::Rule;
@@ -67,13 +66,14 @@ impl Rule for HostAdam {
         let second = second.map(Tensor::into_data);
         let update = self.update(lr, time);
         with_numbers(tensor, |weights| {
-            update.all(Arrays {
+            let arrays = Arrays {
                 weights,
-                second: second.as_ref().map(|second| numbers(second)),
+                second: second.as_ref().map(numbers),
                 moment_1: numbers_mut(&mut moment_1),
                 moment_2: numbers_mut(&mut moment_2),
                 out: numbers_mut(&mut out),
-            });
+            };
+            Arch::new().dispatch(Advance { update, arrays });
         });
         let back = |data| Tensor::from_data(data, &device);
         let momentum = AdaptiveMomentumState::new(time, back(moment_1), back(moment_2));
@@ -111,7 +111,7 @@ struct Update {
     keep: f32,
 }
 
-/// The numbers of one parameter, or a part of them.
+/// The numbers of one parameter.
 struct Arrays<'a> {
     weights: &'a [f32],
     /// Added to the gradient.
@@ -122,35 +122,19 @@ struct Arrays<'a> {
     out: &'a mut [f32],
 }
 
-/// Numbers that a thread updates at once.
-const PART: usize = 1 << 15;
-
-impl Update {
-    /// Updates all numbers, on all threads.
-    fn all(self, a: Arrays<'_>) {
-        let parts = a.out.par_chunks_mut(PART).zip(a.weights.par_chunks(PART));
-        let moments = a.moment_1.par_chunks_mut(PART).zip(a.moment_2.par_chunks_mut(PART));
-        parts.zip(moments).enumerate().for_each(|(i, ((out, weights), (moment_1, moment_2)))| {
-            let second = a.second.map(|second| &second[i * PART..][..out.len()]);
-            let part = Arrays { weights, second, moment_1, moment_2, out };
-            Arch::new().dispatch(Part { update: self, part });
-        });
-    }
-}
-
-/// A part, to be compiled for several sets of vector instructions.
-struct Part<'a> {
+/// The update of one parameter, compiled for several sets of vector instructions.
+struct Advance<'a> {
     update: Update,
-    part: Arrays<'a>,
+    arrays: Arrays<'a>,
 }
 
-impl WithSimd for Part<'_> {
+impl WithSimd for Advance<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Update { beta1, beta2, rate, epsilon, penalty, keep } = self.update;
-        let Arrays { weights, second, moment_1, moment_2, out } = self.part;
+        let Arrays { weights, second, moment_1, moment_2, out } = self.arrays;
         let n = out.len();
         let (weights, moment_1, moment_2) = (&weights[..n], &mut moment_1[..n], &mut moment_2[..n]);
         if let Some(second) = second {

@@ -17,6 +17,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use vae_model::{ConfigError, check, choice};
 
+use super::team::Team;
 use host_adam::HostAdam;
 use stateful::Stateful;
 
@@ -266,14 +267,20 @@ pub enum Optimizer {
 
 impl Optimizer {
     /// Updates every parameter that has a gradient. A parameter's gradients in `grads` are added in
-    /// their order.
-    pub fn step<M: Module>(&mut self, lr: f64, module: M, grads: Vec<GradientsParams>) -> M {
+    /// their order. The members of `team` share the parameters in host memory.
+    pub fn step<M: Module>(
+        &mut self,
+        lr: f64,
+        module: M,
+        grads: Vec<GradientsParams>,
+        team: &Team,
+    ) -> M {
         match self {
-            Self::Adam(o) => o.step(lr, module, grads),
-            Self::AdamW(o) => o.step(lr, module, grads),
-            Self::RmsProp(o) => o.step(lr, module, grads),
-            Self::Sgd(o) => o.step(lr, module, grads),
-            Self::HostAdam(o) => o.step(lr, module, grads),
+            Self::Adam(o) => o.step(lr, module, grads, team),
+            Self::AdamW(o) => o.step(lr, module, grads, team),
+            Self::RmsProp(o) => o.step(lr, module, grads, team),
+            Self::Sgd(o) => o.step(lr, module, grads, team),
+            Self::HostAdam(o) => o.step(lr, module, grads, team),
         }
     }
 

@@ -15,9 +15,10 @@ use burn::optim::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_pack::Scalar;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use vae_model::init::Stored;
 use vae_model::parameters::{Path, parameters};
+
+use crate::learn::team::{Job, Team};
 
 /// The state of an optimizer in host memory: tensors and counters by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,7 +84,7 @@ impl Rule for Sgd {}
 /// always has the same rank.
 pub struct Stateful<R> {
     rule: R,
-    /// Whether parameters are updated in parallel, on all cores.
+    /// Whether parameters are updated in parallel.
     parallel: bool,
     states: BTreeMap<String, Box<dyn Any + Send>>,
 }
@@ -93,17 +94,24 @@ impl<R: Rule> Stateful<R> {
         Self { rule, parallel, states: BTreeMap::new() }
     }
 
-    pub(super) fn step<M: Module>(&mut self, lr: f64, module: M, grads: Vec<GradientsParams>) -> M {
+    pub(super) fn step<M: Module>(
+        &mut self,
+        lr: f64,
+        module: M,
+        grads: Vec<GradientsParams>,
+        team: &Team,
+    ) -> M {
         let updates = Vec::new();
         let mut collect = Collect { path: Path::default(), lr, grads, optimizer: self, updates };
         module.visit(&mut collect);
-        let updates = collect.updates;
+        let (paths, updates): (Vec<_>, Vec<_>) = collect.updates.into_iter().unzip();
         // Updates of different parameters are independent, so their order does not matter.
         let stepped = if self.parallel {
-            updates.into_par_iter().map(|(path, update)| (path, update())).collect()
+            team.all(updates)
         } else {
-            updates.into_iter().map(|(path, update)| (path, update())).collect()
+            updates.into_iter().map(|update| (update.run)()).collect()
         };
+        let stepped = paths.into_iter().zip(stepped).collect();
         module.map(&mut Apply { path: Path::default(), stepped, optimizer: self })
     }
 
@@ -163,7 +171,7 @@ impl<R: Rule> Stateful<R> {
 }
 
 /// The update of one parameter, to be run later. It returns a `Stepped` of the parameter's rank.
-type Update = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
+type Update = Job<Box<dyn Any + Send>>;
 
 /// A parameter after its update, and its new state.
 type Stepped<R, const D: usize> = (Tensor<D>, Option<<R as Optimizer>::State<D>>);
@@ -195,11 +203,12 @@ impl<R: Rule> ModuleVisitor for Collect<'_, R> {
         let state = self.optimizer.states.remove(&path);
         let state = state.map(|s| *downcast::<R::State<D>>(s, &path));
         let (rule, lr, tensor) = (self.optimizer.rule.clone(), self.lr, param.val().inner());
-        let update = move || -> Box<dyn Any + Send> {
+        let size = tensor.shape().num_elements();
+        let run = move || -> Box<dyn Any + Send> {
             let stepped: Stepped<R, D> = rule.step_all(lr, tensor, grads, state);
             Box::new(stepped)
         };
-        self.updates.push((path, Box::new(update)));
+        self.updates.push((path, Job { size, run: Box::new(run) }));
     }
 }
 
@@ -327,7 +336,7 @@ mod tests {
         let grads = GradientsParams::from_grads(loss.backward(), &module);
         let config = OptimizerConfig::default();
         let mut optimizer = config.init(true);
-        let module = optimizer.step(0.1, module, vec![grads]);
+        let module = optimizer.step(0.1, module, vec![grads], &Team::new(1).unwrap());
         let state = optimizer.state(&module);
         assert!(!state.tensors.is_empty() && !state.counters.is_empty());
 
