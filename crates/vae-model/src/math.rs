@@ -42,13 +42,6 @@ pub(crate) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::softplus(x, 1.0)
 }
 
-/// Returns log N(x; 0, I) of each row in nats: `[a, b, d]` to `[a, b]`.
-pub(crate) fn log_standard_normal(x: Tensor<3>) -> Tensor<2> {
-    let [_, _, d] = x.dims();
-    let sum: Tensor<2> = x.square().sum_dim(2).squeeze_dim(2);
-    sum.add_scalar(d as f64 * log_2_pi()).mul_scalar(-0.5)
-}
-
 /// Returns the index of a category drawn by inversion with u in [0, 1): the first category whose
 /// cumulative weight exceeds u * `total`. `total` is the sum of the `weights`.
 ///

@@ -36,7 +36,7 @@ mod flex {
     use rayon::prelude::*;
 
     use crate::ops::elementary::{exp_of_negative, log_1p_of_fraction};
-    use crate::ops::flex::{apply_to_one, dims, host, numbers, numbers_mut, tensor, whole};
+    use crate::ops::flex::{apply, dims, host, numbers, numbers_mut, operand, tensor, whole};
 
     /// Returns what [`super::bernoulli_log_prob`] returns, for tensors in host memory.
     pub fn bernoulli_log_prob(logits: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
@@ -46,7 +46,7 @@ mod flex {
             "x of shape [{batch}, {width}] does not fit logits of shape [{rows}, {numbers_of}]"
         );
         let x = host(x.inner());
-        apply_to_one(Backpropagate, logits, |mut logits| {
+        apply(Backpropagate, [operand(logits)], |[mut logits]| {
             let values = overwrite(numbers_mut(&mut logits), numbers(&x), numbers_of);
             (logits, tensor(values, [rows, 1]))
         })

@@ -2,55 +2,54 @@
 //! pass.
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
-use burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex, TensorMetadata};
 use burn::tensor::{Tensor, TensorData};
 
-/// Returns the output of an operation on one tensor. `forward` returns what the backward pass needs,
-/// and the output. It may change its input if that is not shared.
-pub fn apply_to_one<B: Backward<Flex, 1>, const D: usize, const R: usize>(
-    backward: B,
-    x: Tensor<D>,
-    forward: impl FnOnce(FlexTensor) -> (B::State, FlexTensor),
-) -> Tensor<R> {
-    if !x.is_autodiff() {
-        let (_, y) = forward(host(x));
-        return Tensor::from_primitive::<Flex>(y);
-    }
-    let x = tracked(x);
-    let nodes = [x.node()];
-    let (saved, y) = forward(whole(x.into_primitive()));
-    finish(backward, nodes, saved, y)
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// An input of an operation.
+pub enum Operand {
+    /// Without autodiff.
+    Constant(FlexTensor),
+    /// With autodiff.
+    Tracked(Tracked),
 }
 
-/// Returns the output of an operation on an input, weights and a vector. `forward` returns what the
-/// backward pass needs, and the output.
-pub fn apply<B: Backward<Flex, 3>, const D: usize, const W: usize>(
-    backward: B,
-    (x, weight, bias): (Tensor<D>, Tensor<W>, Tensor<1>),
-    forward: impl FnOnce([&FlexTensor; 3]) -> (B::State, FlexTensor),
-) -> Tensor<D> {
-    if !(x.is_autodiff() || weight.is_autodiff() || bias.is_autodiff()) {
-        let (x, weight, bias) = (host(x), host(weight), host(bias));
-        let (_, y) = forward([&x, &weight, &bias]);
-        return Tensor::from_primitive::<Flex>(y);
+/// Returns a tensor on `flex` as an input.
+pub fn operand<const D: usize>(tensor: Tensor<D>) -> Operand {
+    if !tensor.is_autodiff() {
+        return Operand::Constant(host(tensor));
     }
-    let (x, weight, bias) = (tracked(x), tracked(weight), tracked(bias));
-    let nodes = [x.node(), weight.node(), bias.node()];
-    let inputs = [x, weight, bias].map(|tensor| whole(tensor.into_primitive()));
-    let (saved, y) = forward(inputs.each_ref());
-    finish(backward, nodes, saved, y)
+    match tensor.try_into_primitive::<Autodiff<Flex>>() {
+        Ok(tensor) => Operand::Tracked(tensor),
+        Err(why) => unreachable!("the caller asked for the device: {why:?}"),
+    }
 }
 
-/// Returns an output with its step of the backward pass.
-fn finish<B: Backward<Flex, N>, const N: usize, const R: usize>(
+/// Returns the output of an operation. `forward` gets its inputs as [`whole`] tensors, and returns
+/// what the backward pass needs, and the output.
+pub fn apply<B: Backward<Flex, N>, const N: usize, const R: usize>(
     backward: B,
-    nodes: [NodeGuard; N],
-    saved: B::State,
-    y: FlexTensor,
+    inputs: [Operand; N],
+    forward: impl FnOnce([FlexTensor; N]) -> (B::State, FlexTensor),
 ) -> Tensor<R> {
+    if inputs.iter().all(|input| matches!(input, Operand::Constant(_))) {
+        let (_, y) = forward(inputs.map(|input| match input {
+            Operand::Constant(tensor) => tensor,
+            Operand::Tracked(_) => unreachable!("all are constant"),
+        }));
+        return Tensor::from_primitive::<Flex>(y);
+    }
+    // A constant gets no gradient.
+    let inputs = inputs.map(|input| match input {
+        Operand::Constant(tensor) => Tracked::new(tensor),
+        Operand::Tracked(tensor) => tensor,
+    });
+    let nodes = inputs.each_ref().map(Tracked::node);
+    let (saved, y) = forward(inputs.map(|tensor| whole(tensor.into_primitive())));
     let y = match backward.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(step) => step.finish(saved, y),
         OpsKind::UnTracked(step) => step.finish(y),
@@ -58,19 +57,10 @@ fn finish<B: Backward<Flex, N>, const N: usize, const R: usize>(
     Tensor::from_primitive::<Autodiff<Flex>>(y)
 }
 
-/// Returns a tensor without autodiff, with its values in order.
+/// Returns a tensor without autodiff, as a [`whole`] one.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     match tensor.try_into_primitive::<Flex>() {
         Ok(tensor) => whole(tensor),
-        Err(why) => unreachable!("the caller asked for the device: {why:?}"),
-    }
-}
-
-/// Returns a tensor with autodiff; one without it becomes a constant.
-fn tracked<const D: usize>(tensor: Tensor<D>) -> FloatTensor<Autodiff<Flex>> {
-    let tensor = if tensor.is_autodiff() { tensor } else { Tensor::from_inner(tensor) };
-    match tensor.try_into_primitive::<Autodiff<Flex>>() {
-        Ok(tensor) => tensor,
         Err(why) => unreachable!("the caller asked for the device: {why:?}"),
     }
 }

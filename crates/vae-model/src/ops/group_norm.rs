@@ -39,7 +39,7 @@ mod flex {
     use rayon::prelude::*;
 
     use super::EPSILON;
-    use crate::ops::flex::{apply, dims, numbers, tensor};
+    use crate::ops::flex::{apply, dims, numbers, operand, tensor, whole};
 
     /// Returns what [`super::group_norm`] returns, for tensors in host memory.
     pub fn group_norm(
@@ -48,13 +48,13 @@ mod flex {
         shift: Tensor<1>,
         groups: usize,
     ) -> Tensor<4> {
-        let inputs = (x, scale, shift);
+        let inputs = [operand(x), operand(scale), operand(shift)];
         apply(Backpropagate, inputs, |[x, scale, shift]| {
-            let [_, channels, height, width] = dims(x);
+            let [_, channels, height, width] = dims(&x);
             let layout = Layout { groups, channels, pixels: height * width };
-            let (y, moments) = layout.forward(numbers(x), numbers(scale), numbers(shift));
-            let saved = Saved { layout, moments, x: x.clone(), scale: scale.clone() };
-            (saved, tensor(y, dims::<4>(x)))
+            let (y, moments) = layout.forward(numbers(&x), numbers(&scale), numbers(&shift));
+            let y = tensor(y, dims::<4>(&x));
+            (Saved { layout, moments, x, scale }, y)
         })
     }
 
@@ -76,7 +76,7 @@ mod flex {
 
         fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
             let Saved { layout, moments, x, scale } = ops.state;
-            let g = grads.consume::<Flex>(&ops.node).to_contiguous();
+            let g = whole(grads.consume::<Flex>(&ops.node));
             let (of_x, of_scale, of_shift) =
                 layout.backward(numbers(&g), numbers(&x), numbers(&scale), &moments);
             let [to_x, to_scale, to_shift] = ops.parents;

@@ -15,6 +15,7 @@ use crate::init::Init;
 use crate::math::log_2_pi;
 use crate::network::{Features, Head};
 use crate::noise::{Noise, normal_tensor};
+use crate::ops::reparameterize;
 
 /// Settings of the Gaussian posterior.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,8 +122,7 @@ impl Gaussian {
     fn reparameterized(&self, noise: &dyn Noise, k: usize) -> (Tensor<3>, Tensor<3>) {
         let [batch, latent] = self.mean.dims();
         let eps = normal_tensor(noise, "posterior", [k, batch, latent], &self.mean.device());
-        let sigma = self.log_var.clone().mul_scalar(0.5).exp().unsqueeze::<3>();
-        (self.mean.clone().unsqueeze::<3>() + sigma * eps.clone(), eps)
+        (reparameterize(self.mean.clone(), self.log_var.clone(), eps.clone()), eps)
     }
 }
 

@@ -17,9 +17,9 @@ use burn::tensor::{Int, Tensor};
 use crate::choice;
 use crate::error::ConfigError;
 use crate::init::Init;
-use crate::math::log_2_pi;
 use crate::network::Features;
 use crate::noise::Noise;
+use crate::ops::log_density_at_draw;
 
 choice! {
     /// A posterior with its settings.
@@ -229,9 +229,7 @@ impl Draw {
     /// of the flow.
     pub fn log_q(&self) -> Option<Tensor<2>> {
         let DrawDensity { eps, log_var, log_det } = self.density.clone()?;
-        let [_, _, latent] = eps.dims();
-        let sum: Tensor<2> = (eps.square() + log_var.unsqueeze::<3>()).sum_dim(2).squeeze_dim(2);
-        let start = sum.add_scalar(latent as f64 * log_2_pi()).mul_scalar(-0.5);
+        let start = log_density_at_draw(log_var, eps);
         Some(match log_det {
             Some(log_det) => start - log_det,
             None => start,

@@ -10,9 +10,10 @@ use crate::check;
 use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::Init;
-use crate::math::{log_2_pi, log_standard_normal};
+use crate::math::log_2_pi;
 use crate::network::{Activation, Features, Head, Mlp};
 use crate::noise::{Noise, normal_tensor};
+use crate::ops::log_standard_normal;
 use crate::posterior::Gaussian;
 
 /// Settings of the second level.

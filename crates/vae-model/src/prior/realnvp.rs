@@ -10,10 +10,9 @@ use crate::check;
 use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::Init;
-use crate::math::log_standard_normal;
 use crate::network::{Activation, Mlp};
 use crate::noise::{Noise, normal_tensor};
-use crate::ops::dense;
+use crate::ops::{dense, log_standard_normal};
 use crate::posterior::Gaussian;
 
 /// Settings of the flow.

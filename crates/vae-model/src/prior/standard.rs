@@ -8,8 +8,9 @@ use super::{Context, Distribution, Mixture, Prior, PriorDistribution, PriorFamil
 use crate::description::{Condition, DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::Init;
-use crate::math::{log_2_pi, log_standard_normal};
+use crate::math::log_2_pi;
 use crate::noise::{Noise, normal_tensor};
+use crate::ops::{kl_from_standard, log_standard_normal};
 use crate::posterior::Gaussian;
 
 /// Settings of the standard prior.
@@ -111,9 +112,7 @@ impl Distribution for StandardNormal {
 
     /// Returns 1/2 (mean^2 + sigma^2 - log sigma^2 - 1) (Kingma and Welling 2014, appendix B).
     fn kl_from(&self, q: &Gaussian) -> Option<Tensor<2>> {
-        let log_var = q.log_var.clone();
-        let sum = q.mean.clone().square() + log_var.clone().exp() - log_var;
-        Some(sum.sub_scalar(1.0).mul_scalar(0.5))
+        Some(kl_from_standard(q.mean.clone(), q.log_var.clone()))
     }
 }
 

@@ -14,17 +14,18 @@ use burn::tensor::Tensor;
 
 use super::Size;
 use super::host::Convolution;
-use crate::ops::flex::{apply, numbers, tensor};
+use crate::ops::flex::{apply, numbers, operand, tensor, whole};
 
 /// Returns what [`super::convolve`] returns, for tensors in host memory.
 pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, size: Size) -> Tensor<4> {
     let [batch, before, height, width] = x.dims();
     let [after, _, _, _] = weight.dims();
     let of = Convolution { size, input: [before, height, width], after };
-    apply(Backpropagate, (x, weight, bias), |[x, weight, bias]| {
-        let y = of.forward(numbers(x), numbers(weight), numbers(bias));
+    let inputs = [operand(x), operand(weight), operand(bias)];
+    apply(Backpropagate, inputs, |[x, weight, bias]| {
+        let y = of.forward(numbers(&x), numbers(&weight), numbers(&bias));
         let [_, height, width] = of.output();
-        let saved = Saved { of, batch, x: x.clone(), weight: weight.clone() };
+        let saved = Saved { of, batch, x, weight };
         (saved, tensor(y, [batch, after, height, width]))
     })
 }
@@ -46,7 +47,7 @@ impl Backward<Flex, 3> for Backpropagate {
 
     fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let Saved { of, batch, x, weight } = ops.state;
-        let g = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let g = whole(grads.consume::<Flex>(&ops.node));
         let [before, height, width] = of.input;
         let [to_x, to_weight, to_bias] = ops.parents;
         if let Some(node) = to_x {

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 use super::host;
 use crate::ops::Activation;
-use crate::ops::flex::{apply, dims, numbers, numbers_mut, tensor, whole};
+use crate::ops::flex::{apply, dims, numbers, numbers_mut, operand, tensor, whole};
 
 /// Returns what [`super::dense`] returns, for tensors in host memory.
 pub fn dense(
@@ -18,13 +18,14 @@ pub fn dense(
     bias: Tensor<1>,
     activation: Option<Activation>,
 ) -> Tensor<2> {
-    apply(Backpropagate, (x, weight, bias), |[x, weight, bias]| {
-        let ([rows, _], [_, outputs]) = (dims::<2>(x), dims::<2>(weight));
-        let y = host::forward(numbers(x), numbers(weight), numbers(bias), activation);
+    let inputs = [operand(x), operand(weight), operand(bias)];
+    apply(Backpropagate, inputs, |[x, weight, bias]| {
+        let ([rows, _], [_, outputs]) = (dims::<2>(&x), dims::<2>(&weight));
+        let y = host::forward(numbers(&x), numbers(&weight), numbers(&bias), activation);
         let [input, y] = y.map(|y| y.map(|y| tensor(y, [rows, outputs])));
         let Some(y) = y else { unreachable!("there is always an output") };
         let of = activation.map(|activation| (activation, input.unwrap_or_else(|| y.clone())));
-        (Saved { x: x.clone(), weight: weight.clone(), of }, y)
+        (Saved { x, weight, of }, y)
     })
 }
 
