@@ -9,7 +9,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use vae_data::{Examples, Pixels, Shape, Transform, Values};
-use vae_eval::{Evaluator, KeyedNoise, Phase};
+use vae_eval::{Evaluator, KeyedNoise, Phase, Team};
 use vae_model::bound::log_weights;
 use vae_model::compatibility::check_objective;
 use vae_model::likelihood::{LikelihoodConfig, LikelihoodDistribution};
@@ -19,7 +19,6 @@ use vae_model::parameters::parameters;
 use vae_model::posterior::{Gaussian, PosteriorDistribution};
 use vae_model::prior::{PriorDistribution, StandardNormal};
 use vae_model::{Batch, Networks, ObjectiveConfig, Role};
-use vae_train::Team;
 use vae_train::optimizer::{OptimizerConfig, clip_global_norm};
 
 use crate::common::{

@@ -13,11 +13,12 @@ use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
 
 use crate::check::check_examples;
 use crate::error::EvalError;
-use crate::importance::importance_nll;
+use crate::importance::Importance;
 use crate::labels::one_hot_of;
 use crate::noise::{KeyedNoise, Phase};
 use crate::statistics::{Mean, Moments};
 use crate::support::support_of;
+use crate::team::Team;
 
 /// Named averages over the examples in nats, in the order in which they are printed. `loss` is
 /// first.
@@ -198,6 +199,8 @@ impl Evaluator {
         let metrics = self.averages(&vae.clone().into(), &ObjectiveConfig::default())?;
         let get = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
 
+        let team = Team::for_device(&self.device)?;
+        let importance = Importance { team: &team, vae, samples };
         let mut moments = Moments::default();
         let mut nll: Vec<f64> = Vec::new();
         let mut codes: Vec<Tensor<2>> = Vec::new();
@@ -210,7 +213,8 @@ impl Evaluator {
                 codes.push(q.draw(&noise, 1).z.squeeze_dim(0));
             }
             if samples > 0 {
-                nll.extend(importance_nll(vae, &batch, &q, noise, samples, report, nll.len()));
+                let done = nll.len();
+                nll.extend(importance.nll(&batch, &q, noise, |n| report(done + n)));
             }
         })?;
         let Some(reconstruction) = get("reconstruction") else {

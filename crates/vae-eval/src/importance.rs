@@ -6,48 +6,81 @@ use vae_model::posterior::PosteriorDistribution;
 use vae_model::{Batch, Vae};
 
 use crate::noise::KeyedNoise;
+use crate::team::Team;
 
-/// Number of rows of z that are decoded at once if there are many draws.
-const ROWS: usize = 4_000;
+/// Number of rows of z that a member of the team decodes at once, if there are many draws. The
+/// outputs of a decoder for so many rows stay in its cache.
+const ROWS: usize = 400;
+/// Examples that are handled together if there are many draws: few, so that x stays in the cache.
+const FEW: usize = 8;
 
-/// Returns -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of draws
-/// and examples. q must have a density. `report` is called with the number of examples that are
-/// done, counted from `done`.
-pub(crate) fn importance_nll(
-    vae: &Vae,
-    batch: &Batch,
-    q: &PosteriorDistribution,
+/// An estimate of log p(x) by importance sampling.
+pub(crate) struct Importance<'a> {
+    /// Its members share the examples.
+    pub team: &'a Team,
+    /// A model whose q has a density.
+    pub vae: &'a Vae,
+    /// Draws per example.
+    pub samples: usize,
+}
+
+impl Importance<'_> {
+    /// Returns -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of
+    /// draws and examples. `report` is called with the number of examples that are done.
+    pub fn nll(
+        &self,
+        batch: &Batch,
+        q: &PosteriorDistribution,
+        noise: KeyedNoise,
+        report: impl Fn(usize),
+    ) -> Vec<f64> {
+        let (size, samples) = (batch.size(), self.samples);
+        let images = (ROWS / samples).max(FEW).min(size.div_ceil(self.team.size()));
+        let firsts: Vec<usize> = (0..size).step_by(images).collect();
+        let mut nll = Vec::with_capacity(size);
+        for firsts in firsts.chunks(self.team.size()) {
+            let part = |&first: &usize| {
+                let n = images.min(size - first);
+                let (batch, q) = (batch.part(first..first + n), q.rows(first, n));
+                Part { batch, q, noise: noise.from_image(first), samples }
+            };
+            let parts: Vec<Part> = firsts.iter().map(part).collect();
+            let vae = self.vae.clone();
+            let found = self.team.on_each(parts.len(), move |i| parts[i].nll(&vae));
+            nll.extend(found.into_iter().flatten());
+            report(nll.len());
+        }
+        nll
+    }
+}
+
+/// Examples that a member handles together.
+struct Part {
+    batch: Batch,
+    q: PosteriorDistribution,
     noise: KeyedNoise,
     samples: usize,
-    report: &dyn Fn(usize),
-    done: usize,
-) -> Vec<f64> {
-    let size = batch.size();
-    // Few examples and many draws per chunk, so that x stays in the cache.
-    let images = size.min((ROWS / samples).max(8));
-    let mut nll = Vec::with_capacity(size);
-    for first in (0..size).step_by(images) {
-        let n = images.min(size - first);
-        let part = batch.part(first..first + n);
-        let q = q.rows(first, n);
+}
+
+impl Part {
+    /// Returns -log 1/K sum_k w_k of each example.
+    fn nll(&self, vae: &Vae) -> Vec<f64> {
+        let n = self.batch.size();
         let mut sums = vec![LogSum::default(); n];
         let draws = (ROWS / n).max(1);
-        for first_draw in (0..samples).step_by(draws) {
-            let k = draws.min(samples - first_draw);
-            let mut noise = noise;
-            noise.first_image += first as u32;
+        for first_draw in (0..self.samples).step_by(draws) {
+            let k = draws.min(self.samples - first_draw);
+            let mut noise = self.noise;
             noise.first_draw = first_draw as u32;
-            let Some(log_w) = log_weights(vae, &part, &q, &noise, k) else {
+            let Some(log_w) = log_weights(vae, &self.batch, &self.q, &noise, k) else {
                 unreachable!("a posterior without a density is refused before")
             };
             for (i, value) in log_w.into_data().iter::<f64>().enumerate() {
                 sums[i % n].add(value);
             }
         }
-        nll.extend(sums.iter().map(|sum| (samples as f64).ln() - sum.value()));
-        report(done + nll.len());
+        sums.iter().map(|sum| (self.samples as f64).ln() - sum.value()).collect()
     }
-    nll
 }
 
 /// A streaming log sum exp in double precision.

@@ -67,6 +67,7 @@ pub mod parity;
 pub mod record;
 mod statistics;
 mod support;
+mod team;
 
 pub use check::check_examples;
 pub use error::EvalError;
@@ -77,3 +78,4 @@ pub use labels::one_hot_of;
 pub use noise::{KeyedNoise, Phase};
 pub use statistics::{Mean, mean_and_interval};
 pub use support::{support_of, support_of_pixels};
+pub use team::{Job, Team};

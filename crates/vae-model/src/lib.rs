@@ -88,6 +88,6 @@ pub use networks::{Networks, Role};
 pub use networks_spec::NetworksSpec;
 pub use noise::Noise;
 pub use objective::{Loss, ObjectiveConfig};
-pub use ops::with_numbers;
+pub use ops::{is_on_host, with_numbers};
 pub use support::Support;
 pub use vae::{Vae, VaeSpec};

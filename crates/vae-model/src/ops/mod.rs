@@ -65,8 +65,9 @@ pub fn with_numbers<const D: usize, R>(tensor: Tensor<D>, read: impl FnOnce(&[f3
     }
 }
 
-/// Returns whether tensors on `device` are in host memory, where a loop can read them.
-fn is_on_host(device: &Device) -> bool {
+/// Returns whether tensors on `device` are in host memory, where a loop can read them. Operations on
+/// them run on the caller's threads.
+pub fn is_on_host(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     return *device == Device::flex();
     #[cfg(not(feature = "flex"))]

@@ -20,5 +20,4 @@ pub(crate) mod replicas;
 pub(crate) mod run;
 pub mod schedule;
 mod step;
-pub(crate) mod team;
 pub(crate) mod trainer;

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use vae_eval::KeyedNoise;
+use vae_eval::{KeyedNoise, Team};
 use vae_model::posterior::CodebookUpdate;
 use vae_model::{Batch, ConfigError, Networks, ObjectiveConfig, Role};
 
-use super::team::Team;
 use crate::backend::Backend;
 use crate::error::TrainError;
 use crate::task::config::ValidConfig;

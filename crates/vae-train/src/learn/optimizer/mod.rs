@@ -15,9 +15,9 @@ use burn::optim::{
 };
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use vae_eval::Team;
 use vae_model::{ConfigError, check, choice};
 
-use super::team::Team;
 use host_adam::HostAdam;
 use stateful::Stateful;
 

@@ -15,10 +15,9 @@ use burn::optim::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_pack::Scalar;
+use vae_eval::{Job, Team};
 use vae_model::init::Stored;
 use vae_model::parameters::{Path, parameters};
-
-use crate::learn::team::{Job, Team};
 
 /// The state of an optimizer in host memory: tensors and counters by name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,4 +1,4 @@
-//! `Team`: the threads that share the work of each training step.
+//! `Team`: threads that share the work of training steps and of estimates.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -6,12 +6,14 @@ use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use burn::tensor::Device;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use vae_model::is_on_host;
 
-use crate::error::TrainError;
+use crate::error::EvalError;
 
-/// Threads that share the work of each step, one for each replica. Operations of a member use its
+/// Threads that share a piece of work, such as a step of training. Operations of a member use its
 /// thread alone: members share the cores, and operations with more threads would compete for them.
 ///
 /// A team of one has no threads of its own. It works on the caller's, and its operations may use
@@ -38,7 +40,7 @@ impl Team {
     ///
     /// # Errors
     /// If the system cannot start a thread.
-    pub fn new(size: usize) -> Result<Self, TrainError> {
+    pub fn new(size: usize) -> Result<Self, EvalError> {
         if size <= 1 {
             return Ok(Self { first: None, others: Vec::new() });
         }
@@ -51,9 +53,19 @@ impl Team {
                     task();
                 }
             });
-            Ok::<_, TrainError>(sender)
+            Ok::<_, EvalError>(sender)
         };
         Ok(Self { first: Some(pool(0)?), others: (1..size).map(other).collect::<Result<_, _>>()? })
+    }
+
+    /// Makes a team for work on `device`: a member for each core if operations run in host memory,
+    /// otherwise one.
+    ///
+    /// # Errors
+    /// If the system cannot start a thread.
+    pub fn for_device(device: &Device) -> Result<Self, EvalError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::new(if is_on_host(device) { cores } else { 1 })
     }
 
     /// Returns the number of members.
@@ -120,15 +132,15 @@ impl Team {
         let count = jobs.len();
         let mut jobs: Vec<(usize, Job<T>)> = jobs.into_iter().enumerate().collect();
         jobs.sort_by_key(|(_, job)| std::cmp::Reverse(job.size));
-        let mut shares: Vec<(usize, Vec<(usize, Job<T>)>)> =
-            (0..self.size()).map(|_| (0, Vec::new())).collect();
+        let mut sizes = vec![0; self.size()];
+        let mut shares: Vec<Vec<(usize, Job<T>)>> = sizes.iter().map(|_| Vec::new()).collect();
         for (i, job) in jobs {
-            if let Some((size, share)) = shares.iter_mut().min_by_key(|(size, _)| *size) {
+            if let Some((member, size)) = sizes.iter_mut().enumerate().min_by_key(|(_, s)| **s) {
                 *size += job.size;
-                share.push((i, job));
+                shares[member].push((i, job));
             }
         }
-        let shares: Vec<_> = shares.into_iter().map(|(_, share)| Mutex::new(share)).collect();
+        let shares: Vec<_> = shares.into_iter().map(Mutex::new).collect();
         let done = self.on_each(self.size(), move |i| {
             let mut share = shares[i].lock().unwrap_or_else(PoisonError::into_inner);
             share.drain(..).map(|(i, job)| (i, (job.run)())).collect::<Vec<_>>()
@@ -142,10 +154,10 @@ impl Team {
 }
 
 /// Returns a pool of one thread, for the member `i`.
-fn pool(i: usize) -> Result<ThreadPool, TrainError> {
-    let name = move |_| format!("replica {i}");
+fn pool(i: usize) -> Result<ThreadPool, EvalError> {
+    let name = move |_| format!("member {i}");
     let pool = ThreadPoolBuilder::new().num_threads(1).thread_name(name).build();
-    pool.map_err(|e| TrainError::Failed(format!("cannot start a thread for a replica: {e}")))
+    pool.map_err(|e| EvalError::Failed(format!("cannot start a thread: {e}")))
 }
 
 /// How long a member stays awake without work. The system takes up to a tenth of a millisecond to
