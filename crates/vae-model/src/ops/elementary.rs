@@ -40,15 +40,23 @@ pub fn exp_m1_of_negative(y: f32) -> f32 {
     two_to_n * series + (two_to_n - 1.0)
 }
 
-/// Returns log(1 + e) for e in [0, 1] with a relative error below 3e-7.
+/// Returns log(x) for finite x >= 1 with an error below 2e-7 of it, and of x - 1 near 1. NaN stays NaN.
 #[inline(always)]
-pub fn log_1p_of_fraction(e: f32) -> f32 {
-    // log(1 + e) = 2 artanh(s) with s = e / (2 + e) <= 1/3, by the series of artanh.
-    let s = e / (2.0 + e);
+pub fn log_from_1(x: f32) -> f32 {
+    const LN_2: f32 = std::f32::consts::LN_2;
+    // x = 2^n m with m in [1/sqrt 2, sqrt 2).
+    let offset = 1.0f32.to_bits() - std::f32::consts::FRAC_1_SQRT_2.to_bits();
+    let shifted = x.to_bits().wrapping_add(offset);
+    let n = (shifted >> 23) as i32 - 127;
+    let m = f32::from_bits(x.to_bits().wrapping_sub((n as u32) << 23));
+    // log m = 2 artanh(s) with s = (m - 1) / (m + 1), |s| < 0.172, by the series of artanh.
+    let s = (m - 1.0) / (m + 1.0);
     let q = s * s;
-    let tail = q * (1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0)));
-    let series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0) + q * tail));
-    2.0 * s * series
+    let tail = q * (1.0 / 7.0 + q * (1.0 / 9.0));
+    let series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + tail));
+    let log = 2.0 * s * series + n as f32 * LN_2;
+    // The bits of NaN are not its value.
+    if x >= 1.0 { log } else { x - 1.0 }
 }
 
 /// Returns sigmoid(x) and 1 - sigmoid(x). Neither cancels.
@@ -89,8 +97,8 @@ mod tests {
                 near("sigmoid", exact, sigmoid, 1.0 / (1.0 + (-exact).exp()), 5e-7);
                 near("1 - sigmoid", exact, rest, 1.0 / (1.0 + exact.exp()), 5e-7);
             }
-            let e = i as f32 / 80_000.0;
-            near("log_1p", f64::from(e), log_1p_of_fraction(e), f64::from(e).ln_1p(), 3e-7);
+            let above_1 = 1.0 + size;
+            near("log", f64::from(above_1), log_from_1(above_1), f64::from(above_1).ln(), 3e-7);
         }
     }
 
@@ -102,9 +110,12 @@ mod tests {
             assert!(exp_of_negative(-x) < 1e-37);
             assert_eq!(sigmoid_and_rest(x).0, 1.0);
         }
+        assert_eq!(log_from_1(1.0), 0.0);
+        assert!((log_from_1(65_536.0) - 16.0 * std::f32::consts::LN_2).abs() < 2e-6);
         assert_eq!((tanh(0.0), exp_of_negative(0.0), exp_m1_of_negative(0.0)), (0.0, 1.0, 0.0));
         let nan = f32::NAN;
         assert!(tanh(nan).is_nan() && exp_of_negative(nan).is_nan());
+        assert!(log_from_1(nan).is_nan());
         assert!(exp_m1_of_negative(nan).is_nan() && sigmoid_and_rest(nan).0.is_nan());
     }
 }
