@@ -11,7 +11,7 @@ use super::{Activation, Decoder, Encoder, Features, Mlp, NetworkConfig, NetworkF
 use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
-use crate::ops::{Size, convolve, group_norm};
+use crate::ops::{After, Size, convolve, group_norm};
 
 /// Settings of a convolutional network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,8 +193,8 @@ impl GroupNorm {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        group_norm(x, self.scale.val(), self.shift.val(), self.groups)
+    fn forward(&self, x: Tensor<4>, after: After) -> Tensor<4> {
+        group_norm(x, self.scale.val(), self.shift.val(), self.groups, after)
     }
 }
 
@@ -213,12 +213,12 @@ impl Layer {
         }
     }
 
-    /// Applies the convolution and the normalization. The caller applies the activation.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// Applies the convolution, the normalization, and what follows.
+    fn forward(&self, x: Tensor<4>, after: After) -> Tensor<4> {
         let x = self.conv.forward(x);
         match &self.norm {
-            Some(norm) => norm.forward(x),
-            None => x,
+            Some(norm) => norm.forward(x, after),
+            None => after.forward(x),
         }
     }
 }
@@ -246,14 +246,14 @@ impl ConvStack {
 
     /// Maps `[batch, before, h, w]` to `[batch, after, h', w']`, halved or doubled in size.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let act = |x| self.activation.forward(x);
-        let x = act(self.first.forward(x));
+        let activation = self.activation;
+        let x = self.first.forward(x, After { add: None, activation });
         self.blocks.iter().fold(x, |x, block| {
-            let inner = block
-                .iter()
-                .enumerate()
-                .fold(x.clone(), |x, (i, layer)| layer.forward(if i == 0 { x } else { act(x) }));
-            act(x + inner)
+            let last = block.len() - 1;
+            block.iter().enumerate().fold(x.clone(), |inner, (i, layer)| {
+                let add = (i == last).then(|| x.clone());
+                layer.forward(inner, After { add, activation })
+            })
         })
     }
 }

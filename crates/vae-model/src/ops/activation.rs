@@ -55,6 +55,30 @@ mod host {
             }
         }
 
+        /// Does what [`Self::overwrite`] does, with the vector instructions of the caller.
+        #[inline(always)]
+        pub fn overwrite_inline(self, x: &mut [f32]) {
+            match self {
+                Self::Relu => each(x, relu),
+                Self::LeakyRelu => each(x, leaky_relu),
+                Self::Tanh => each(x, tanh),
+                Self::Elu => each(x, elu),
+                Self::Silu => each(x, silu),
+            }
+        }
+
+        /// Does what [`Self::multiply_by_slope`] does, with the vector instructions of the caller.
+        #[inline(always)]
+        pub fn multiply_by_slope_inline(self, g: &mut [f32], of: &[f32]) {
+            match self {
+                Self::Relu => pairs(g, of, relu_slope),
+                Self::LeakyRelu => pairs(g, of, leaky_relu_slope),
+                Self::Tanh => pairs(g, of, tanh_slope),
+                Self::Elu => pairs(g, of, elu_slope),
+                Self::Silu => pairs(g, of, silu_slope),
+            }
+        }
+
         /// Overwrites inputs with outputs.
         pub fn overwrite(self, x: &mut [f32]) {
             overwrite(self, x);
@@ -69,25 +93,13 @@ mod host {
 
     vectorized! {
         fn overwrite<'a>(activation: Activation, x: &'a mut [f32]) {
-            match activation {
-                Activation::Relu => each(x, relu),
-                Activation::LeakyRelu => each(x, leaky_relu),
-                Activation::Tanh => each(x, tanh),
-                Activation::Elu => each(x, elu),
-                Activation::Silu => each(x, silu),
-            }
+            activation.overwrite_inline(x);
         }
     }
 
     vectorized! {
         fn multiply_by_slope<'a>(activation: Activation, g: &'a mut [f32], of: &'a [f32]) {
-            match activation {
-                Activation::Relu => pairs(g, of, relu_slope),
-                Activation::LeakyRelu => pairs(g, of, leaky_relu_slope),
-                Activation::Tanh => pairs(g, of, tanh_slope),
-                Activation::Elu => pairs(g, of, elu_slope),
-                Activation::Silu => pairs(g, of, silu_slope),
-            }
+            activation.multiply_by_slope_inline(g, of);
         }
     }
 

@@ -2,21 +2,55 @@
 
 use burn::tensor::Tensor;
 
+use super::Activation;
+
 /// Added to the variance.
 const EPSILON: f32 = 1e-5;
 
+/// What follows a normalization: `add` is added (the input of a residual block, He et al. 2016), then
+/// comes the activation.
+#[derive(Clone, Debug)]
+pub struct After {
+    /// Of the same shape as the image.
+    pub add: Option<Tensor<4>>,
+    /// The activation.
+    pub activation: Activation,
+}
+
+impl After {
+    /// Returns what follows x.
+    pub fn forward(self, x: Tensor<4>) -> Tensor<4> {
+        self.activation.forward(match self.add {
+            Some(add) => add + x,
+            None => x,
+        })
+    }
+}
+
 /// Returns x `[batch, channels, h, w]` with mean 0 and variance 1 in each of `groups` groups of
-/// channels of each image, then times `scale` plus `shift`, `[channels]` each.
-pub fn group_norm(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, groups: usize) -> Tensor<4> {
+/// channels of each image, then times `scale` plus `shift`, `[channels]` each, and what follows.
+pub fn group_norm(
+    x: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    groups: usize,
+    after: After,
+) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if super::is_on_host(&x.device().inner()) {
-        return flex::group_norm(x, scale, shift, groups);
+        return flex::group_norm(x, scale, shift, groups, after);
     }
-    composed(x, scale, shift, groups)
+    composed(x, scale, shift, groups, after)
 }
 
 /// Returns what [`group_norm`] returns, by Burn's operations.
-fn composed(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, groups: usize) -> Tensor<4> {
+fn composed(
+    x: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    groups: usize,
+    after: After,
+) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let x = x.reshape([batch, groups, channels / groups * height * width]);
     let x = x.clone() - x.mean_dim(2);
@@ -24,11 +58,12 @@ fn composed(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, groups: usize) -> 
     let x = x / variance.add_scalar(EPSILON).sqrt();
     let x = x.reshape([batch, channels, height, width]);
     let of_channel = |p: Tensor<1>| p.reshape([1, channels, 1, 1]);
-    x * of_channel(scale) + of_channel(shift)
+    after.forward(x * of_channel(scale) + of_channel(shift))
 }
 
-/// One pass over a group that the cache holds, each way.
+/// Passes over an image that the cache holds.
 #[cfg(feature = "flex")]
+#[allow(clippy::needless_range_loop)]
 mod flex {
     use burn::backend::Flex;
     use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -36,10 +71,11 @@ mod flex {
     use burn::backend::autodiff::ops::{Backward, Ops};
     use burn::backend::flex::FlexTensor;
     use burn::tensor::Tensor;
-    use rayon::prelude::*;
 
-    use super::EPSILON;
+    use super::{After, EPSILON};
+    use crate::ops::Activation;
     use crate::ops::flex::{apply, dims, numbers, operand, tensor, whole};
+    use crate::ops::parts::by_parts;
 
     /// Returns what [`super::group_norm`] returns, for tensors in host memory.
     pub fn group_norm(
@@ -47,177 +83,266 @@ mod flex {
         scale: Tensor<1>,
         shift: Tensor<1>,
         groups: usize,
+        after: After,
     ) -> Tensor<4> {
-        let inputs = [operand(x), operand(scale), operand(shift)];
-        apply(Backpropagate, inputs, |[x, scale, shift]| {
-            let [_, channels, height, width] = dims(&x);
-            let layout = Layout { groups, channels, pixels: height * width };
-            let (y, moments) = layout.forward(numbers(&x), numbers(&scale), numbers(&shift));
-            let y = tensor(y, dims::<4>(&x));
-            (Saved { layout, moments, x, scale }, y)
-        })
-    }
-
-    /// What the backward pass needs.
-    #[derive(Clone, Debug)]
-    struct Saved {
-        layout: Layout,
-        /// Mean, and the reciprocal of the standard deviation, of each group.
-        moments: Vec<[f32; 2]>,
-        x: FlexTensor,
-        scale: FlexTensor,
-    }
-
-    #[derive(Debug)]
-    struct Backpropagate;
-
-    impl Backward<Flex, 3> for Backpropagate {
-        type State = Saved;
-
-        fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-            let Saved { layout, moments, x, scale } = ops.state;
-            let g = whole(grads.consume::<Flex>(&ops.node));
-            let (of_x, of_scale, of_shift) =
-                layout.backward(numbers(&g), numbers(&x), numbers(&scale), &moments);
-            let [to_x, to_scale, to_shift] = ops.parents;
-            if let Some(node) = to_x {
-                grads.register::<Flex>(node.id, tensor(of_x, dims::<4>(&x)));
-            }
-            if let Some(node) = to_scale {
-                grads.register::<Flex>(node.id, tensor(of_scale, [layout.channels]));
-            }
-            if let Some(node) = to_shift {
-                grads.register::<Flex>(node.id, tensor(of_shift, [layout.channels]));
+        let [_, channels, height, width] = x.dims();
+        let activation = after.activation;
+        let layout = Layout { groups, channels, pixels: height * width, activation };
+        let [x, scale, shift] = [operand(x), operand(scale), operand(shift)];
+        match after.add {
+            None => apply(Backpropagate, [x, scale, shift], |[x, scale, shift]| {
+                Inputs { layout, x, scale, shift, add: None }.forward()
+            }),
+            Some(add) => {
+                let inputs = [x, scale, shift, operand(add)];
+                apply(Backpropagate, inputs, |[x, scale, shift, add]| {
+                    Inputs { layout, x, scale, shift, add: Some(add) }.forward()
+                })
             }
         }
     }
 
-    /// How an image is divided.
+    /// How an image is divided, and what follows.
     #[derive(Clone, Copy, Debug)]
     struct Layout {
         groups: usize,
         channels: usize,
         pixels: usize,
+        activation: Activation,
     }
 
-    impl Layout {
-        /// Numbers of an image.
-        fn image(self) -> usize {
-            self.channels * self.pixels
+    #[derive(Clone, Debug)]
+    struct Inputs {
+        layout: Layout,
+        x: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        add: Option<FlexTensor>,
+    }
+
+    /// What the backward pass needs: the inputs; mean, and the reciprocal of the standard deviation,
+    /// of each group.
+    type Saved = (Inputs, Vec<[f32; 2]>);
+
+    #[derive(Debug)]
+    struct Backpropagate;
+
+    /// The backward pass, with or without something added.
+    macro_rules! backward {
+        ($inputs:literal) => {
+            impl Backward<Flex, $inputs> for Backpropagate {
+                type State = Saved;
+
+                fn backward(
+                    self,
+                    ops: Ops<Saved, $inputs>,
+                    grads: &mut Gradients,
+                    _: &mut Checkpointer,
+                ) {
+                    let g = whole(grads.consume::<Flex>(&ops.node));
+                    let (inputs, moments) = ops.state;
+                    for (node, gradient) in
+                        ops.parents.into_iter().zip(inputs.backward(&g, &moments))
+                    {
+                        if let (Some(node), Some(gradient)) = (node, gradient) {
+                            grads.register::<Flex>(node.id, gradient);
+                        }
+                    }
+                }
+            }
+        };
+    }
+    backward!(3);
+    backward!(4);
+
+    /// One image.
+    #[derive(Clone, Copy)]
+    struct Image<'a> {
+        layout: Layout,
+        x: &'a [f32],
+        scale: &'a [f32],
+        shift: &'a [f32],
+        add: Option<&'a [f32]>,
+    }
+
+    impl Inputs {
+        fn image(&self, image: usize) -> Image<'_> {
+            let size = self.layout.channels * self.layout.pixels;
+            let of = |tensor| &numbers(tensor)[image * size..(image + 1) * size];
+            Image {
+                layout: self.layout,
+                x: of(&self.x),
+                scale: numbers(&self.scale),
+                shift: numbers(&self.shift),
+                add: self.add.as_ref().map(of),
+            }
         }
 
-        /// Numbers of a group.
-        fn group(self) -> usize {
-            self.image() / self.groups
+        /// Returns images, numbers of an image, and images that are handled together.
+        fn parts(&self) -> [usize; 3] {
+            let [images, channels, height, width] = dims(&self.x);
+            [images, channels * height * width, 1]
         }
 
-        /// Returns the output, and the moments of each group.
-        fn forward(self, x: &[f32], scale: &[f32], shift: &[f32]) -> (Vec<f32>, Vec<[f32; 2]>) {
-            let mut y = vec![0.0; x.len()];
-            let mut moments = vec![[0.0; 2]; x.len() / self.group()];
-            x.par_chunks(self.image())
-                .zip(y.par_chunks_mut(self.image()))
-                .zip(moments.par_chunks_mut(self.groups))
-                .for_each(|((x, y), moments)| forward_image(self, x, scale, shift, y, moments));
-            (y, moments)
+        /// Returns what the backward pass needs, and the output.
+        fn forward(self) -> (Saved, FlexTensor) {
+            let (y, moments) = by_parts(self.parts(), |(): &mut (), image, y: &mut [f32]| {
+                let mut moments = vec![[0.0; 2]; self.layout.groups];
+                forward(self.image(image), y, &mut moments);
+                moments
+            });
+            let y = tensor(y, dims::<4>(&self.x));
+            ((self, moments.concat()), y)
         }
 
-        /// Returns the gradients of x, scale and shift.
-        fn backward(
-            self,
-            g: &[f32],
-            x: &[f32],
-            scale: &[f32],
-            moments: &[[f32; 2]],
-        ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-            let images = x.len() / self.image();
-            let mut of_x = vec![0.0; x.len()];
-            // Of each image: its order of summation must not depend on the threads.
-            let mut of_channels = vec![[0.0; 2]; images * self.channels];
-            g.par_chunks(self.image())
-                .zip(x.par_chunks(self.image()))
-                .zip(of_x.par_chunks_mut(self.image()))
-                .zip(moments.par_chunks(self.groups))
-                .zip(of_channels.par_chunks_mut(self.channels))
-                .for_each(|((((g, x), of_x), moments), of_channels)| {
-                    backward_image(self, g, x, scale, moments, of_x, of_channels);
+        /// Returns the gradients of x, scale, shift and what was added, for that of the output.
+        fn backward(&self, g: &FlexTensor, moments: &[[f32; 2]]) -> [Option<FlexTensor>; 4] {
+            let (size, groups) = (self.parts()[1], self.layout.groups);
+            let moments = |image: usize| &moments[image * groups..(image + 1) * groups];
+            // Without something added, the gradient before the activation need not be kept.
+            let of_add = self.add.as_ref().map(|_| {
+                by_parts(self.parts(), |line: &mut Vec<f32>, image, out: &mut [f32]| {
+                    out.copy_from_slice(&numbers(g)[image * size..(image + 1) * size]);
+                    before_activation(self.image(image), moments(image), line, out);
+                })
+                .0
+            });
+            let before = of_add.as_deref().unwrap_or(numbers(g));
+            let (of_x, of_channels) =
+                by_parts(self.parts(), |line: &mut Vec<f32>, image, out: &mut [f32]| {
+                    out.copy_from_slice(&before[image * size..(image + 1) * size]);
+                    let (one, moments) = (self.image(image), moments(image));
+                    if one.add.is_none() {
+                        before_activation(one, moments, line, out);
+                    }
+                    let mut of_channels = vec![[0.0; 2]; self.layout.channels];
+                    before_normalization(one, moments, out, &mut of_channels);
+                    of_channels
                 });
-            let (mut of_scale, mut of_shift) = (vec![0.0; self.channels], vec![0.0; self.channels]);
-            for of_channels in of_channels.chunks_exact(self.channels) {
-                for (channel, [g, gx]) in of_channels.iter().enumerate() {
+            // In the order of the images: a sum must not depend on the threads.
+            let channels = self.layout.channels;
+            let (mut of_scale, mut of_shift) = (vec![0.0; channels], vec![0.0; channels]);
+            for of_channels in of_channels {
+                for (channel, [g, gx]) in of_channels.into_iter().enumerate() {
                     of_shift[channel] += g;
                     of_scale[channel] += gx;
                 }
             }
-            (of_x, of_scale, of_shift)
+            let shape = dims::<4>(&self.x);
+            [
+                Some(tensor(of_x, shape)),
+                Some(tensor(of_scale, [channels])),
+                Some(tensor(of_shift, [channels])),
+                of_add.map(|of_add| tensor(of_add, shape)),
+            ]
         }
     }
 
-    vectorized! {
-        fn forward_image<'a>(
-            layout: Layout,
-            x: &'a [f32],
-            scale: &'a [f32],
-            shift: &'a [f32],
-            y: &'a mut [f32],
-            moments: &'a mut [[f32; 2]],
-        ) {
-            let n = layout.group() as f32;
-            let channels = layout.channels / layout.groups;
-            let groups = x.chunks_exact(layout.group()).zip(y.chunks_exact_mut(layout.group()));
-            for (group, ((x, y), moments)) in groups.zip(moments).enumerate() {
-                let mean = sum(x, |x| x) / n;
-                let variance = sum(x, |x| (x - mean) * (x - mean)) / n;
-                let root = 1.0 / (variance + EPSILON).sqrt();
-                *moments = [mean, root];
-                let pixels = x.chunks_exact(layout.pixels).zip(y.chunks_exact_mut(layout.pixels));
-                for (channel, (x, y)) in pixels.enumerate() {
-                    let channel = group * channels + channel;
-                    let slope = root * scale[channel];
-                    let start = shift[channel] - mean * slope;
-                    for (y, x) in y.iter_mut().zip(x) {
-                        *y = x * slope + start;
-                    }
+    /// Returns factor and summand of the normalization of a channel.
+    #[inline(always)]
+    fn line_of(image: &Image<'_>, channel: usize, [mean, root]: [f32; 2]) -> [f32; 2] {
+        let slope = root * image.scale[channel];
+        [slope, image.shift[channel] - mean * slope]
+    }
+
+    /// Writes the input of the activation of a channel.
+    #[inline(always)]
+    fn write_input(image: &Image<'_>, channel: usize, moments: [f32; 2], to: &mut [f32]) {
+        let pixels = image.layout.pixels;
+        let [slope, start] = line_of(image, channel, moments);
+        let (x, to) = (&image.x[channel * pixels..][..pixels], &mut to[..pixels]);
+        match image.add {
+            None => {
+                for i in 0..pixels {
+                    to[i] = x[i] * slope + start;
+                }
+            }
+            Some(add) => {
+                let add = &add[channel * pixels..][..pixels];
+                for i in 0..pixels {
+                    to[i] = add[i] + (x[i] * slope + start);
                 }
             }
         }
     }
 
     vectorized! {
+        /// Writes the output of an image, and its moments.
+        fn forward<'a>(image: Image<'a>, y: &'a mut [f32], moments: &'a mut [[f32; 2]]) {
+            let Layout { groups, channels, pixels, activation } = image.layout;
+            let members = channels / groups;
+            let n = (members * pixels) as f32;
+            for group in 0..groups {
+                let x = &image.x[group * members * pixels..][..members * pixels];
+                let mean = sum(x) / n;
+                let variance = sum_of_squares(x, mean) / n;
+                moments[group] = [mean, 1.0 / (variance + EPSILON).sqrt()];
+                for channel in group * members..(group + 1) * members {
+                    let y = &mut y[channel * pixels..][..pixels];
+                    write_input(&image, channel, moments[group], y);
+                    activation.overwrite_inline(y);
+                }
+            }
+        }
+    }
+
+    vectorized! {
+        /// Overwrites the gradient of the output of an image with that of the activation's input.
+        fn before_activation<'a>(
+            image: Image<'a>,
+            moments: &'a [[f32; 2]],
+            line: &'a mut Vec<f32>,
+            g: &'a mut [f32],
+        ) {
+            let Layout { groups, channels, pixels, activation } = image.layout;
+            let members = channels / groups;
+            line.resize(pixels, 0.0);
+            for channel in 0..channels {
+                write_input(&image, channel, moments[channel / members], line);
+                if !activation.needs_input() {
+                    activation.overwrite_inline(line);
+                }
+                activation.multiply_by_slope_inline(&mut g[channel * pixels..][..pixels], line);
+            }
+        }
+    }
+
+    vectorized! {
+        /// Overwrites the gradient of the normalized image with that of x, and writes those of shift
+        /// and scale of each channel.
+        ///
         /// With u = (x - mean) root, y = u scale + shift, and n numbers in a group, the gradient of
         /// x is root (g scale - sum(g scale) / n - u sum(g scale u) / n).
-        fn backward_image<'a>(
-            layout: Layout,
-            g: &'a [f32],
-            x: &'a [f32],
-            scale: &'a [f32],
+        fn before_normalization<'a>(
+            image: Image<'a>,
             moments: &'a [[f32; 2]],
-            of_x: &'a mut [f32],
+            g: &'a mut [f32],
             of_channels: &'a mut [[f32; 2]],
         ) {
-            let n = layout.group() as f32;
-            let channels = layout.channels / layout.groups;
-            for (group, &[mean, root]) in moments.iter().enumerate() {
+            let Layout { groups, channels, pixels, .. } = image.layout;
+            let members = channels / groups;
+            let n = (members * pixels) as f32;
+            for group in 0..groups {
+                let [mean, root] = moments[group];
                 let (mut sum_g, mut sum_gu) = (0.0, 0.0);
-                let members = group * channels..(group + 1) * channels;
-                for (channel, scale) in members.clone().zip(&scale[members.clone()]) {
-                    let at = channel * layout.pixels..(channel + 1) * layout.pixels;
-                    let (g, x) = (&g[at.clone()], &x[at]);
-                    let of_shift = sum(g, |g| g);
+                for channel in group * members..(group + 1) * members {
+                    let at = channel * pixels..(channel + 1) * pixels;
+                    let (g, x) = (&g[at.clone()], &image.x[at]);
+                    let of_shift = sum(g);
                     let of_scale = root * (dot(g, x) - mean * of_shift);
                     of_channels[channel] = [of_shift, of_scale];
-                    sum_g += scale * of_shift;
-                    sum_gu += scale * of_scale;
+                    sum_g += image.scale[channel] * of_shift;
+                    sum_gu += image.scale[channel] * of_scale;
                 }
                 // The gradient is linear in g and x.
                 let of_u = root * root * sum_gu / n;
                 let constant = mean * of_u - root * sum_g / n;
-                for (channel, scale) in members.clone().zip(&scale[members]) {
-                    let at = channel * layout.pixels..(channel + 1) * layout.pixels;
-                    let of_g = root * scale;
-                    let inputs = g[at.clone()].iter().zip(&x[at.clone()]);
-                    for (of_x, (g, x)) in of_x[at].iter_mut().zip(inputs) {
-                        *of_x = g * of_g - x * of_u + constant;
+                for channel in group * members..(group + 1) * members {
+                    let of_g = root * image.scale[channel];
+                    let x = &image.x[channel * pixels..][..pixels];
+                    let g = &mut g[channel * pixels..][..pixels];
+                    for i in 0..pixels {
+                        g[i] = g[i] * of_g - x[i] * of_u + constant;
                     }
                 }
             }
@@ -228,30 +353,38 @@ mod flex {
     const LANES: usize = 16;
 
     #[inline(always)]
-    fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-        let (blocks, rest) = values.as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
-        for block in blocks {
-            for i in 0..LANES {
-                sums[i] += f(block[i]);
-            }
-        }
-        let rest: f32 = rest.iter().map(|x| f(*x)).sum();
-        sums.iter().sum::<f32>() + rest
+    fn sum(values: &[f32]) -> f32 {
+        sum_by(values.len(), |i| values[i])
+    }
+
+    #[inline(always)]
+    fn sum_of_squares(values: &[f32], mean: f32) -> f32 {
+        sum_by(values.len(), |i| (values[i] - mean) * (values[i] - mean))
     }
 
     #[inline(always)]
     fn dot(a: &[f32], b: &[f32]) -> f32 {
-        let ((a_blocks, a_rest), (b_blocks, b_rest)) =
-            (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        let b = &b[..a.len()];
+        sum_by(a.len(), |i| a[i] * b[i])
+    }
+
+    #[inline(always)]
+    fn sum_by(n: usize, of: impl Fn(usize) -> f32) -> f32 {
+        let whole = n / LANES * LANES;
         let mut sums = [0.0; LANES];
-        for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for first in (0..whole).step_by(LANES) {
             for i in 0..LANES {
-                sums[i] += a[i] * b[i];
+                sums[i] += of(first + i);
             }
         }
-        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-        sums.iter().sum::<f32>() + rest
+        let mut total = 0.0;
+        for i in 0..LANES {
+            total += sums[i];
+        }
+        for i in whole..n {
+            total += of(i);
+        }
+        total
     }
 }
 
@@ -269,6 +402,13 @@ mod tests {
 
     #[test]
     fn output_and_gradients_are_those_of_the_composition() {
+        let activations = [
+            Activation::Relu,
+            Activation::LeakyRelu,
+            Activation::Tanh,
+            Activation::Elu,
+            Activation::Silu,
+        ];
         for (shape, groups) in [
             ([3, 8, 5, 7], 4),
             ([1, 6, 1, 1], 2),
@@ -276,21 +416,30 @@ mod tests {
             ([5, 3, 4, 4], 3),
             ([1, 1, 2, 1], 1),
         ] {
-            let all = |of: fn(Tensor<4>, Tensor<1>, Tensor<1>, usize) -> Tensor<4>| {
+            type Norm = fn(Tensor<4>, Tensor<1>, Tensor<1>, usize, After) -> Tensor<4>;
+            let all = |of: Norm, activation: Activation, adds: bool| -> Vec<TensorData> {
                 let x = wave(shape, 0.1).require_grad();
                 let scale = wave([shape[1]], 0.5).require_grad();
                 let shift = wave([shape[1]], 0.9).require_grad();
-                let y = of(x.clone(), scale.clone(), shift.clone(), groups);
+                let add = wave(shape, 1.7).require_grad();
+                let after = After { add: adds.then(|| add.clone()), activation };
+                let y = of(x.clone(), scale.clone(), shift.clone(), groups, after);
                 let grads = (y.clone() * wave(shape, 1.3)).sum().backward();
-                [
-                    y.inner().into_data(),
-                    x.grad(&grads).unwrap().into_data(),
-                    scale.grad(&grads).unwrap().into_data(),
-                    shift.grad(&grads).unwrap().into_data(),
-                ]
+                let all = [x.grad(&grads), add.grad(&grads)].into_iter().flatten();
+                let all = all.map(Tensor::into_data);
+                let of_channels = [scale.grad(&grads), shift.grad(&grads)];
+                let of_channels = of_channels.map(|g| g.unwrap().into_data());
+                [y.inner().into_data()].into_iter().chain(all).chain(of_channels).collect()
             };
-            for (found, expected) in all(group_norm).iter().zip(&all(composed)) {
-                found.assert_approx_eq(expected, Tolerance::<f32>::rel_abs(1e-4, 2e-5));
+            for activation in activations {
+                for adds in [false, true] {
+                    let found = all(group_norm, activation, adds);
+                    let expected = all(composed, activation, adds);
+                    assert_eq!(found.len(), 4 + usize::from(adds));
+                    for (found, expected) in found.iter().zip(&expected) {
+                        found.assert_approx_eq(expected, Tolerance::<f32>::rel_abs(1e-4, 5e-5));
+                    }
+                }
             }
         }
     }

@@ -40,13 +40,15 @@ mod elementary;
 mod flex;
 mod gaussian;
 mod group_norm;
+#[cfg(feature = "flex")]
+mod parts;
 
 pub use activation::Activation;
 pub use bernoulli::bernoulli_log_prob;
 pub use convolution::{Size, convolve};
 pub use dense::dense;
 pub use gaussian::{kl_from_standard, log_density_at_draw, log_standard_normal, reparameterize};
-pub use group_norm::group_norm;
+pub use group_norm::{After, group_norm};
 
 use burn::tensor::{Device, Tensor};
 

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::kernels::{self, COLUMNS, PANEL, ROWS, WIDE};
 use super::planes::Planes;
 use crate::ops::Size;
+use crate::ops::parts::by_parts;
 
 /// A link between parts of the input and of the output, along one axis.
 #[derive(Clone, Copy, Debug)]
@@ -302,8 +303,8 @@ fn run(
     // A pixel's sum does not depend on how many images are handled together.
     let shared = (x.len() / of_x).div_ceil(rayon::current_num_threads());
     let images = (CACHED / of_x).min(shared).max(1);
-    let mut y = vec![0.0; x.len() / of_x * of_y];
-    let work = |scratch: &mut Scratch, (x, y): (&[f32], &mut [f32])| {
+    let work = |scratch: &mut Scratch, image: usize, y: &mut [f32]| {
+        let x = &x[image * of_x..][..y.len() / of_y * of_x];
         scratch.planes.fill(x, input, from);
         if to == 1 {
             product(&products[0], &scratch.planes, output[0], y, &mut scratch.panel);
@@ -333,17 +334,7 @@ fn run(
             }
         }
     };
-    if rayon::current_num_threads() == 1 {
-        let mut scratch = Scratch::default();
-        x.chunks(images * of_x)
-            .zip(y.chunks_mut(images * of_y))
-            .for_each(|part| work(&mut scratch, part));
-    } else {
-        x.par_chunks(images * of_x)
-            .zip(y.par_chunks_mut(images * of_y))
-            .for_each_init(Scratch::default, work);
-    }
-    y
+    by_parts([x.len() / of_x, of_y, images], work).0
 }
 
 /// Computes one part of the output of few rows, `[images, rows, pixels]`, from pixels where they

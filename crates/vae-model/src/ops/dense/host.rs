@@ -2,10 +2,10 @@
 //! a number does not depend on how.
 
 use pulp::Arch;
-use rayon::prelude::*;
 
 use super::kernels::{Left, Right, product};
 use crate::ops::Activation;
+use crate::ops::parts::by_parts;
 
 /// Numbers of a result that a thread handles at once: they stay in its cache with what they are made
 /// of.
@@ -16,23 +16,10 @@ const FEWEST: usize = 64;
 
 /// Returns a matrix of `rows` rows of `width`. `work` is called with the first row of each part, and
 /// the part to be overwritten.
-fn by_rows(rows: usize, width: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
-    let threads = rayon::current_num_threads();
+fn by_rows(rows: usize, width: usize, work: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
+    let shared = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(8);
     let most = (PART / width).max(FEWEST).next_multiple_of(8);
-    let part = rows.div_ceil(threads).next_multiple_of(8).min(most);
-    if threads == 1 {
-        // Memory is cleared part by part, when it is needed in the cache anyway.
-        let mut out = Vec::with_capacity(rows * width);
-        for row in (0..rows).step_by(part) {
-            out.resize((row + part).min(rows) * width, 0.0);
-            work(row, &mut out[row * width..]);
-        }
-        return out;
-    }
-    let mut out = vec![0.0; rows * width];
-    let parts = out.par_chunks_mut(part * width).enumerate();
-    parts.for_each(|(i, out)| work(i * part, out));
-    out
+    by_parts([rows, width, shared.min(most)], |(): &mut (), row, out| work(row, out)).0
 }
 
 /// Returns x W + b if the activation's slope needs it, and the activation of x W + b,
