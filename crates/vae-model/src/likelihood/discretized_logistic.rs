@@ -3,11 +3,15 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "flex")]
+use super::spread::LOG_SPREAD;
 use super::spread::{self, LogSpread, Output, Spread};
 use super::{LikelihoodFamily, Measure, Parameters, Properties};
 use crate::check;
 use crate::error::ConfigError;
 use crate::noise::Noise;
+#[cfg(feature = "flex")]
+use crate::ops::{Squash, is_on_host, logistic_log_prob};
 use crate::support::Support;
 
 /// Settings of the discretized logistic likelihood. The mass of one of 256 levels is the mass of a
@@ -86,6 +90,30 @@ impl LikelihoodFamily for LogisticConfig {
         self.at(self.mean(p), &self.spread.of(p, self.scale), x)
     }
 
+    #[cfg(feature = "flex")]
+    fn sum_log_prob(&self, p: Parameters, x: Tensor<2>) -> Tensor<2> {
+        let device = p.outputs.device().inner();
+        let squash = match self.output {
+            Output::Sigmoid => Some(Squash::Sigmoid),
+            Output::Tanh => Some(Squash::Tanh),
+            Output::Identity => None,
+        };
+        let fixed = || Tensor::from_floats([self.scale.ln() as f32], &device);
+        let log_scale = match self.spread {
+            Spread::Fixed => Some(fixed()),
+            Spread::Global => p.shared.clone().map(|log| log.clamp(-LOG_SPREAD, LOG_SPREAD)),
+            Spread::Pixel => None,
+        };
+        match (squash, log_scale) {
+            (Some(squash), Some(log_scale)) if is_on_host(&device) => {
+                let [k, batch, numbers] = p.outputs.dims();
+                let outputs = p.outputs.reshape([k * batch, numbers]);
+                logistic_log_prob(outputs, log_scale, x, squash).reshape([k, batch])
+            }
+            _ => self.log_prob(&p, x.unsqueeze()).sum_dim(2).squeeze_dim(2),
+        }
+    }
+
     fn log_prob_of_average(&self, p: &Parameters, x: Tensor<3>) -> Tensor<3> {
         self.at(spread::average(self.mean(p)), &self.spread.of(p, self.scale), x)
     }
@@ -98,5 +126,61 @@ impl LikelihoodFamily for LogisticConfig {
         let level = 255.0 / (high - low);
         let steps = x.clamp(low, high).sub_scalar(low).mul_scalar(level).round();
         steps.mul_scalar(1.0 / level).add_scalar(low)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, TensorData, Tolerance};
+
+    use super::*;
+    use crate::likelihood::LikelihoodDistribution;
+
+    #[test]
+    fn one_pass_gives_values_and_gradients_of_the_composition() {
+        let device = Device::flex().autodiff();
+        let (k, batch, numbers) = (2, 3, 53);
+        for (output, low) in [(Output::Sigmoid, 0.0), (Output::Tanh, -1.0)] {
+            for (spread, scale) in [
+                (Spread::Fixed, 0.1),
+                (Spread::Global, 0.1),
+                (Spread::Global, 0.004),
+                (Spread::Global, 2.0),
+            ] {
+                let config = LogisticConfig { scale, spread, output };
+                // All levels, the lowest and the highest included.
+                let levels = (0..batch * numbers).map(|i| (i * 37 % 256) as f32 / 255.0);
+                let x: Vec<f32> = levels.map(|x| low + x * (1.0 - low)).collect();
+                let x = Tensor::<2>::from_data(TensorData::new(x, [batch, numbers]), &device);
+                let wave = |i: usize| 3.0 * (i as f32 * 0.37).sin();
+                let outputs: Vec<f32> = (0..k * batch * numbers).map(wave).collect();
+                let outputs = TensorData::new(outputs, [k * batch, numbers]);
+                let weights = Tensor::<1>::from_floats([0.3, -1.2, 0.5, 2.0, 0.0, 1.0], &device);
+                let all = |sum: &dyn Fn(Parameters, Tensor<2>) -> Tensor<2>| {
+                    let outputs = Tensor::<2>::from_data(outputs.clone(), &device).require_grad();
+                    let log = Tensor::<1>::from_floats([scale.ln() as f32], &device).require_grad();
+                    let shared = (spread == Spread::Global).then(|| log.clone());
+                    let p =
+                        LikelihoodDistribution::new(outputs.clone(), config.clone().into(), shared);
+                    let value = sum(p.parameters(k), x.clone());
+                    let total = (value.clone() * weights.clone().reshape([k, batch])).sum();
+                    let grads = total.backward();
+                    let of_log = log.grad(&grads).map(Tensor::into_data);
+                    let of_outputs = outputs.grad(&grads).map(Tensor::into_data);
+                    (value.inner().into_data(), of_outputs, of_log)
+                };
+                let found = all(&|p, x| config.sum_log_prob(p, x));
+                let expected =
+                    all(&|p, x| config.log_prob(&p, x.unsqueeze()).sum_dim(2).squeeze_dim(2));
+                // x - m, of rounding 6e-8, is divided by the scale, in both.
+                let close = Tolerance::<f32>::rel_abs(2e-5, 2e-6 / scale as f32);
+                found.0.assert_approx_eq(&expected.0, close);
+                found.1.unwrap().assert_approx_eq(&expected.1.unwrap(), close);
+                assert_eq!(found.2.is_some(), spread == Spread::Global);
+                if let (Some(found), Some(expected)) = (found.2, expected.2) {
+                    found.assert_approx_eq(&expected, Tolerance::<f32>::rel_abs(1e-4, 1e-3));
+                }
+            }
+        }
     }
 }

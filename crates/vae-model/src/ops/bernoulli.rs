@@ -36,7 +36,9 @@ mod flex {
     use rayon::prelude::*;
 
     use crate::ops::elementary::{exp_of_negative, log_from_1};
-    use crate::ops::flex::{apply, dims, host, numbers, numbers_mut, operand, tensor, whole};
+    use crate::ops::flex::{
+        apply, dims, host, numbers, numbers_mut, operand, scale_rows, tensor, whole,
+    };
 
     /// Returns what [`super::bernoulli_log_prob`] returns, for tensors in host memory.
     pub fn bernoulli_log_prob(logits: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
@@ -92,17 +94,6 @@ mod flex {
             logits.par_chunks_exact_mut(numbers).zip(&mut values).enumerate().for_each(work);
         }
         values
-    }
-
-    vectorized! {
-        /// Multiplies each row of `width` numbers by its factor.
-        fn scale_rows<'a>(rows: &'a mut [f32], factors: &'a [f32], width: usize) {
-            for (row, factor) in rows.chunks_exact_mut(width).zip(factors) {
-                for i in 0..width {
-                    row[i] *= factor;
-                }
-            }
-        }
     }
 
     /// Numbers whose sums are kept apart, so that the compiler can use vector instructions.

@@ -96,3 +96,14 @@ pub fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
 pub fn tensor<const D: usize>(numbers: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(numbers, shape))
 }
+
+vectorized! {
+    /// Multiplies each row of `width` numbers by its factor.
+    pub fn scale_rows<'a>(rows: &'a mut [f32], factors: &'a [f32], width: usize) {
+        for (row, factor) in rows.chunks_exact_mut(width).zip(factors) {
+            for number in row {
+                *number *= factor;
+            }
+        }
+    }
+}

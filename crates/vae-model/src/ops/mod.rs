@@ -41,6 +41,8 @@ mod flex;
 mod gaussian;
 mod group_norm;
 #[cfg(feature = "flex")]
+mod logistic;
+#[cfg(feature = "flex")]
 mod parts;
 
 pub use activation::Activation;
@@ -49,6 +51,8 @@ pub use convolution::{Size, convolve};
 pub use dense::dense;
 pub use gaussian::{kl_from_standard, log_density_at_draw, log_standard_normal, reparameterize};
 pub use group_norm::{After, group_norm};
+#[cfg(feature = "flex")]
+pub use logistic::{Squash, logistic_log_prob};
 
 use burn::tensor::{Device, Tensor};
 
