@@ -10,6 +10,7 @@ use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::{Init, count_weights};
 use crate::likelihood::{Likelihood, LikelihoodDistribution};
+use crate::multiplications::{Multiplications, weights_of_matrices};
 use crate::network::{Decoder, Encoder, concat_condition};
 use crate::noise::Noise;
 use crate::posterior::{CodeSpace, CodebookUpdate, Posterior, PosteriorDistribution};
@@ -114,6 +115,16 @@ impl Vae {
     /// Returns the number of label classes; 0 for a model that uses no labels.
     pub fn classes(&self) -> usize {
         self.config().known_classes(&self.spec.data)
+    }
+
+    /// Returns how many multiplications an example needs.
+    pub fn multiplications(&self) -> Multiplications {
+        let [network, first_layer] = self.encoder.multiplications();
+        Multiplications {
+            encoder: network + weights_of_matrices(&self.posterior),
+            first_layer,
+            decoder: self.decoder.multiplications(),
+        }
     }
 
     /// Returns the discrete codes of x `[batch, numbers]`, `[batch, positions]`. `None` for a model

@@ -11,6 +11,7 @@ use super::{Activation, Decoder, Encoder, Features, Mlp, NetworkConfig, NetworkF
 use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
+use crate::multiplications::weights_of_matrices;
 use crate::ops::{After, Size, convolve, group_norm};
 
 /// Settings of a convolutional network.
@@ -167,6 +168,15 @@ impl Conv {
         }
     }
 
+    /// Returns the multiplications for an output of `pixels`. A pixel of a doubled image needs 4 of 9.
+    fn multiplications(&self, pixels: usize) -> u64 {
+        let all = (self.weight.shape().num_elements() * pixels) as u64;
+        match self.size {
+            Size::Same | Size::Halve => all,
+            Size::Double => all * 4 / 9,
+        }
+    }
+
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         convolve(x, self.weight.val(), self.bias.val(), self.size)
     }
@@ -244,6 +254,13 @@ impl ConvStack {
         }
     }
 
+    /// Returns the multiplications for an output of `pixels`.
+    fn multiplications(&self, pixels: usize) -> u64 {
+        let blocks = self.blocks.iter().flatten();
+        let layers = std::iter::once(&self.first).chain(blocks);
+        layers.map(|layer| layer.conv.multiplications(pixels)).sum()
+    }
+
     /// Maps `[batch, before, h, w]` to `[batch, after, h', w']`, halved or doubled in size.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let activation = self.activation;
@@ -268,6 +285,15 @@ pub struct ConvEncoder {
 }
 
 impl ConvEncoder {
+    /// Returns the multiplications of all layers, and of the first, for one image.
+    pub(super) fn multiplications(&self) -> [u64; 2] {
+        let pixels = |i: usize| (self.shape[1] >> (i + 1)) * (self.shape[2] >> (i + 1));
+        let stages = self.stages.iter().enumerate();
+        let all: u64 = stages.map(|(i, stage)| stage.multiplications(pixels(i))).sum();
+        let first = self.stages.first().map_or(0, |s| s.first.conv.multiplications(pixels(0)));
+        [all + weights_of_matrices(&self.trunk), first]
+    }
+
     /// Maps x `[batch, numbers]` to `[batch, features]`. Each number of a condition
     /// `[batch, classes]` becomes a constant input channel.
     pub(super) fn forward(&self, x: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
@@ -296,6 +322,16 @@ pub struct ConvDecoder {
 }
 
 impl ConvDecoder {
+    /// Returns the multiplications for one row.
+    pub(super) fn multiplications(&self) -> u64 {
+        let [_, height, width] = self.smallest;
+        let pixels = |i: usize| (height << i) * (width << i);
+        let stages = self.stages.iter().enumerate();
+        let all: u64 = stages.map(|(i, stage)| stage.multiplications(pixels(i + 1))).sum();
+        let output = self.output.multiplications(pixels(self.stages.len()));
+        weights_of_matrices(&self.trunk) + all + output
+    }
+
     /// Maps z `[rows, latent]` to `[rows, outputs * numbers]`.
     pub(super) fn forward(&self, z: Tensor<2>) -> Tensor<2> {
         let [rows, _] = z.dims();

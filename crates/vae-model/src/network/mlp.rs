@@ -10,6 +10,7 @@ use super::{Activation, Decoder, Encoder, Features, NetworkConfig, NetworkFamily
 use crate::check;
 use crate::error::ConfigError;
 use crate::init::Init;
+use crate::multiplications::weights_of_matrices;
 use crate::ops::dense;
 
 /// Settings of a multi-layer perceptron.
@@ -122,6 +123,12 @@ impl Mlp {
     /// Returns the MLP with a gate for each layer in place of the activation.
     fn gated(self, init: &Init<'_>, inputs: usize, hidden: &[usize]) -> Self {
         Self { gates: chain(&init.at("gates"), inputs, hidden), ..self }
+    }
+
+    /// Returns the multiplications of the first layer, with its gate, for one row.
+    pub(crate) fn of_first_layer(&self) -> u64 {
+        let first = [self.layers.first(), self.gates.first()];
+        first.into_iter().flatten().map(weights_of_matrices).sum()
     }
 
     /// Maps `[rows, inputs]` to `[rows, last hidden width]`. Without layers it is the identity.

@@ -15,6 +15,7 @@ use burn::tensor::Tensor;
 use crate::choice;
 use crate::error::ConfigError;
 use crate::init::Init;
+use crate::multiplications::weights_of_matrices;
 
 choice! {
     /// A network with its settings.
@@ -109,6 +110,14 @@ impl Encoder {
             Self::Conv(conv) => conv.forward(x, condition),
         }
     }
+
+    /// Returns the multiplications of all layers, and of the first, for one example.
+    pub(crate) fn multiplications(&self) -> [u64; 2] {
+        match self {
+            Self::Mlp(mlp) => [weights_of_matrices(mlp), mlp.of_first_layer()],
+            Self::Conv(conv) => conv.multiplications(),
+        }
+    }
 }
 
 /// Returns `x` with the columns of the condition appended.
@@ -134,6 +143,14 @@ impl Decoder {
         match self {
             Self::Mlp(mlp) => mlp.forward(z),
             Self::Conv(conv) => conv.forward(z),
+        }
+    }
+
+    /// Returns the multiplications for one row.
+    pub(crate) fn multiplications(&self) -> u64 {
+        match self {
+            Self::Mlp(mlp) => weights_of_matrices(mlp),
+            Self::Conv(conv) => conv.multiplications(),
         }
     }
 }

@@ -136,6 +136,7 @@ impl ObjectiveFamily for AdversarialConfig {
             kl_per_dimension: None,
             decomposes_kl: false,
             density: None,
+            decodings: 1,
             several_draws: None,
             averages_decodings: None,
             penalizes_codes: None,

@@ -105,6 +105,7 @@ impl ObjectiveFamily for ElboConfig {
             kl_per_dimension: used("free_bits", self.free_bits),
             decomposes_kl: false,
             density: None,
+            decodings: self.samples.max(self.average_decodings),
             several_draws: match (self.samples, self.average_decodings) {
                 (2.., _) => Some("samples"),
                 (_, 2..) => Some("average_decodings"),

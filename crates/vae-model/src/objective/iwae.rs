@@ -140,6 +140,10 @@ impl ObjectiveFamily for IwaeConfig {
             kl_per_dimension: None,
             decomposes_kl: false,
             density: Some(density),
+            // The decoder runs once more at frozen draws.
+            decodings: self.samples
+                * self.groups
+                * if self.split_setting().is_some() { 2 } else { 1 },
             several_draws: None,
             averages_decodings: None,
             penalizes_codes: None,

@@ -56,6 +56,7 @@ impl ObjectiveFamily for MmdConfig {
             kl_per_dimension: None,
             decomposes_kl: false,
             density: None,
+            decodings: 1,
             several_draws: None,
             averages_decodings: None,
             penalizes_codes: None,

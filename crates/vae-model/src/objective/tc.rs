@@ -97,6 +97,7 @@ impl ObjectiveFamily for TcConfig {
                 at: Density::Everywhere,
                 instead: "objective.kind = \"elbo\"",
             }),
+            decodings: 1,
             several_draws: None,
             averages_decodings: None,
             penalizes_codes: None,

@@ -73,6 +73,7 @@ impl ObjectiveFamily for VaeGanConfig {
                 at: Density::AtDraws,
                 instead: "objective.kind = \"adversarial\"",
             }),
+            decodings: 2,
             several_draws: None,
             averages_decodings: None,
             penalizes_codes: None,
