@@ -456,6 +456,14 @@ fn bench_measures_and_doctor_examines() {
     let program = program();
     let bench = program.ok("bench --steps 8 --backend flex --json").json();
     assert!(bench["images_per_second"].as_f64().unwrap() > 0.0);
+    assert!(bench["training_gflops"].as_f64().unwrap() > 0.0);
+    // A loss on grey pixels is not a likelihood.
+    assert!(bench["importance_samples_per_second"].is_null());
+    // A preset for pictures of a size of their own needs no files.
+    let part = "bench conv-color --only importance --samples 2 --time-limit 1 --backend flex";
+    let bench = program.ok(&format!("{part} --set data.size=[16,8] --json")).json();
+    assert!(bench["importance_samples_per_second"].as_f64().unwrap() > 0.0);
+    assert!(bench["images_per_second"].is_null());
     let doctor = program.ok("doctor --json").json();
     let flex = &doctor["backends"][0];
     assert_eq!(flex["name"], "flex");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use burn::tensor::{Device, Distribution, Tensor};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use vae_data::rng::Stream;
 use vae_data::source::{AUTO, Location, Setting, named};
@@ -47,9 +47,25 @@ pub struct BenchArgs {
     /// Time for each part (training, evaluation, importance samples, sampling), in seconds.
     #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = count)]
     pub time_limit: usize,
+    /// Measure only this part. May be repeated.
+    #[arg(long, value_name = "PART")]
+    pub only: Vec<Name>,
     /// Set any value of the configuration, such as model.latent=10. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// The name of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// Steps of training, in images per second.
+    Training,
+    /// The loss of examples, in images per second.
+    Evaluation,
+    /// Importance samples of the log-likelihood, in samples per second.
+    Importance,
+    /// Samples of the model, in images per second.
+    Sampling,
 }
 
 /// The timed steps are divided into this many laps; the median lap is reported.
@@ -64,7 +80,13 @@ impl Execute for BenchArgs {
         let backend = open::backend(&self.backend, printer)?;
         let data = self.data(&config, printer)?;
         let roof = roof(&backend.device);
-        let (trainer, lap_steps, training) = self.training(&data, &backend, limit)?;
+        let wants = |name| self.only.is_empty() || self.only.contains(&name);
+        let (trainer, lap_steps, training) = if wants(Name::Training) {
+            let (trainer, lap_steps, speed) = self.training(&data, &backend, limit)?;
+            (trainer, lap_steps, Some(speed))
+        } else {
+            (Trainer::new(config.clone(), data.clone(), &backend)?, 0, None)
+        };
 
         let networks = trainer.networks();
         let objective = &config.objective;
@@ -76,24 +98,21 @@ impl Execute for BenchArgs {
         };
         let most = MOST.min(data.train.len());
         let least = objective.requirements().min_batch.max(1);
-        let evaluation = rate(limit, least..=most, |n| {
-            let evaluator = evaluator(n)?;
-            Ok(timed(|| evaluator.objective(&networks, objective))?)
-        })?;
-        // Whether the log-likelihood can be estimated at all.
-        let can_estimate = evaluator(1)?.check(&networks.vae, 1).is_ok();
-        let importance = can_estimate
-            .then(|| {
-                rate(limit, 1..=most, |n| {
-                    let evaluator = evaluator(n)?;
-                    // The other scores of an evaluation are not of interest.
-                    let all = timed(|| evaluator.evaluate(&networks.vae, self.samples, &|_| {}))?;
-                    let others = timed(|| evaluator.evaluate(&networks.vae, 0, &|_| {}))?;
-                    Ok(all.saturating_sub(others))
-                })
+        let evaluation = || {
+            rate(limit, least..=most, |n| {
+                let evaluator = evaluator(n)?;
+                Ok(timed(|| evaluator.objective(&networks, objective))?)
             })
-            .transpose()?
-            .map(|images| images * self.samples as f64);
+        };
+        let importance = || {
+            rate(limit, 1..=most, |n| {
+                let evaluator = evaluator(n)?;
+                // The other scores of an evaluation are not of interest.
+                let all = timed(|| evaluator.evaluate(&networks.vae, self.samples, &|_| {}))?;
+                let others = timed(|| evaluator.evaluate(&networks.vae, 0, &|_| {}))?;
+                Ok(all.saturating_sub(others))
+            })
+        };
         let generator = Generator {
             vae: networks.vae.clone(),
             transform: Arc::clone(&data.transform),
@@ -101,16 +120,23 @@ impl Execute for BenchArgs {
             seed: 0,
             prior: Some(trainer.prior_source().unwrap_or(PriorSource::Standard)),
         };
-        let sampling = rate(limit, 1..=1_000, |n| Ok(timed(|| generator.sample(n, None, false))?))?;
+        let sampling =
+            || rate(limit, 1..=1_000, |n| Ok(timed(|| generator.sample(n, None, false))?));
+        // Not every model has a log-likelihood that can be estimated.
+        let can_estimate = evaluator(1)?.check(&networks.vae, 1).is_ok();
+        let evaluation = wants(Name::Evaluation).then(evaluation).transpose()?;
+        let importance = (wants(Name::Importance) && can_estimate).then(importance).transpose()?;
+        let importance = importance.map(|images| images * self.samples as f64);
+        let sampling = wants(Name::Sampling).then(sampling).transpose()?;
 
         let work = networks.vae.multiplications();
         let draws = objective.requirements().decodings;
-        let forward = |draws| Multiplications { encoder: 0, ..work }.of_forward(draws) as f64;
+        let decoding = Multiplications { encoder: 0, ..work }.of_forward(1) as f64;
         let parts = [
-            Part::new("training", "images", Some(training), Some(work.of_training(draws) as f64)),
-            Part::new("evaluation", "images", Some(evaluation), None),
-            Part::new("importance", "samples", importance, Some(forward(1))),
-            Part::new("sampling", "images", Some(sampling), Some(forward(1))),
+            Part::new("training", "images", training, Some(work.of_training(draws) as f64)),
+            Part::new("evaluation", "images", evaluation, None),
+            Part::new("importance", "samples", importance, Some(decoding)),
+            Part::new("sampling", "images", sampling, Some(decoding)),
         ];
         let peak = peak_memory();
         let mut rows: Vec<Vec<String>> = parts.iter().filter_map(|part| part.row(roof)).collect();
@@ -128,7 +154,7 @@ impl Execute for BenchArgs {
             ]);
         }
         let title = format!(
-            "{} on {} ({}), batch {}, median of laps of {lap_steps} steps",
+            "{} on {} ({}), batch {}",
             self.config, backend.name, backend.note, config.train.batch_size
         );
         printer.result(&format!("{title}\n{}", columns(&rows)), || {
@@ -138,10 +164,10 @@ impl Execute for BenchArgs {
                 "device": backend.note,
                 "batch_size": config.train.batch_size,
                 "steps": lap_steps * LAPS as u64,
-                "images_per_second": training.round(),
-                "evaluation_images_per_second": evaluation.round(),
+                "images_per_second": training.map(f64::round),
+                "evaluation_images_per_second": evaluation.map(f64::round),
                 "importance_samples_per_second": importance.map(f64::round),
-                "samples_per_second": sampling.round(),
+                "samples_per_second": sampling.map(f64::round),
                 "training_gflops": parts[0].flops().map(|flops| flops / 1e9),
                 "importance_gflops": parts[2].flops().map(|flops| flops / 1e9),
                 "roof_gflops": roof / 1e9,
