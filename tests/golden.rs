@@ -147,7 +147,8 @@ fn importance_weights_and_the_nll_from_them_are_those_of_the_definition() {
         let vae = model(&case, &device);
         let batch = Batch::new(data(text(&case, "x"), "x", NUMBERS, &device));
         let q = vae.encode(batch.x.clone(), None);
-        let log_w = log_weights(&vae, &batch, &q, &Formula::default(), k).unwrap();
+        let prior = vae.prior(batch.labels.as_ref(), &device);
+        let log_w = log_weights(&vae, &batch, (&q, &prior), &Formula::default(), k).unwrap();
         assert_eq!(log_w.dims(), [k, BATCH]);
         let log_w = host(log_w);
         assert_close(name, &log_w, &numbers(&case["log_weights"]), SINGLE);
@@ -178,7 +179,8 @@ fn a_judgement_is_the_average_over_images_of_the_golden_formulas() {
     let noise = KeyedNoise::new(SEED, Phase::Evaluate);
     let batch = Batch::new(tensor(bits, [IMAGES, NUMBERS], &device));
     let q = vae.encode(batch.x.clone(), None);
-    let log_w = host(log_weights(&vae, &batch, &q, &noise, DRAWS).unwrap());
+    let prior = vae.prior(batch.labels.as_ref(), &device);
+    let log_w = host(log_weights(&vae, &batch, (&q, &prior), &noise, DRAWS).unwrap());
     let each = nll(&log_w, IMAGES);
     let n = IMAGES as f64;
     let mean = each.iter().sum::<f64>() / n;

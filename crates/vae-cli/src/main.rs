@@ -7,8 +7,9 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Keeps freed memory for the next step. By default it is returned after 10 milliseconds, which costs
-/// a tenth of the time of training on pictures. The variable `MIMALLOC_PURGE_DELAY` takes precedence.
+/// Keeps freed memory for the next step. By default it is returned to the system after a while, which
+/// slows down training on pictures (`docs/performance.md`). The variable `MIMALLOC_PURGE_DELAY` takes
+/// precedence.
 #[allow(unsafe_code, reason = "the allocator has no safe interface for its options")]
 fn keep_freed_memory() {
     unsafe extern "C" {

@@ -199,7 +199,7 @@ impl Evaluator {
         let metrics = self.averages(&vae.clone().into(), &ObjectiveConfig::default())?;
         let get = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
 
-        let team = Team::for_device(&self.device)?;
+        let team = if samples > 0 { Team::for_device(&self.device)? } else { Team::new(1)? };
         let importance = Importance { team: &team, vae, samples };
         let mut moments = Moments::default();
         let mut nll: Vec<f64> = Vec::new();

@@ -3,14 +3,16 @@
 
 use vae_model::bound::log_weights;
 use vae_model::posterior::PosteriorDistribution;
-use vae_model::{Batch, Vae};
+use vae_model::{Batch, Vae, is_on_host};
 
 use crate::noise::KeyedNoise;
 use crate::team::Team;
 
-/// Number of rows of z that a member of the team decodes at once, if there are many draws. The
-/// outputs of a decoder for so many rows stay in its cache.
-const ROWS: usize = 400;
+/// Number of rows of z that are decoded at once in host memory, if there are many draws. The outputs
+/// of a decoder for so many rows stay in a core's cache.
+const ROWS_ON_HOST: usize = 400;
+/// The same on other devices, which need more work at once.
+const ROWS: usize = 4_000;
 /// Examples that are handled together if there are many draws: few, so that x stays in the cache.
 const FEW: usize = 8;
 
@@ -35,14 +37,15 @@ impl Importance<'_> {
         report: impl Fn(usize),
     ) -> Vec<f64> {
         let (size, samples) = (batch.size(), self.samples);
-        let images = (ROWS / samples).max(FEW).min(size.div_ceil(self.team.size()));
+        let rows = if is_on_host(&batch.x.device()) { ROWS_ON_HOST } else { ROWS };
+        let images = (rows / samples).max(FEW);
         let firsts: Vec<usize> = (0..size).step_by(images).collect();
         let mut nll = Vec::with_capacity(size);
         for firsts in firsts.chunks(self.team.size()) {
             let part = |&first: &usize| {
                 let n = images.min(size - first);
                 let (batch, q) = (batch.part(first..first + n), q.rows(first, n));
-                Part { batch, q, noise: noise.from_image(first), samples }
+                Part { batch, q, noise: noise.from_image(first), samples, rows }
             };
             let parts: Vec<Part> = firsts.iter().map(part).collect();
             let vae = self.vae.clone();
@@ -60,6 +63,8 @@ struct Part {
     q: PosteriorDistribution,
     noise: KeyedNoise,
     samples: usize,
+    /// Rows of z that are decoded at once.
+    rows: usize,
 }
 
 impl Part {
@@ -67,12 +72,15 @@ impl Part {
     fn nll(&self, vae: &Vae) -> Vec<f64> {
         let n = self.batch.size();
         let mut sums = vec![LogSum::default(); n];
-        let draws = (ROWS / n).max(1);
+        let draws = (self.rows / n).max(1);
+        // A prior may be a mixture of posteriors, which takes as long as a chunk of draws.
+        let prior = vae.prior(self.batch.labels.as_ref(), &self.batch.x.device());
         for first_draw in (0..self.samples).step_by(draws) {
             let k = draws.min(self.samples - first_draw);
             let mut noise = self.noise;
             noise.first_draw = first_draw as u32;
-            let Some(log_w) = log_weights(vae, &self.batch, &self.q, &noise, k) else {
+            let of = (&self.q, &prior);
+            let Some(log_w) = log_weights(vae, &self.batch, of, &noise, k) else {
                 unreachable!("a posterior without a density is refused before")
             };
             for (i, value) in log_w.into_data().iter::<f64>().enumerate() {

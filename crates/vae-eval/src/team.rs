@@ -58,8 +58,8 @@ impl Team {
         Ok(Self { first: Some(pool(0)?), others: (1..size).map(other).collect::<Result<_, _>>()? })
     }
 
-    /// Makes a team for work on `device`: a member for each core if operations run in host memory,
-    /// otherwise one.
+    /// Makes a team for work on `device`: a member for each core on the backend `flex`, otherwise
+    /// one.
     ///
     /// # Errors
     /// If the system cannot start a thread.
@@ -83,6 +83,8 @@ impl Team {
 
     /// Runs `work(i)` on the i-th of the first `count` members in parallel, and returns the results
     /// in order. A panic is propagated.
+    ///
+    /// Only the first member may share out work again.
     ///
     /// # Panics
     /// If there are fewer members.
@@ -201,6 +203,17 @@ mod tests {
     }
 
     #[test]
+    fn members_share_the_work_by_its_size() {
+        let team = Team::new(2).unwrap();
+        let name = || std::thread::current().name().map(str::to_owned);
+        let job = |size| Job { size, run: Box::new(name) };
+        // 5 against 3 + 1 + 1.
+        let names = team.all([3, 5, 1, 1].map(job).into());
+        assert_eq!((names[0] == names[2], names[2] == names[3]), (true, true));
+        assert_ne!(names[0], names[1]);
+    }
+
+    #[test]
     fn operations_of_a_member_have_one_thread() {
         let team = Team::new(3).unwrap();
         assert_eq!(team.on_each(3, |_| rayon::current_num_threads()), [1; 3]);
@@ -214,7 +227,9 @@ mod tests {
             let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 team.on_each(2, move |i| assert_ne!(i, fails, "it fails"));
             }));
-            assert!(caught.is_err());
+            let message = caught.unwrap_err().downcast::<String>().unwrap();
+            assert!(message.contains("it fails"), "{message}");
+            assert_eq!(team.on_each(2, |i| i), [0, 1]);
         }
     }
 }

@@ -74,16 +74,17 @@ pub fn kl(
 }
 
 /// Returns log w = log p(x|z) + log p(z) - log q(z|x) in nats for `k` draws per example,
-/// `[k, batch]` (Burda et al. 2016, equation 8). `None` if q has no density.
+/// `[k, batch]` (Burda et al. 2016, equation 8), for q and p(z) of the batch. `None` if q has no
+/// density.
 pub fn log_weights(
     vae: &Vae,
     batch: &Batch,
-    q: &PosteriorDistribution,
+    (q, prior): (&PosteriorDistribution, &PriorDistribution),
     noise: &dyn Noise,
     k: usize,
 ) -> Option<Tensor<2>> {
     let draw = q.draw(noise, k);
-    let kl = monte_carlo_kl(&draw, &vae.prior(batch.labels.as_ref(), &batch.x.device()), noise)?;
+    let kl = monte_carlo_kl(&draw, prior, noise)?;
     let p = vae.decode_draws(draw.z, batch.labels.as_ref());
     Some(p.log_prob(batch.x.clone()) - kl)
 }

@@ -82,7 +82,8 @@ impl Critic {
         let mut x = rows.inner();
         let mut slopes = Vec::new();
         for layer in self.layers.clone().valid() {
-            x = layer.forward(x);
+            // The product of `features`: where it is near 0, another rounding has another slope.
+            x = dense(&layer, x, None);
             let positive = x.clone().greater_elem(0.0).float();
             slopes.push(positive.mul_scalar(1.0 - self.slope).add_scalar(self.slope));
             x = x * slopes[slopes.len() - 1].clone();

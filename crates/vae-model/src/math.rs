@@ -59,3 +59,42 @@ pub fn categorical(weights: impl IntoIterator<Item = f64>, total: f64, u: f64) -
     }
     last
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod weight_tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    /// Logarithms that differ by more than f32 has exponents for.
+    const LOGARITHMS: [f32; 6] = [-300.0, -100.5, -100.0, -190.0, -135.2, -134.8];
+
+    fn host(tensor: Tensor<1>) -> Vec<f64> {
+        tensor.into_data().iter().collect()
+    }
+
+    #[test]
+    fn the_sum_is_exact_and_gradients_are_the_weights_or_zero_where_they_are_tiny() {
+        let device = Device::flex().autodiff();
+        let x = Tensor::<1>::from_floats(LOGARITHMS, &device).require_grad();
+        let sum = log_sum_exp(x.clone(), 0);
+        let exact: f64 = LOGARITHMS.iter().map(|x| f64::from(x + 100.0).exp()).sum();
+        let found = host(sum.clone().inner())[0];
+        assert!((found - (exact.ln() - 100.0)).abs() < 1e-5, "{found}");
+        let gradient = host(x.grad(&sum.backward()).unwrap());
+        let weights = host(normalized_weights(x, 0));
+        for (i, log) in LOGARITHMS.iter().enumerate() {
+            let weight = f64::from(log + 100.0).exp() / exact;
+            let expected = if *log < -135.0 { 0.0 } else { weight };
+            for found in [gradient[i], weights[i]] {
+                assert!((found - expected).abs() <= 1e-6 * expected, "{log}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn nan_is_not_lost() {
+        let x = Tensor::<1>::from_floats([0.0, f32::NAN, -90.0], &Device::flex());
+        assert!(host(log_sum_exp(x, 0))[0].is_nan());
+    }
+}

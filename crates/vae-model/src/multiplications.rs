@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 
 /// Multiplications in matrix products and convolutions, for one example. A multiplication and its
 /// addition are two operations. Other work, and that of priors and auxiliary networks, is not
-/// counted.
+/// counted. A posterior's matrices count once for an example; codebooks and flows use theirs more
+/// often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Multiplications {
     /// Of the encoder, with the heads of the posterior.
@@ -29,7 +30,8 @@ impl Multiplications {
     }
 }
 
-/// Returns the number of weights in the matrices of a module: each is multiplied once for a row.
+/// Returns the number of weights in the matrices of a module: of fully connected layers, each is
+/// multiplied once for a row.
 pub(crate) fn weights_of_matrices<M: Module>(module: &M) -> u64 {
     struct Count(u64);
     impl ModuleVisitor for Count {

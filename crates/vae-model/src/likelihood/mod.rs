@@ -272,6 +272,7 @@ impl LikelihoodDistribution {
 
     /// Returns log p(x|z) in nats, `[k, batch]`, for x `[batch, numbers]`. The rows are k draws per
     /// example, ordered draw by draw.
+    /// It consumes the distribution, so that the decoder's outputs can be overwritten.
     pub fn log_prob(self, x: Tensor<2>) -> Tensor<2> {
         let ([rows, _], [batch, _]) = (self.outputs.dims(), x.dims());
         let family = self.family.clone();

@@ -136,7 +136,7 @@ impl ObjectiveFamily for AdversarialConfig {
             kl_per_dimension: None,
             decomposes_kl: false,
             density: None,
-            decodings: 1,
+            decodings: 1 + usize::from(self.over != Over::Z && self.reconstruction > 0.0),
             several_draws: None,
             averages_decodings: None,
             penalizes_codes: None,

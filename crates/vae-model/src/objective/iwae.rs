@@ -165,7 +165,9 @@ impl ObjectiveFamily for IwaeConfig {
         let draws = self.samples * self.groups;
         let q = vae.encode_batch(batch);
         if self.split_setting().is_none() {
-            let Some(log_w) = log_weights(vae, batch, &q, noise, draws) else { no_density() };
+            let prior = vae.prior(batch.labels.as_ref(), &batch.x.device());
+            let log_w = log_weights(vae, batch, (&q, &prior), noise, draws);
+            let Some(log_w) = log_w else { no_density() };
             let neg_elbo = log_w.clone().mean().neg();
             let bound = self.negative_bound(&log_w, self.groups);
             let total = bound.mul_scalar(1.0 - self.elbo_weight)

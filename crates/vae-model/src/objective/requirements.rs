@@ -31,7 +31,7 @@ pub struct Requirements {
     pub decomposes_kl: bool,
     /// Why the density of q(z|x) is needed, if it is.
     pub density: Option<DensityNeed>,
-    /// How often the decoder runs with gradients for one example, in a step of the model.
+    /// How often the decoder runs for one example in a step of the model.
     pub decodings: usize,
     /// The setting that asks for several draws per example, if it is used.
     pub several_draws: Option<&'static str>,

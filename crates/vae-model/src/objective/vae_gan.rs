@@ -73,7 +73,7 @@ impl ObjectiveFamily for VaeGanConfig {
                 at: Density::AtDraws,
                 instead: "objective.kind = \"adversarial\"",
             }),
-            decodings: 2,
+            decodings: 3,
             several_draws: None,
             averages_decodings: None,
             penalizes_codes: None,

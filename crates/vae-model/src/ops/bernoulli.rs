@@ -42,16 +42,16 @@ mod flex {
 
     /// Returns what [`super::bernoulli_log_prob`] returns, for tensors in host memory.
     pub fn bernoulli_log_prob(logits: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
-        let ([rows, numbers_of], [batch, width]) = (logits.dims(), x.dims());
+        let ([rows, width], [batch, numbers_of_x]) = (logits.dims(), x.dims());
         assert!(
-            width == numbers_of && batch > 0 && rows % batch == 0,
-            "x of shape [{batch}, {width}] does not fit logits of shape [{rows}, {numbers_of}]"
+            width == numbers_of_x && batch > 0 && rows % batch == 0,
+            "x of shape [{batch}, {numbers_of_x}] does not fit logits of shape [{rows}, {width}]"
         );
         let x = host(x.inner());
         let needs_gradient = logits.is_autodiff();
         apply(Backpropagate, [operand(logits)], |[mut logits]| {
             let (x, y) = (numbers(&x), numbers_mut(&mut logits));
-            let values = log_prob_of_rows(y, x, numbers_of, needs_gradient);
+            let values = log_prob_of_rows(y, x, width, needs_gradient);
             (logits, tensor(values, [rows, 1]))
         })
     }
@@ -221,7 +221,10 @@ mod flex {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
+    use burn::tensor::{Device, Tolerance};
+
     use super::flex::log_prob_of_rows;
+    use super::*;
 
     /// Returns log p(x) of one pixel, and its gradient.
     fn log_prob_and_gradient(l: f32, x: f32) -> (f32, f32) {
@@ -264,6 +267,36 @@ mod tests {
                 let size = 1.0 / (1.0 + (-tail).exp());
                 let error = (f64::from(gradient).abs() - size).abs() / size;
                 assert!(error < 5e-7, "slope of log p({x}; {l}): {gradient}, not +-{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn draws_with_weights_have_the_gradients_of_the_composition_on_any_number_of_threads() {
+        let (k, batch, numbers) = (3, 4, 50);
+        let device = Device::flex().autodiff();
+        let wave = |n: usize, scale: f32| {
+            let values: Vec<f32> = (0..n).map(|i| scale * (i as f32 * 0.37).sin()).collect();
+            Tensor::<1>::from_floats(values.as_slice(), &device)
+        };
+        let x = wave(batch * numbers, 0.5).add_scalar(0.5).reshape([batch, numbers]);
+        let all = |of: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
+            let logits = wave(k * batch * numbers, 20.0).reshape([k * batch, numbers]);
+            let logits = logits.inner();
+            let leaf = Tensor::from_inner(logits.clone()).require_grad();
+            let value = of(leaf.clone(), x.clone());
+            let weights = wave(k * batch, 2.0).reshape([k * batch, 1]);
+            let gradient = leaf.grad(&(value.clone() * weights).sum().backward()).unwrap();
+            // The logits of the caller are not overwritten.
+            assert_eq!(leaf.inner().into_data(), logits.into_data());
+            [value.inner().into_data(), gradient.into_data()]
+        };
+        let expected = all(composed);
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for (found, expected) in pool.install(|| all(bernoulli_log_prob)).iter().zip(&expected)
+            {
+                found.assert_approx_eq(expected, Tolerance::<f32>::rel_abs(1e-6, 1e-5));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Elementary functions without branches, which a compiler can turn into vector instructions. The
-//! library's functions are called number by number.
+//! Elementary functions without branches, which a compiler can turn into vector instructions. Those
+//! of the standard library are called number by number.
 //!
 //! Functions are inlined always: only then are they compiled with the vector instructions of their
 //! caller.
@@ -40,7 +40,7 @@ pub fn exp_m1_of_negative(y: f32) -> f32 {
     two_to_n * series + (two_to_n - 1.0)
 }
 
-/// Returns log(x) for finite x >= 1 with an error below 2e-7 of it, and of x - 1 near 1. NaN stays NaN.
+/// Returns log(x) for finite x >= 1 with a relative error below 3e-7. NaN stays NaN.
 #[inline(always)]
 pub fn log_from_1(x: f32) -> f32 {
     const LN_2: f32 = std::f32::consts::LN_2;

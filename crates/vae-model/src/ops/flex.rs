@@ -68,10 +68,10 @@ pub fn host<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
 /// Returns a tensor whose memory holds its values in order, and nothing else. It is a copy only if
 /// it must be.
 pub fn whole(tensor: FlexTensor) -> FlexTensor {
-    let borrowed = tensor.to_contiguous();
-    // `tensor` is dropped here, so that what is returned is not shared with it.
+    let in_order = tensor.to_contiguous();
+    // What is returned must not be shared with `tensor`.
     drop(tensor);
-    borrowed
+    in_order
 }
 
 /// Returns the numbers of a tensor whose values are in order.

@@ -443,4 +443,24 @@ mod tests {
             }
         }
     }
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        let all = || {
+            let (x, add) = (wave([5, 8, 4, 4], 0.1).require_grad(), wave([5, 8, 4, 4], 0.7));
+            let (scale, shift) = (wave([8], 0.5).require_grad(), wave([8], 0.9));
+            let after = After { add: Some(add), activation: Activation::Silu };
+            let y = group_norm(x.clone(), scale.clone(), shift, 4, after);
+            let grads = (y.clone() * wave([5, 8, 4, 4], 1.3)).sum().backward();
+            let of_inputs = [x.grad(&grads).unwrap().into_data()];
+            (y.inner().into_data(), of_inputs, scale.grad(&grads).unwrap().into_data())
+        };
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(all)
+        };
+        let one = with(1);
+        for threads in [2, 3] {
+            assert!(with(threads) == one, "{threads} threads");
+        }
+    }
 }

@@ -36,7 +36,7 @@ pub fn logistic_log_prob(
 ) -> Tensor<2> {
     let x = host(x.inner());
     let inputs = [operand(outputs), operand(log_scale)];
-    apply(Backpropagate, inputs, |[mut outputs, log_scale]| {
+    apply(Backpropagate, inputs, |[outputs, log_scale]| {
         let [rows, width] = dims(&outputs);
         let levels = Levels::new(squash, f64::from(numbers(&log_scale)[0]));
         let x = numbers(&x);
@@ -48,8 +48,7 @@ pub fn logistic_log_prob(
             row_of(levels, &from[row * width..][..width], x, out)
         });
         let (values, of_scale): (Vec<f32>, Vec<f32>) = sums.into_iter().unzip();
-        numbers_mut(&mut outputs).copy_from_slice(&gradient);
-        ((outputs, of_scale), tensor(values, [rows, 1]))
+        ((tensor(gradient, [rows, width]), of_scale), tensor(values, [rows, 1]))
     })
 }
 

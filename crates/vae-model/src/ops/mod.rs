@@ -71,8 +71,8 @@ pub fn with_numbers<const D: usize, R>(tensor: Tensor<D>, read: impl FnOnce(&[f3
     }
 }
 
-/// Returns whether tensors on `device` are in host memory, where a loop can read them. Operations on
-/// them run on the caller's threads.
+/// Returns whether `device` is the backend `flex`: its tensors are in host memory, where a loop can
+/// read them, and operations run on the caller's threads.
 pub fn is_on_host(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     return *device == Device::flex();

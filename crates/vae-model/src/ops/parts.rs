@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 /// Returns a matrix of `rows` rows of `width`, and what `work` returns for each part of `part` rows.
-/// `work` is called with something of its thread, the first row of a part, and the part, which is
-/// zero and to be overwritten.
+/// `work` is called with memory that is kept between parts, the first row of a part, and the part,
+/// which is zero and to be overwritten.
 pub fn by_parts<T: Default + Send, R: Send>(
     [rows, width, part]: [usize; 3],
     work: impl Fn(&mut T, usize, &mut [f32]) -> R + Sync + Send,
@@ -12,15 +12,16 @@ pub fn by_parts<T: Default + Send, R: Send>(
     if rayon::current_num_threads() == 1 {
         // Memory is cleared part by part, when it is needed in the cache anyway.
         let (mut out, mut results) = (Vec::with_capacity(rows * width), Vec::new());
-        let mut own = T::default();
+        let mut scratch = T::default();
         for row in (0..rows).step_by(part) {
             out.resize((row + part).min(rows) * width, 0.0);
-            results.push(work(&mut own, row, &mut out[row * width..]));
+            results.push(work(&mut scratch, row, &mut out[row * width..]));
         }
         return (out, results);
     }
     let mut out = vec![0.0; rows * width];
     let parts = out.par_chunks_mut(part * width).enumerate();
-    let results = parts.map_init(T::default, |own, (i, out)| work(own, i * part, out)).collect();
+    let results =
+        parts.map_init(T::default, |scratch, (i, out)| work(scratch, i * part, out)).collect();
     (out, results)
 }

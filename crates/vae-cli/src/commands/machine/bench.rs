@@ -81,9 +81,9 @@ impl Execute for BenchArgs {
         let data = self.data(&config, printer)?;
         let roof = roof(&backend.device);
         let wants = |name| self.only.is_empty() || self.only.contains(&name);
-        let (trainer, lap_steps, training) = if wants(Name::Training) {
-            let (trainer, lap_steps, speed) = self.training(&data, &backend, limit)?;
-            (trainer, lap_steps, Some(speed))
+        let (trainer, steps, training) = if wants(Name::Training) {
+            let (trainer, steps, speed) = self.training(&data, &backend, limit)?;
+            (trainer, steps, Some(speed))
         } else {
             (Trainer::new(config.clone(), data.clone(), &backend)?, 0, None)
         };
@@ -123,7 +123,11 @@ impl Execute for BenchArgs {
         let sampling =
             || rate(limit, 1..=1_000, |n| Ok(timed(|| generator.sample(n, None, false))?));
         // Not every model has a log-likelihood that can be estimated.
-        let can_estimate = evaluator(1)?.check(&networks.vae, 1).is_ok();
+        let check = evaluator(1)?.check(&networks.vae, 1);
+        let can_estimate = check.is_ok();
+        if self.only.contains(&Name::Importance) {
+            check?;
+        }
         let evaluation = wants(Name::Evaluation).then(evaluation).transpose()?;
         let importance = (wants(Name::Importance) && can_estimate).then(importance).transpose()?;
         let importance = importance.map(|images| images * self.samples as f64);
@@ -163,7 +167,7 @@ impl Execute for BenchArgs {
                 "backend": backend.name,
                 "device": backend.note,
                 "batch_size": config.train.batch_size,
-                "steps": lap_steps * LAPS as u64,
+                "steps": steps,
                 "images_per_second": training.map(f64::round),
                 "evaluation_images_per_second": evaluation.map(f64::round),
                 "importance_samples_per_second": importance.map(f64::round),
@@ -208,7 +212,7 @@ impl BenchArgs {
         Ok(data::load_from(config, Box::new(pictures), &environment)?)
     }
 
-    /// Returns a trainer after its training, steps per lap, and examples per second.
+    /// Returns a trainer after its training, the number of timed steps, and examples per second.
     fn training(
         &self,
         data: &TrainingData,
@@ -235,15 +239,17 @@ impl BenchArgs {
         let possible = (left / seconds_per_step / (LAPS as f64 + 1.0)) as usize;
         let lap = self.steps.div_ceil(LAPS).min(possible).max(1) as u64;
         if possible == 0 {
-            return Ok((warm, 1, first.median()));
+            return Ok((warm, first.speeds.len() as u64, first.median()));
         }
         let mut laps = Laps::new(lap, batch);
         let mut trainer = trainer(lap, lap * (LAPS as u64 + 1))?;
         let stop = AtomicBool::new(false);
         laps.end = Some((start + limit, &stop));
         trainer.train(None, vec![&mut laps], &stop)?;
-        let speed = if laps.speeds.is_empty() { first.median() } else { laps.median() };
-        Ok((trainer, lap, speed))
+        Ok(match laps.speeds.len() as u64 {
+            0 => (trainer, first.speeds.len() as u64, first.median()),
+            counted => (trainer, counted * lap, laps.median()),
+        })
     }
 }
 

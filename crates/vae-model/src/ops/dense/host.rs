@@ -19,7 +19,7 @@ const FEWEST: usize = 64;
 fn by_rows(rows: usize, width: usize, work: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
     let shared = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(8);
     let most = (PART / width).max(FEWEST).next_multiple_of(8);
-    by_parts([rows, width, shared.min(most)], |(): &mut (), row, out| work(row, out)).0
+    by_parts([rows, width, shared.min(most).max(1)], |(): &mut (), row, out| work(row, out)).0
 }
 
 /// Returns x W + b if the activation's slope needs it, and the activation of x W + b,

@@ -69,8 +69,9 @@ mod tests {
     }
 
     /// One row, one number; numbers around those that are handled together, in each dimension; more
-    /// rows than a thread takes at once.
-    const SHAPES: [[usize; 3]; 9] = [
+    /// rows, and more weights, than a thread takes at once.
+    const SHAPES: [[usize; 3]; 10] = [
+        [150, 70, 1000],
         [1, 1, 1],
         [3, 7, 5],
         [8, 128, 48],

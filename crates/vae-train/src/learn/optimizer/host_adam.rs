@@ -57,9 +57,10 @@ impl Rule for HostAdam {
         let device = tensor.device();
         // What is not shared becomes data, and data a tensor, without a copy.
         let [mut moment_1, mut moment_2] = moments.map(Tensor::into_data);
-        let mut grads = grads.into_iter();
-        let first = grads.next();
-        let second = grads.next().map(|rest| grads.fold(rest, |sum, grad| sum + grad));
+        // The last gradient is added in the same pass, those before it one after the other.
+        let mut grads = grads;
+        let second = if grads.len() > 1 { grads.pop() } else { None };
+        let first = grads.into_iter().reduce(|sum, grad| sum + grad);
         let Some(mut out) = first.map(Tensor::into_data) else {
             unreachable!("a parameter without a gradient is not updated")
         };
@@ -137,18 +138,25 @@ impl WithSimd for Advance<'_> {
         let Arrays { weights, second, moment_1, moment_2, out } = self.arrays;
         let n = out.len();
         let (weights, moment_1, moment_2) = (&weights[..n], &mut moment_1[..n], &mut moment_2[..n]);
-        if let Some(second) = second {
-            let second = &second[..n];
-            for i in 0..n {
-                out[i] += second[i];
+        let weights_of = |i: usize, sum: f32, m: f32, v: f32| {
+            let g = sum + penalty * weights[i];
+            let m = without_tiny(m * beta1 + g * (1.0 - beta1));
+            let v = without_tiny(v * beta2 + g * g * (1.0 - beta2));
+            (m, v, weights[i] * keep - m * rate / (v.sqrt() + epsilon))
+        };
+        match second.map(|second| &second[..n]) {
+            None => {
+                for i in 0..n {
+                    (moment_1[i], moment_2[i], out[i]) =
+                        weights_of(i, out[i], moment_1[i], moment_2[i]);
+                }
             }
-        }
-        for i in 0..n {
-            let g = out[i] + penalty * weights[i];
-            let m = without_tiny(moment_1[i] * beta1 + g * (1.0 - beta1));
-            let v = without_tiny(moment_2[i] * beta2 + g * g * (1.0 - beta2));
-            (moment_1[i], moment_2[i]) = (m, v);
-            out[i] = weights[i] * keep - m * rate / (v.sqrt() + epsilon);
+            Some(second) => {
+                for i in 0..n {
+                    (moment_1[i], moment_2[i], out[i]) =
+                        weights_of(i, out[i] + second[i], moment_1[i], moment_2[i]);
+                }
+            }
         }
     }
 }
