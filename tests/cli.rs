@@ -454,7 +454,7 @@ fn presets_are_listed_and_printed() {
 #[test]
 fn bench_measures_and_doctor_examines() {
     let program = program();
-    let bench = program.ok("bench --steps 8 --backend flex --json").json();
+    let bench = program.ok("bench --steps 8 --time-limit 1 --backend flex --json").json();
     assert!(bench["images_per_second"].as_f64().unwrap() > 0.0);
     assert!(bench["training_gflops"].as_f64().unwrap() > 0.0);
     // A loss on grey pixels is not a likelihood.
