@@ -34,13 +34,16 @@ pub fn logistic_log_prob(
     x: Tensor<2>,
     squash: Squash,
 ) -> Tensor<2> {
+    let ([rows, width], [batch, numbers_of_x]) = (outputs.dims(), x.dims());
+    assert!(
+        width == numbers_of_x && batch > 0 && rows % batch == 0,
+        "x of shape [{batch}, {numbers_of_x}] does not fit outputs of shape [{rows}, {width}]"
+    );
     let x = host(x.inner());
     let inputs = [operand(outputs), operand(log_scale)];
     apply(Backpropagate, inputs, |[outputs, log_scale]| {
-        let [rows, width] = dims(&outputs);
         let levels = Levels::new(squash, f64::from(numbers(&log_scale)[0]));
         let x = numbers(&x);
-        let batch = x.len() / width;
         let from = numbers(&outputs);
         // Of each row: its gradient by the outputs, log p, and its gradient by the log-scale.
         let (gradient, sums) = by_parts([rows, width, 1], |(): &mut (), row, out: &mut [f32]| {

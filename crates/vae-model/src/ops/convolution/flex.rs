@@ -19,7 +19,8 @@ use crate::ops::flex::{apply, numbers, operand, tensor, whole};
 /// Returns what [`super::convolve`] returns, for tensors in host memory.
 pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, size: Size) -> Tensor<4> {
     let [batch, before, height, width] = x.dims();
-    let [after, _, _, _] = weight.dims();
+    let [after, channels, _, _] = weight.dims();
+    assert_eq!(before, channels, "images of {before} channels do not fit a layer of {channels}");
     let of = Convolution { size, input: [before, height, width], after };
     let inputs = [operand(x), operand(weight), operand(bias)];
     apply(Backpropagate, inputs, |[x, weight, bias]| {

@@ -18,6 +18,8 @@ pub fn dense(
     bias: Tensor<1>,
     activation: Option<Activation>,
 ) -> Tensor<2> {
+    let ([_, width], [inputs, _]) = (x.dims(), weight.dims());
+    assert_eq!(width, inputs, "rows of {width} numbers do not fit a layer of {inputs} inputs");
     let inputs = [operand(x), operand(weight), operand(bias)];
     apply(Backpropagate, inputs, |[x, weight, bias]| {
         let ([rows, _], [_, outputs]) = (dims::<2>(&x), dims::<2>(&weight));

@@ -1,7 +1,7 @@
 //! Products of matrices in host memory, with vector instructions chosen at run time.
 //!
-//! A tile of the product stays in registers. The right factor is read in blocks that stay in the
-//! first cache, where they are; nothing is packed. Loops are written out, without iterators and
+//! A tile of the product stays in registers. Factors are read where they are, the right one in blocks
+//! that stay in the first cache; only a transposed one is copied, block by block. Loops are written out, without iterators and
 //! closures: what the compiler does not inline is compiled without the vector instructions, and the
 //! sums then leave their registers at every call.
 #![allow(clippy::needless_range_loop, clippy::manual_memcpy, clippy::too_many_arguments)]
@@ -471,6 +471,69 @@ impl Dots<'_> {
         for m in 0..M {
             for n in 0..N {
                 self.out[(row + m) * columns + column + n] = simd.reduce_sum_f32s(sums[m][n]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns every set of vector instructions that this processor has.
+    fn all() -> Vec<Arch> {
+        let mut all = vec![Arch::new()];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.push(Arch::Scalar);
+            all.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        }
+        all
+    }
+
+    fn wave(n: usize, phase: f32) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * 0.37 + phase).sin()).collect()
+    }
+
+    fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+        let rows = values.len() / columns;
+        (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
+    }
+
+    #[test]
+    fn products_are_the_sums_of_the_definition_with_all_vector_instructions() {
+        for [rows, terms, columns] in
+            [[1, 1, 1], [3, 7, 5], [8, 128, 48], [15, 129, 49], [9, 33, 23], [26, 300, 65]]
+        {
+            let (left, right) = (wave(rows * terms, 0.1), wave(terms * columns, 0.5));
+            let start = wave(columns, 0.9);
+            let (left_columns, right_columns) =
+                (transposed(&left, terms), transposed(&right, columns));
+            let sum = |row: usize, column: usize| -> f64 {
+                let term = |k: usize| {
+                    f64::from(left[row * terms + k]) * f64::from(right[k * columns + column])
+                };
+                (0..terms).map(term).sum()
+            };
+            for arch in all() {
+                for left in [Left::Rows(&left), Left::Columns(&left_columns, rows)] {
+                    for right in [
+                        Right::Rows(&right),
+                        Right::Columns(&right_columns),
+                        Right::Dots(&right_columns),
+                    ] {
+                        for start in [None, Some(start.as_slice())] {
+                            let mut out = vec![f32::NAN; rows * columns];
+                            product(arch, left, right, start, [terms, columns], &mut out);
+                            for (i, found) in out.iter().enumerate() {
+                                let (row, column) = (i / columns, i % columns);
+                                let start = start.map_or(0.0, |start| f64::from(start[column]));
+                                let error = (f64::from(*found) - sum(row, column) - start).abs();
+                                assert!(error < 1e-4, "{arch:?} {rows} {terms} {columns}: {error}");
+                            }
+                        }
+                    }
+                }
             }
         }
     }

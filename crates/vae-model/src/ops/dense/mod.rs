@@ -107,6 +107,17 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "rows of 8 numbers do not fit a layer of 7 inputs")]
+    fn rows_of_another_width_are_refused() {
+        let layer = Linear {
+            weight: Param::from_tensor(wave([7, 5], 0.5)),
+            bias: Some(Param::from_tensor(wave([5], 0.9))),
+        };
+        // Eight numbers are a whole row of seven, and one more.
+        dense(&layer, wave([1, 8], 0.1), None);
+    }
+
+    #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
