@@ -74,8 +74,8 @@ mod flex {
 
     use super::{After, EPSILON};
     use crate::ops::Activation;
-    use crate::ops::flex::{apply, dims, numbers, operand, tensor, whole};
-    use crate::ops::parts::by_parts;
+    use crate::ops::flex::{apply, dims, numbers, numbers_mut, operand, tensor, whole};
+    use crate::ops::parts::{by_parts, overwrite_parts};
 
     /// Returns what [`super::group_norm`] returns, for tensors in host memory.
     pub fn group_norm(
@@ -142,7 +142,7 @@ mod flex {
                     let g = whole(grads.consume::<Flex>(&ops.node));
                     let (inputs, moments) = ops.state;
                     for (node, gradient) in
-                        ops.parents.into_iter().zip(inputs.backward(&g, &moments))
+                        ops.parents.into_iter().zip(inputs.backward(g, &moments))
                     {
                         if let (Some(node), Some(gradient)) = (node, gradient) {
                             grads.register::<Flex>(node.id, gradient);
@@ -195,30 +195,40 @@ mod flex {
             ((self, moments.concat()), y)
         }
 
-        /// Returns the gradients of x, scale, shift and what was added, for that of the output.
-        fn backward(&self, g: &FlexTensor, moments: &[[f32; 2]]) -> [Option<FlexTensor>; 4] {
-            let (size, groups) = (self.parts()[1], self.layout.groups);
+        /// Returns the gradients of x, scale, shift and what was added, for that of the output, whose
+        /// memory is used again.
+        fn backward(&self, mut g: FlexTensor, moments: &[[f32; 2]]) -> [Option<FlexTensor>; 4] {
+            let ([_, size, _], groups) = (self.parts(), self.layout.groups);
             let moments = |image: usize| &moments[image * groups..(image + 1) * groups];
-            // Without something added, the gradient before the activation need not be kept.
-            let of_add = self.add.as_ref().map(|_| {
-                by_parts(self.parts(), |line: &mut Vec<f32>, image, out: &mut [f32]| {
-                    out.copy_from_slice(&numbers(g)[image * size..(image + 1) * size]);
-                    before_activation(self.image(image), moments(image), line, out);
-                })
-                .0
-            });
-            let before = of_add.as_deref().unwrap_or(numbers(g));
-            let (of_x, of_channels) =
-                by_parts(self.parts(), |line: &mut Vec<f32>, image, out: &mut [f32]| {
-                    out.copy_from_slice(&before[image * size..(image + 1) * size]);
-                    let (one, moments) = (self.image(image), moments(image));
-                    if one.add.is_none() {
-                        before_activation(one, moments, line, out);
-                    }
-                    let mut of_channels = vec![[0.0; 2]; self.layout.channels];
-                    before_normalization(one, moments, out, &mut of_channels);
-                    of_channels
-                });
+            let before_activation = |line: &mut Vec<f32>, image: usize, g: &mut [f32]| {
+                before_activation(self.image(image), moments(image), line, g);
+            };
+            let before_normalization = |image: usize, g: &mut [f32]| {
+                let mut of_channels = vec![[0.0; 2]; self.layout.channels];
+                before_normalization(self.image(image), moments(image), g, &mut of_channels);
+                of_channels
+            };
+            let parts = self.parts();
+            let (of_x, of_add, of_channels) = match self.add {
+                None => {
+                    let of_channels =
+                        overwrite_parts(numbers_mut(&mut g), parts, |line, image, g| {
+                            before_activation(line, image, g);
+                            before_normalization(image, g)
+                        });
+                    (g, None, of_channels)
+                }
+                Some(_) => {
+                    overwrite_parts(numbers_mut(&mut g), parts, before_activation);
+                    let before = numbers(&g);
+                    let (of_x, of_channels) =
+                        by_parts(parts, |(): &mut (), image, out: &mut [f32]| {
+                            out.copy_from_slice(&before[image * size..(image + 1) * size]);
+                            before_normalization(image, out)
+                        });
+                    (tensor(of_x, dims::<4>(&self.x)), Some(g), of_channels)
+                }
+            };
             // In the order of the images: a sum must not depend on the threads.
             let channels = self.layout.channels;
             let (mut of_scale, mut of_shift) = (vec![0.0; channels], vec![0.0; channels]);
@@ -228,12 +238,11 @@ mod flex {
                     of_scale[channel] += gx;
                 }
             }
-            let shape = dims::<4>(&self.x);
             [
-                Some(tensor(of_x, shape)),
+                Some(of_x),
                 Some(tensor(of_scale, [channels])),
                 Some(tensor(of_shift, [channels])),
-                of_add.map(|of_add| tensor(of_add, shape)),
+                of_add,
             ]
         }
     }

@@ -20,8 +20,21 @@ pub fn by_parts<T: Default + Send, R: Send>(
         return (out, results);
     }
     let mut out = vec![0.0; rows * width];
-    let parts = out.par_chunks_mut(part * width).enumerate();
-    let results =
-        parts.map_init(T::default, |scratch, (i, out)| work(scratch, i * part, out)).collect();
+    let results = overwrite_parts(&mut out, [rows, width, part], work);
     (out, results)
+}
+
+/// Calls `work` as [`by_parts`] does, with parts of a matrix that exists.
+pub fn overwrite_parts<T: Default + Send, R: Send>(
+    matrix: &mut [f32],
+    [_, width, part]: [usize; 3],
+    work: impl Fn(&mut T, usize, &mut [f32]) -> R + Sync + Send,
+) -> Vec<R> {
+    if rayon::current_num_threads() == 1 {
+        let mut scratch = T::default();
+        let parts = matrix.chunks_mut(part * width).enumerate();
+        return parts.map(|(i, values)| work(&mut scratch, i * part, values)).collect();
+    }
+    let parts = matrix.par_chunks_mut(part * width).enumerate();
+    parts.map_init(T::default, |scratch, (i, values)| work(scratch, i * part, values)).collect()
 }

@@ -55,12 +55,14 @@ impl Backward<Flex, 3> for Backpropagate {
             let gradient = of.input_gradient(numbers(&g), numbers(&weight));
             grads.register::<Flex>(node.id, tensor(gradient, [batch, before, height, width]));
         }
-        if let Some(node) = to_weight {
-            let gradient = of.weight_gradient(numbers(&g), numbers(&x));
-            grads.register::<Flex>(node.id, tensor(gradient, [of.after, before, 3, 3]));
-        }
-        if let Some(node) = to_bias {
-            grads.register::<Flex>(node.id, tensor(of.bias_gradient(numbers(&g)), [of.after]));
+        if to_weight.is_some() || to_bias.is_some() {
+            let (of_weight, of_bias) = of.parameter_gradients(numbers(&g), numbers(&x));
+            if let Some(node) = to_weight {
+                grads.register::<Flex>(node.id, tensor(of_weight, [of.after, before, 3, 3]));
+            }
+            if let Some(node) = to_bias {
+                grads.register::<Flex>(node.id, tensor(of_bias, [of.after]));
+            }
         }
     }
 }

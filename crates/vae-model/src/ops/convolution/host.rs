@@ -8,7 +8,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::kernels::{self, COLUMNS, PANEL, ROWS, WIDE};
-use super::planes::Planes;
+use super::planes::{Geometry, Planes};
 use crate::ops::Size;
 use crate::ops::parts::by_parts;
 
@@ -104,14 +104,24 @@ pub struct Convolution {
 const CACHED: usize = 160 * 1024;
 
 /// Numbers of a row of gradients whose block stays in the first cache.
-const NEAR: usize = 768;
+const NEAR: usize = 1024;
+
+/// Rows of a panel that stay in the first cache, with the sums of some rows.
+const NEAR_TAPS: usize = 128;
 
 /// What a thread needs besides its results.
 #[derive(Default)]
 struct Scratch {
     planes: Planes,
-    panel: Vec<f32>,
+    packed: Packed,
     parts: Vec<f32>,
+}
+
+/// Copies of pixels, and the sums of all rows.
+#[derive(Default)]
+struct Packed {
+    panel: Vec<f32>,
+    tiles: Vec<kernels::Tile>,
 }
 
 impl Convolution {
@@ -171,8 +181,9 @@ impl Convolution {
         run(&products, g, (self.output(), to), (self.input, from))
     }
 
-    /// Returns the gradient of the weights, for x and the gradient `g` of the output.
-    pub fn weight_gradient(&self, g: &[f32], x: &[f32]) -> Vec<f32> {
+    /// Returns the gradients of the weights and of the bias, for x and the gradient `g` of the
+    /// output.
+    pub fn parameter_gradients(&self, g: &[f32], x: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let Scheme { from, to, .. } = self.size.scheme();
         let (before, after, output) = (self.input[0], self.after, self.output());
         let links: Vec<Vec<Link2>> =
@@ -183,6 +194,7 @@ impl Convolution {
             .collect();
         let mut found: Vec<Vec<f32>> =
             taps.iter().map(|taps| vec![0.0; after * taps.len()]).collect();
+        let mut of_bias = vec![0.0; after];
 
         let (of_x, of_g) = (volume(self.input), volume(output));
         let images = (CACHED / (of_x + of_g)).max(1);
@@ -194,35 +206,21 @@ impl Convolution {
                 let row = |m: usize| planes_g.geometry.start(m * to * to + part, [0, 0]);
                 correlate(&planes_g, row, &planes_x, taps, found);
             }
+            for (channel, sum) in of_bias.iter_mut().enumerate() {
+                *sum += planes_g.sum(channel * to * to..(channel + 1) * to * to);
+            }
         }
 
-        let mut gradient = vec![0.0; after * before * 9];
+        let mut of_weights = vec![0.0; after * before * 9];
         for (links, found) in links.iter().zip(&found) {
             let of_kernels = found.chunks_exact(links.len());
-            for (kernel, of_links) in gradient.chunks_exact_mut(9).zip(of_kernels) {
+            for (kernel, of_links) in of_weights.chunks_exact_mut(9).zip(of_kernels) {
                 for (link, value) in links.iter().zip(of_links) {
                     link.weights().for_each(|i| kernel[i] += value);
                 }
             }
         }
-        gradient
-    }
-
-    /// Returns the gradient of the bias, for the gradient `g` of the output.
-    pub fn bias_gradient(&self, g: &[f32]) -> Vec<f32> {
-        let [_, height, width] = self.output();
-        let mut gradient = vec![0.0f32; self.after];
-        for g in g.chunks_exact(self.after * height * width) {
-            for (sum, g) in gradient.iter_mut().zip(g.chunks_exact(height * width)) {
-                let (blocks, rest) = g.as_chunks::<WIDE>();
-                let mut sums = [0.0; WIDE];
-                for block in blocks {
-                    sums.iter_mut().zip(block).for_each(|(sum, g)| *sum += g);
-                }
-                *sum += sums.iter().chain(rest).sum::<f32>();
-            }
-        }
-        gradient
+        (of_weights, of_bias)
     }
 }
 
@@ -307,7 +305,7 @@ fn run(
         let x = &x[image * of_x..][..y.len() / of_y * of_x];
         scratch.planes.fill(x, input, from);
         if to == 1 {
-            product(&products[0], &scratch.planes, output[0], y, &mut scratch.panel);
+            product(&products[0], &scratch.planes, output[0], y, &mut scratch.packed);
             return;
         }
         let geometry = scratch.planes.geometry;
@@ -315,7 +313,7 @@ fn run(
         let size = geometry.images * output[0] * pixels;
         scratch.parts.resize(size * products.len(), 0.0);
         for (one, part) in products.iter().zip(scratch.parts.chunks_exact_mut(size)) {
-            product(one, &scratch.planes, output[0], part, &mut scratch.panel);
+            product(one, &scratch.planes, output[0], part, &mut scratch.packed);
         }
         let [_, height, width] = output;
         for (channel, y) in y.chunks_exact_mut(height * width).enumerate() {
@@ -325,104 +323,146 @@ fn run(
                     &scratch.parts[start..start + geometry.width]
                 };
                 let [even, odd] = [of(row % 2 * 2), of(row % 2 * 2 + 1)];
-                for (y, (even, odd)) in y.chunks_mut(2).zip(even.iter().zip(odd)) {
-                    y[0] = *even;
-                    if let Some(y) = y.get_mut(1) {
-                        *y = *odd;
-                    }
+                let (pairs, last) = y.as_chunks_mut::<2>();
+                for (pair, (even, odd)) in pairs.iter_mut().zip(even.iter().zip(odd)) {
+                    *pair = [*even, *odd];
                 }
+                last.iter_mut().for_each(|y| *y = even[width / 2]);
             }
         }
     };
     by_parts([x.len() / of_x, of_y, images], work).0
 }
 
-/// Computes one part of the output of few rows, `[images, rows, pixels]`, from pixels where they
-/// are: packing them would take longer than the product.
-fn product_in_place(product: &Product, planes: &Planes, rows: usize, out: &mut [f32]) {
+/// Computes one part of the output, `[images, rows, pixels]`.
+fn product(product: &Product, planes: &Planes, rows: usize, out: &mut [f32], scratch: &mut Packed) {
     let geometry = planes.geometry;
-    let (pixels, width) = (geometry.pixels(), geometry.width);
     let starts: Vec<usize> =
         product.taps.iter().map(|tap| geometry.start(tap.plane, tap.shift)).collect();
+    // Reading in place computes groups at the ends of rows for nothing. Packing a group takes about
+    // as long as its product with one block of rows.
+    let in_place = groups_in_place(geometry);
+    let packed = geometry.pixels().div_ceil(WIDE);
+    let blocks = product.bias.len();
+    if in_place.len() * blocks <= packed * (blocks + 1) {
+        multiply_in_place(product, planes, &starts, &in_place, rows, out);
+    } else {
+        multiply_packed(product, planes, &starts, rows, out, scratch);
+    }
+}
+
+/// Returns where groups of pixels of an image start in its plane: in each row if groups divide it,
+/// else anywhere. Such a group can have the zero at the end of a row among its pixels.
+fn groups_in_place(geometry: Geometry) -> Vec<usize> {
+    let (height, width) = (geometry.height, geometry.width);
+    if width.is_multiple_of(WIDE) {
+        let of_row = |y| (0..width).step_by(WIDE).map(move |x| geometry.position(0, y, x));
+        return (0..height).flat_map(of_row).collect();
+    }
+    (0..=geometry.position(0, height - 1, width - 1)).step_by(WIDE).collect()
+}
+
+/// Computes what [`product`] does from pixels where they are.
+fn multiply_in_place(
+    product: &Product,
+    planes: &Planes,
+    starts: &[usize],
+    groups: &[usize],
+    rows: usize,
+    out: &mut [f32],
+) {
+    let geometry = planes.geometry;
+    let (pixels, width) = (geometry.pixels(), geometry.width);
     let arch = Arch::new();
-    let rows_of = |image: usize| (0..geometry.height).map(move |y| (image, y));
-    let groups_of =
-        |(image, y): (usize, usize)| (0..width).step_by(WIDE).map(move |x| (image, y, x));
-    let all: Vec<(usize, usize, usize)> =
-        (0..geometry.images).flat_map(rows_of).flat_map(groups_of).collect();
+    let all: Vec<(usize, usize)> = (0..geometry.images)
+        .flat_map(|image| groups.iter().map(move |group| (image, *group)))
+        .collect();
+    let blocks = product.weights.chunks_exact(starts.len()).zip(&product.bias);
     for tile in all.chunks(kernels::GROUPS) {
         let positions = std::array::from_fn(|n| {
-            let (image, y, x) = tile[n.min(tile.len() - 1)];
-            geometry.position(image, y, x)
+            let (image, group) = tile[n.min(tile.len() - 1)];
+            geometry.position(image, 0, group)
         });
-        let source = kernels::Source { values: &planes.values, starts: &starts, positions };
-        let sums =
-            kernels::multiply_in_place(arch, rows, &product.weights, &product.bias[0], source);
-        for (row, sums) in sums.iter().enumerate().take(rows) {
-            for (&(image, y, x), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
-                let n = WIDE.min(width - x);
-                let at = (image * rows + row) * pixels + y * width + x;
-                out[at..at + n].copy_from_slice(&sums[..n]);
+        let source = kernels::Source { values: planes.values(), starts, positions };
+        for (block, (weights, bias)) in blocks.clone().enumerate() {
+            let first = block * ROWS;
+            let rows_of_block = ROWS.min(rows - first);
+            let sums = kernels::multiply_in_place(arch, rows_of_block, weights, bias, source);
+            for (row, sums) in (first..).zip(&sums[..rows_of_block]) {
+                for (&(image, group), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
+                    let to = &mut out[(image * rows + row) * pixels..][..pixels];
+                    let (y, x) = (group / geometry.row(), group % geometry.row());
+                    if x + WIDE <= width {
+                        write(&mut to[y * width + x..], sums);
+                        continue;
+                    }
+                    // What is left of the row, then, after its zero, the rows below.
+                    let (mut to, mut sums) = (&mut to[y * width + x..], sums.as_slice());
+                    let mut left = width - x;
+                    while !to.is_empty() && !sums.is_empty() {
+                        let n = left.min(sums.len());
+                        to[..n].copy_from_slice(&sums[..n]);
+                        (to, sums) = (&mut to[n..], sums.get(n + 1..).unwrap_or(&[]));
+                        left = width;
+                    }
+                }
             }
         }
     }
 }
 
-/// Computes one part of the output, `[images, rows, pixels]`.
-fn product(product: &Product, planes: &Planes, rows: usize, out: &mut [f32], panel: &mut Vec<f32>) {
-    if rows <= ROWS {
-        return product_in_place(product, planes, rows, out);
+/// Writes sums, as many as there is room for.
+fn write(to: &mut [f32], sums: &[f32; WIDE]) {
+    match to.first_chunk_mut::<WIDE>() {
+        Some(to) => *to = *sums,
+        None => to.copy_from_slice(&sums[..to.len()]),
     }
+}
+
+/// Computes what [`product`] does from copies of the pixels of a few groups.
+fn multiply_packed(
+    product: &Product,
+    planes: &Planes,
+    starts: &[usize],
+    rows: usize,
+    out: &mut [f32],
+    packed: &mut Packed,
+) {
     let geometry = planes.geometry;
     let (pixels, width) = (geometry.pixels(), geometry.width);
-    let starts: Vec<usize> =
-        product.taps.iter().map(|tap| geometry.start(tap.plane, tap.shift)).collect();
-    // Copies of a whole group may write beyond the panel.
-    panel.resize(starts.len() * PANEL + WIDE, 0.0);
-    let groups = pixels.div_ceil(WIDE);
+    let Packed { panel, tiles } = packed;
+    panel.resize(NEAR_TAPS.min(starts.len()) * PANEL + WIDE, 0.0);
     let all: Vec<(usize, usize)> = (0..geometry.images)
-        .flat_map(|image| (0..groups).map(move |group| (image, group * WIDE)))
+        .flat_map(|image| (0..pixels).step_by(WIDE).map(move |first| (image, first)))
         .collect();
     let arch = Arch::new();
-    let mut runs: Vec<(usize, usize)> = Vec::new();
+    let mut runs: Vec<[usize; 2]> = Vec::new();
     for tile in all.chunks(kernels::GROUPS) {
         runs.clear();
         for (i, &(image, first)) in tile.iter().enumerate() {
-            let end = (first + WIDE).min(pixels);
+            let end = pixels.min(first + WIDE);
             let mut pixel = first;
             while pixel < end {
                 let (y, x) = (pixel / width, pixel % width);
-                runs.push((i * WIDE + pixel - first, geometry.position(image, y, x)));
+                runs.push([i * WIDE + pixel - first, geometry.position(image, y, x)]);
                 pixel += width - x;
             }
         }
-        for (k, start) in starts.iter().enumerate() {
-            // Each copy is longer than its run. The next one overwrites what is too much.
-            let to = &mut panel[k * PANEL..(k + 1) * PANEL + WIDE];
-            let from = &planes.values[*start..];
-            for &(at, position) in &runs {
-                let from = from[position..].first_chunk::<WIDE>();
-                let (Some(to), Some(from)) = (to[at..].first_chunk_mut::<WIDE>(), from) else {
-                    unreachable!("panel and planes end with room for a whole group")
-                };
-                *to = *from;
+        tiles.clear();
+        tiles.extend(product.bias.iter().map(|bias| bias.map(|bias| [bias; PANEL])));
+        for (part, starts_of_part) in starts.chunks(NEAR_TAPS).enumerate() {
+            kernels::pack(planes.values(), starts_of_part, &runs, width, panel);
+            let (panel, _) = panel[..starts_of_part.len() * PANEL].as_chunks();
+            for (weights, tile) in product.weights.chunks_exact(starts.len()).zip(&mut *tiles) {
+                let weights = &weights[part * NEAR_TAPS..][..panel.len()];
+                kernels::multiply(arch, weights, panel, tile);
             }
         }
-        let panel = &panel[..starts.len() * PANEL];
-        kernels::multiply(arch, &product.weights, &product.bias, panel, |block, sums| {
-            for (m, sums) in sums.iter().enumerate().take(rows - block * ROWS) {
-                let row = block * ROWS + m;
-                for (&(image, first), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
-                    let to = &mut out[(image * rows + row) * pixels + first..];
-                    if first + WIDE <= pixels {
-                        to[..WIDE].copy_from_slice(sums);
-                    } else {
-                        let n = pixels - first;
-                        to[..n].copy_from_slice(&sums[..n]);
-                    }
-                }
+        for (row, sums) in tiles.as_flattened().iter().enumerate().take(rows) {
+            for (&(image, first), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
+                write(&mut out[(image * rows + row) * pixels..][first..pixels], sums);
             }
-        });
+        }
     }
 }
 
@@ -436,21 +476,23 @@ fn correlate(
 ) {
     let arch = Arch::new();
     let end = g.geometry.plane();
+    // Parts of about the same length: each has sums to be added up.
+    let step = end.div_ceil(end.div_ceil(NEAR)).next_multiple_of(WIDE);
     let starts: Vec<usize> =
         taps.iter().map(|tap| x.geometry.start(tap.plane, tap.shift)).collect();
     let rows = found.len() / taps.len();
     let work = |(block, found): (usize, &mut [f32])| {
-        for first in (0..end).step_by(NEAR) {
-            let length = NEAR.min(end - first);
+        for first in (0..end).step_by(step) {
+            let length = step.min(end - first);
             let of = |m: usize| {
                 let start = row((block * ROWS + m).min(rows - 1)) + first;
-                &g.values[start..start + length]
+                &g.values()[start..start + length]
             };
             let of_g: [&[f32]; ROWS] = std::array::from_fn(of);
             for (group, starts) in starts.chunks(COLUMNS).enumerate() {
                 let of = |k: usize| {
                     let start = starts[k.min(starts.len() - 1)] + first;
-                    &x.values[start..start + length]
+                    &x.values()[start..start + length]
                 };
                 let dots = kernels::dots(arch, of_g, std::array::from_fn(of));
                 for (found, dots) in found.chunks_exact_mut(taps.len()).zip(dots) {

@@ -21,77 +21,60 @@ pub const COLUMNS: usize = 3;
 /// The sums of a panel: for each of some rows, one number per pixel.
 pub type Tile = [[f32; PANEL]; ROWS];
 
-/// Calls `store` with each block of rows, by index, and its tile: sum_k weights[block][k][row] *
-/// panel[k][pixel], plus the row's bias. `weights` has `panel.len() / PANEL` entries per block.
-pub fn multiply(
-    arch: Arch,
-    weights: &[[f32; ROWS]],
-    bias: &[[f32; ROWS]],
-    panel: &[f32],
-    store: impl FnMut(usize, &Tile),
-) {
-    arch.dispatch(Multiply { weights, bias, panel, store });
+/// Adds to each of a tile's sums: sum_k weights[k][row] * panel[k][pixel].
+pub fn multiply(arch: Arch, weights: &[[f32; ROWS]], panel: &[[f32; PANEL]], tile: &mut Tile) {
+    arch.dispatch(Multiply { weights, panel, tile });
 }
 
-struct Multiply<'a, F> {
+struct Multiply<'a> {
     weights: &'a [[f32; ROWS]],
-    bias: &'a [[f32; ROWS]],
-    panel: &'a [f32],
-    store: F,
+    panel: &'a [[f32; PANEL]],
+    tile: &'a mut Tile,
 }
 
-impl<F: FnMut(usize, &Tile)> WithSimd for Multiply<'_, F> {
+impl WithSimd for Multiply<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let taps = self.panel.len() / PANEL;
-        let mut tile = [[0.0; PANEL]; ROWS];
-        for (block, bias) in self.bias.iter().enumerate() {
-            let weights = &self.weights[block * taps..(block + 1) * taps];
-            // As many sums as the registers hold, with room for a row of the panel and a weight.
-            match S::F32_LANES {
-                16 => multiply_block::<S, 8, 3>(simd, weights, bias, self.panel, &mut tile),
-                8 => multiply_block::<S, 4, 3>(simd, weights, bias, self.panel, &mut tile),
-                _ => multiply_block::<S, 4, 2>(simd, weights, bias, self.panel, &mut tile),
-            }
-            (self.store)(block, &tile);
+    fn with_simd<S: Simd>(self, simd: S) {
+        // As many sums as the registers hold, with room for a row of the panel and a weight.
+        match S::F32_LANES {
+            16 => multiply_block::<S, 8, 3>(simd, self),
+            8 => multiply_block::<S, 4, 3>(simd, self),
+            _ => multiply_block::<S, 4, 2>(simd, self),
         }
     }
 }
 
 /// Computes a tile, `M` rows and `N` vectors at a time.
 #[inline(always)]
-fn multiply_block<S: Simd, const M: usize, const N: usize>(
-    simd: S,
-    weights: &[[f32; ROWS]],
-    bias: &[f32; ROWS],
-    panel: &[f32],
-    tile: &mut Tile,
-) {
+fn multiply_block<S: Simd, const M: usize, const N: usize>(simd: S, a: Multiply<'_>) {
     let width = N * S::F32_LANES;
+    let panel = &a.panel[..a.weights.len()];
     for row in (0..ROWS).step_by(M) {
         for pixel in (0..PANEL).step_by(width) {
             let mut sums = [[simd.splat_f32s(0.0); N]; M];
             for m in 0..M {
-                sums[m] = [simd.splat_f32s(bias[row + m]); N];
+                let (from, _) = S::as_simd_f32s(&a.tile[row + m][pixel..pixel + width]);
+                for n in 0..N {
+                    sums[m][n] = from[n];
+                }
             }
-            for k in 0..weights.len() {
-                let at = k * PANEL + pixel;
-                let (from, _) = S::as_simd_f32s(&panel[at..at + width]);
+            for k in 0..panel.len() {
+                let (from, _) = S::as_simd_f32s(&panel[k][pixel..pixel + width]);
                 let mut x = [simd.splat_f32s(0.0); N];
                 for n in 0..N {
                     x[n] = from[n];
                 }
                 for m in 0..M {
-                    let weight = simd.splat_f32s(weights[k][row + m]);
+                    let weight = simd.splat_f32s(a.weights[k][row + m]);
                     for n in 0..N {
                         sums[m][n] = simd.mul_add_f32s(weight, x[n], sums[m][n]);
                     }
                 }
             }
             for m in 0..M {
-                let (to, _) = S::as_mut_simd_f32s(&mut tile[row + m][pixel..pixel + width]);
+                let (to, _) = S::as_mut_simd_f32s(&mut a.tile[row + m][pixel..pixel + width]);
                 for n in 0..N {
                     to[n] = sums[m][n];
                 }
@@ -100,8 +83,47 @@ fn multiply_block<S: Simd, const M: usize, const N: usize>(
     }
 }
 
-/// Returns what [`multiply`] gives for one block of at most `rows` rows, without a panel: pixel j of
-/// group n is at `values[starts[k] + positions[n] + j]`. Rows beyond `rows` are not computed.
+vectorized! {
+    /// Fills a panel. `runs` are positions in a row of the panel and in the values from `starts[k]`
+    /// on, in order. None is longer than `longest`. A copy may be longer than its run: the next one
+    /// overwrites what is too much, and the panel ends with room for a group.
+    pub fn pack<'a>(
+        values: &'a [f32],
+        starts: &'a [usize],
+        runs: &'a [[usize; 2]],
+        longest: usize,
+        panel: &'a mut [f32],
+    ) {
+        match longest {
+            0..=4 => pack_runs::<4>(values, starts, runs, panel),
+            5..=8 => pack_runs::<8>(values, starts, runs, panel),
+            _ => pack_runs::<WIDE>(values, starts, runs, panel),
+        }
+    }
+}
+
+#[inline(always)]
+fn pack_runs<const LENGTH: usize>(
+    values: &[f32],
+    starts: &[usize],
+    runs: &[[usize; 2]],
+    panel: &mut [f32],
+) {
+    for k in 0..starts.len() {
+        let from = &values[starts[k]..];
+        let to = &mut panel[k * PANEL..(k + 1) * PANEL + WIDE];
+        for &[at, position] in runs {
+            let to = &mut to[at..at + LENGTH];
+            let from = &from[position..position + LENGTH];
+            for i in 0..LENGTH {
+                to[i] = from[i];
+            }
+        }
+    }
+}
+
+/// Returns bias plus what [`multiply`] adds, for at most `rows` rows, without a panel: pixel j of group
+/// n is at `values[starts[k] + positions[n] + j]`. Rows beyond `rows` are not computed.
 pub fn multiply_in_place(
     arch: Arch,
     rows: usize,
@@ -264,32 +286,28 @@ mod tests {
     #[test]
     fn products_are_the_sums_of_the_definition_with_all_vector_instructions() {
         const TAPS: usize = 7;
-        let (weights, panel) = (wave(2 * TAPS * ROWS, 0.1), wave(TAPS * PANEL, 0.5));
-        let (weights, _) = weights.as_chunks::<ROWS>();
-        let bias: [[f32; ROWS]; 2] = std::array::from_fn(|b| [b as f32; ROWS]);
+        let (weights, panel) = (wave(TAPS * ROWS, 0.1), wave(TAPS * PANEL, 0.5));
+        let ((weights, _), bias) = (weights.as_chunks::<ROWS>(), [0.7; ROWS]);
         // Where the panel has its pixels, read in place.
         let starts: Vec<usize> = (0..TAPS).map(|k| k * PANEL).collect();
         let positions = [0, WIDE, 2 * WIDE];
         let source = Source { values: &panel, starts: &starts, positions };
         for arch in all() {
-            multiply(arch, weights, &bias, &panel, |block, tile| {
-                let weights = &weights[block * TAPS..(block + 1) * TAPS];
-                let rows = [1, 2, 3, 4, ROWS];
-                let in_place = rows.map(|rows| {
-                    (rows, multiply_in_place(arch, rows, weights, &bias[block], source))
-                });
-                for row in 0..ROWS {
-                    for pixel in 0..PANEL {
-                        let product = |k: usize| weights[k][row] * panel[k * PANEL + pixel];
-                        let sum = bias[block][row] + (0..TAPS).map(product).sum::<f32>();
-                        assert!((tile[row][pixel] - sum).abs() < 1e-5, "{arch:?}");
-                        for (rows, tile) in &in_place {
-                            let near = (tile[row][pixel] - sum).abs() < 1e-5;
-                            assert!(near || row >= *rows, "{arch:?} {rows}");
-                        }
+            let mut tile = [[bias[0]; PANEL]; ROWS];
+            multiply(arch, weights, panel.as_chunks().0, &mut tile);
+            let in_place = [1, 2, 3, 4, ROWS]
+                .map(|rows| (rows, multiply_in_place(arch, rows, weights, &bias, source)));
+            for row in 0..ROWS {
+                for pixel in 0..PANEL {
+                    let product = |k: usize| weights[k][row] * panel[k * PANEL + pixel];
+                    let sum = bias[row] + (0..TAPS).map(product).sum::<f32>();
+                    assert!((tile[row][pixel] - sum).abs() < 1e-5, "{arch:?}");
+                    for (rows, tile) in &in_place {
+                        let near = (tile[row][pixel] - sum).abs() < 1e-5;
+                        assert!(near || row >= *rows, "{arch:?} {rows}");
                     }
                 }
-            });
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! `Planes`: images with zeros around them, in which every shifted image is a contiguous slice.
 
+use std::ops::Range;
+
 use super::kernels::WIDE;
 
 /// The layout of [`Planes`]: `[planes, images, height + 1, width + 1]`. The last row and the last
@@ -16,7 +18,7 @@ pub struct Geometry {
 
 impl Geometry {
     /// Numbers between the starts of two rows.
-    fn row(self) -> usize {
+    pub fn row(self) -> usize {
         self.width + 1
     }
 
@@ -37,7 +39,7 @@ impl Geometry {
 
     /// Zeros before the first plane and after the last one.
     fn margin(self) -> usize {
-        self.row() + 1 + WIDE
+        (self.row() + 1 + WIDE).next_multiple_of(WIDE)
     }
 
     /// Returns where a plane starts that is shifted down by `dy` and right by `dx`, at most 1 each.
@@ -53,11 +55,16 @@ impl Geometry {
 }
 
 /// Images with zeros around them.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Planes {
-    pub values: Vec<f32>,
+    memory: Vec<f32>,
+    /// Numbers before the first one of a line of the cache.
+    before: usize,
     pub geometry: Geometry,
 }
+
+/// Bytes of a line of the cache. A vector that crosses from one to the next takes two reads.
+const LINE: usize = 64;
 
 impl Planes {
     /// Takes images `[images, channels, height, width]`. With `parts` of 2, each channel becomes
@@ -72,27 +79,60 @@ impl Planes {
         // Pixels are overwritten, and what is around them stays zero.
         if geometry != self.geometry {
             self.geometry = geometry;
-            self.values.clear();
-            self.values.resize(geometry.planes * geometry.plane() + 2 * geometry.margin(), 0.0);
+            self.memory.clear();
+            let size = geometry.planes * geometry.plane() + 2 * geometry.margin();
+            self.memory.resize(size + LINE / size_of::<f32>(), 0.0);
+            self.before = self.memory.as_ptr().align_offset(LINE) % (LINE / size_of::<f32>());
         }
+        let values = &mut self.memory[self.before..];
         for (image, channels_of) in images.chunks_exact(channels * height * width).enumerate() {
             for (channel, pixels) in channels_of.chunks_exact(height * width).enumerate() {
                 for (y, row) in pixels.chunks_exact(width).enumerate() {
-                    for part in 0..parts {
-                        let plane = (channel * parts + y % parts) * parts + part;
-                        let start = geometry.start(plane, [0, 0]);
-                        let to = start + geometry.position(image, y / parts, 0);
-                        let to = &mut self.values[to..to + geometry.width];
-                        match parts {
-                            1 => to.copy_from_slice(row),
-                            _ => {
-                                let from = row[part..].iter().step_by(2);
-                                to.iter_mut().zip(from).for_each(|(to, x)| *to = *x);
-                            }
-                        }
+                    let plane = (channel * parts + y % parts) * parts;
+                    let start = geometry.start(plane, [0, 0]);
+                    let to = &mut values[start + geometry.position(image, y / parts, 0)..];
+                    if parts == 1 {
+                        copy(&mut to[..width], row);
+                    } else {
+                        let (even, odd) = to.split_at_mut(geometry.plane());
+                        separate(row, &mut even[..width.div_ceil(2)], &mut odd[..width / 2]);
                     }
                 }
             }
         }
     }
+
+    /// Returns the numbers of all planes; [`Geometry::start`] says where each has its own. Those of a
+    /// plane that is not shifted start where a line of the cache does.
+    pub fn values(&self) -> &[f32] {
+        &self.memory[self.before..]
+    }
+
+    /// Returns the sum over some planes.
+    pub fn sum(&self, planes: Range<usize>) -> f32 {
+        let start = |plane| self.geometry.start(plane, [0, 0]);
+        let (blocks, _) = self.values()[start(planes.start)..start(planes.end)].as_chunks::<WIDE>();
+        let mut sums = [0.0; WIDE];
+        for block in blocks {
+            sums.iter_mut().zip(block).for_each(|(sum, value)| *sum += value);
+        }
+        sums.iter().sum()
+    }
+}
+
+/// Copies a row, eight pixels at a time: rows are too short for a call of `memmove` each.
+fn copy(to: &mut [f32], from: &[f32]) {
+    let (blocks, rest) = from.as_chunks::<8>();
+    let (to_blocks, to_rest) = to.as_chunks_mut::<8>();
+    to_blocks.iter_mut().zip(blocks).for_each(|(to, from)| *to = *from);
+    to_rest.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+}
+
+/// Copies the even and the odd pixels of a row.
+fn separate(row: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    let (pairs, last) = row.as_chunks::<2>();
+    for (pair, (even, odd)) in pairs.iter().zip(even.iter_mut().zip(odd)) {
+        [*even, *odd] = *pair;
+    }
+    last.iter().for_each(|x| even[row.len() / 2] = *x);
 }
