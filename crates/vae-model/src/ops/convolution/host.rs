@@ -4,11 +4,12 @@
 //! pixel i + shift, where s is a part of the input (its even or odd rows and columns) and v a weight
 //! or a sum of weights. A [`Scheme`] lists these links for one axis; an image has two.
 
-use pulp::Arch;
-use rayon::prelude::*;
+use std::cell::Cell;
 
-use super::kernels::{self, COLUMNS, PANEL, ROWS, WIDE};
-use super::planes::{Geometry, Planes};
+use super::correlation::correlate;
+use super::kernels::ROWS;
+use super::planes::{Planes, Tap};
+use super::product::{Packed, Product};
 use crate::ops::Size;
 use crate::ops::parts::by_parts;
 
@@ -83,13 +84,6 @@ struct Link2 {
     weights: [&'static [usize]; 2],
 }
 
-impl Link2 {
-    fn weights(self) -> impl Iterator<Item = usize> {
-        let [rows, columns] = self.weights;
-        rows.iter().flat_map(move |ky| columns.iter().map(move |kx| ky * 3 + kx))
-    }
-}
-
 /// A convolution of a batch of images.
 #[derive(Clone, Copy, Debug)]
 pub struct Convolution {
@@ -103,25 +97,21 @@ pub struct Convolution {
 /// Numbers of padded images that fit into a core's cache together with other data.
 const CACHED: usize = 160 * 1024;
 
-/// Numbers of a row of gradients whose block stays in the first cache.
-const NEAR: usize = 1024;
-
-/// Rows of a panel that stay in the first cache, with the sums of some rows.
-const NEAR_TAPS: usize = 128;
-
 /// What a thread needs besides its results.
 #[derive(Default)]
 struct Scratch {
+    /// Of the input, or of gradients.
     planes: Planes,
+    /// Of the input, where both are needed.
+    inputs: Planes,
     packed: Packed,
     parts: Vec<f32>,
 }
 
-/// Copies of pixels, and the sums of all rows.
-#[derive(Default)]
-struct Packed {
-    panel: Vec<f32>,
-    tiles: Vec<kernels::Tile>,
+thread_local! {
+    /// Kept from one call to the next: memory that is new has to be cleared. It is taken out while it
+    /// is used, so that a thread that waits can do other work.
+    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 impl Convolution {
@@ -198,41 +188,41 @@ impl Convolution {
 
         let (of_x, of_g) = (volume(self.input), volume(output));
         let images = (CACHED / (of_x + of_g)).max(1);
-        let (mut planes_x, mut planes_g) = (Planes::default(), Planes::default());
+        let mut scratch = SCRATCH.take();
+        let (planes_x, planes_g) = (&mut scratch.inputs, &mut scratch.planes);
         for (x, g) in x.chunks(images * of_x).zip(g.chunks(images * of_g)) {
             planes_x.fill(x, self.input, from);
             planes_g.fill(g, output, to);
             for (part, (taps, found)) in taps.iter().zip(&mut found).enumerate() {
                 let row = |m: usize| planes_g.geometry.start(m * to * to + part, [0, 0]);
-                correlate(&planes_g, row, &planes_x, taps, found);
+                let rows: Vec<usize> = (0..after).map(row).collect();
+                let starts = planes_x.geometry.starts(taps);
+                correlate((planes_g, &rows), (planes_x, &starts), found);
             }
             for (channel, sum) in of_bias.iter_mut().enumerate() {
                 *sum += planes_g.sum(channel * to * to..(channel + 1) * to * to);
             }
         }
 
-        let mut of_weights = vec![0.0; after * before * 9];
+        SCRATCH.set(scratch);
+        let mut of_weights = vec![[0.0; 9]; after * before];
         for (links, found) in links.iter().zip(&found) {
-            let of_kernels = found.chunks_exact(links.len());
-            for (kernel, of_links) in of_weights.chunks_exact_mut(9).zip(of_kernels) {
-                for (link, value) in links.iter().zip(of_links) {
-                    link.weights().for_each(|i| kernel[i] += value);
+            let sums = sums(links);
+            for (kernel, found) in of_weights.iter_mut().zip(found.chunks_exact(links.len())) {
+                for (sum, value) in sums.iter().zip(found) {
+                    match **sum {
+                        [a] => kernel[a] += value,
+                        _ => sum.iter().for_each(|i| kernel[*i] += value),
+                    }
                 }
             }
         }
-        (of_weights, of_bias)
+        (of_weights.into_flattened(), of_bias)
     }
 }
 
 fn volume([channels, height, width]: [usize; 3]) -> usize {
     channels * height * width
-}
-
-/// A shifted plane.
-#[derive(Clone, Copy, Debug)]
-struct Tap {
-    plane: usize,
-    shift: [isize; 2],
 }
 
 /// Returns the taps of all channels: channel by channel, link by link. `of` gives the part of the
@@ -262,32 +252,40 @@ fn packed(
     at: impl Fn(usize, usize) -> usize,
 ) -> Vec<[f32; ROWS]> {
     let (kernels, _) = weights.as_chunks::<9>();
-    let sums: Vec<Vec<usize>> = links.iter().map(|link| link.weights().collect()).collect();
+    let sums = sums(links);
     let taps = channels * links.len();
     let mut packed = vec![[0.0; ROWS]; rows.div_ceil(ROWS) * taps];
-    for row in 0..rows {
-        let packed = &mut packed[row / ROWS * taps..(row / ROWS + 1) * taps];
+    for (block, packed) in packed.chunks_exact_mut(taps).enumerate() {
         for (channel, packed) in packed.chunks_exact_mut(links.len()).enumerate() {
-            let kernel = &kernels[at(row, channel)];
-            for (packed, sum) in packed.iter_mut().zip(&sums) {
-                packed[row % ROWS] = sum.iter().map(|i| kernel[*i]).sum();
+            for (i, row) in (block * ROWS..rows).take(ROWS).enumerate() {
+                let kernel = &kernels[at(row, channel)];
+                for (packed, sum) in packed.iter_mut().zip(&sums) {
+                    packed[i] = match **sum {
+                        [a] => kernel[a],
+                        [a, b] => kernel[a] + kernel[b],
+                        [a, b, c, d] => kernel[a] + kernel[b] + kernel[c] + kernel[d],
+                        _ => unreachable!("one or two weights along each axis"),
+                    };
+                }
             }
         }
     }
     packed
 }
 
+/// Returns the weights (of nine) that each link sums up.
+fn sums(links: &[Link2]) -> Vec<Vec<usize>> {
+    let of_link = |link: &Link2| {
+        let [rows, columns] = link.weights;
+        rows.iter().flat_map(|y| columns.iter().map(move |x| y * 3 + x)).collect()
+    };
+    links.iter().map(of_link).collect()
+}
+
 /// A bias in blocks of rows.
 fn blocks(bias: &[f32]) -> Vec<[f32; ROWS]> {
     let block = |part: &[f32]| std::array::from_fn(|i| part.get(i).copied().unwrap_or(0.0));
     bias.chunks(ROWS).map(block).collect()
-}
-
-/// One part of an output: weights times taps.
-struct Product {
-    taps: Vec<Tap>,
-    weights: Vec<[f32; ROWS]>,
-    bias: Vec<[f32; ROWS]>,
 }
 
 /// Computes all parts of the output `[batch, .., ..]` of x.
@@ -300,27 +298,30 @@ fn run(
     let (of_x, of_y) = (volume(input), volume(output));
     // A pixel's sum does not depend on how many images are handled together.
     let shared = (x.len() / of_x).div_ceil(rayon::current_num_threads());
-    let images = (CACHED / of_x).min(shared).max(1);
+    let images = (CACHED / (of_x + of_y)).min(shared).max(1);
     let work = |scratch: &mut Scratch, image: usize, y: &mut [f32]| {
         let x = &x[image * of_x..][..y.len() / of_y * of_x];
-        scratch.planes.fill(x, input, from);
+        let Scratch { planes, packed, parts, .. } = scratch;
+        planes.fill(x, input, from);
         if to == 1 {
-            product(&products[0], &scratch.planes, output[0], y, &mut scratch.packed);
+            products[0].write(planes, output[0], y, packed);
             return;
         }
-        let geometry = scratch.planes.geometry;
+        let geometry = planes.geometry;
         let pixels = geometry.pixels();
         let size = geometry.images * output[0] * pixels;
-        scratch.parts.resize(size * products.len(), 0.0);
-        for (one, part) in products.iter().zip(scratch.parts.chunks_exact_mut(size)) {
-            product(one, &scratch.planes, output[0], part, &mut scratch.packed);
+        if parts.len() < size * products.len() {
+            parts.resize(size * products.len(), 0.0);
+        }
+        for (one, part) in products.iter().zip(parts.chunks_exact_mut(size)) {
+            one.write(planes, output[0], part, packed);
         }
         let [_, height, width] = output;
         for (channel, y) in y.chunks_exact_mut(height * width).enumerate() {
             for (row, y) in y.chunks_exact_mut(width).enumerate() {
                 let of = |part: usize| {
                     let start = part * size + channel * pixels + row / 2 * geometry.width;
-                    &scratch.parts[start..start + geometry.width]
+                    &parts[start..start + geometry.width]
                 };
                 let [even, odd] = [of(row % 2 * 2), of(row % 2 * 2 + 1)];
                 let (pairs, last) = y.as_chunks_mut::<2>();
@@ -331,181 +332,10 @@ fn run(
             }
         }
     };
-    by_parts([x.len() / of_x, of_y, images], work).0
-}
-
-/// Computes one part of the output, `[images, rows, pixels]`.
-fn product(product: &Product, planes: &Planes, rows: usize, out: &mut [f32], scratch: &mut Packed) {
-    let geometry = planes.geometry;
-    let starts: Vec<usize> =
-        product.taps.iter().map(|tap| geometry.start(tap.plane, tap.shift)).collect();
-    // Reading in place computes groups at the ends of rows for nothing. Packing a group takes about
-    // as long as its product with one block of rows.
-    let in_place = groups_in_place(geometry);
-    let packed = geometry.pixels().div_ceil(WIDE);
-    let blocks = product.bias.len();
-    if in_place.len() * blocks <= packed * (blocks + 1) {
-        multiply_in_place(product, planes, &starts, &in_place, rows, out);
-    } else {
-        multiply_packed(product, planes, &starts, rows, out, scratch);
-    }
-}
-
-/// Returns where groups of pixels of an image start in its plane: in each row if groups divide it,
-/// else anywhere. Such a group can have the zero at the end of a row among its pixels.
-fn groups_in_place(geometry: Geometry) -> Vec<usize> {
-    let (height, width) = (geometry.height, geometry.width);
-    if width.is_multiple_of(WIDE) {
-        let of_row = |y| (0..width).step_by(WIDE).map(move |x| geometry.position(0, y, x));
-        return (0..height).flat_map(of_row).collect();
-    }
-    (0..=geometry.position(0, height - 1, width - 1)).step_by(WIDE).collect()
-}
-
-/// Computes what [`product`] does from pixels where they are.
-fn multiply_in_place(
-    product: &Product,
-    planes: &Planes,
-    starts: &[usize],
-    groups: &[usize],
-    rows: usize,
-    out: &mut [f32],
-) {
-    let geometry = planes.geometry;
-    let (pixels, width) = (geometry.pixels(), geometry.width);
-    let arch = Arch::new();
-    let all: Vec<(usize, usize)> = (0..geometry.images)
-        .flat_map(|image| groups.iter().map(move |group| (image, *group)))
-        .collect();
-    let blocks = product.weights.chunks_exact(starts.len()).zip(&product.bias);
-    for tile in all.chunks(kernels::GROUPS) {
-        let positions = std::array::from_fn(|n| {
-            let (image, group) = tile[n.min(tile.len() - 1)];
-            geometry.position(image, 0, group)
-        });
-        let source = kernels::Source { values: planes.values(), starts, positions };
-        for (block, (weights, bias)) in blocks.clone().enumerate() {
-            let first = block * ROWS;
-            let rows_of_block = ROWS.min(rows - first);
-            let sums = kernels::multiply_in_place(arch, rows_of_block, weights, bias, source);
-            for (row, sums) in (first..).zip(&sums[..rows_of_block]) {
-                for (&(image, group), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
-                    let to = &mut out[(image * rows + row) * pixels..][..pixels];
-                    let (y, x) = (group / geometry.row(), group % geometry.row());
-                    if x + WIDE <= width {
-                        write(&mut to[y * width + x..], sums);
-                        continue;
-                    }
-                    // What is left of the row, then, after its zero, the rows below.
-                    let (mut to, mut sums) = (&mut to[y * width + x..], sums.as_slice());
-                    let mut left = width - x;
-                    while !to.is_empty() && !sums.is_empty() {
-                        let n = left.min(sums.len());
-                        to[..n].copy_from_slice(&sums[..n]);
-                        (to, sums) = (&mut to[n..], sums.get(n + 1..).unwrap_or(&[]));
-                        left = width;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Writes sums, as many as there is room for.
-fn write(to: &mut [f32], sums: &[f32; WIDE]) {
-    match to.first_chunk_mut::<WIDE>() {
-        Some(to) => *to = *sums,
-        None => to.copy_from_slice(&sums[..to.len()]),
-    }
-}
-
-/// Computes what [`product`] does from copies of the pixels of a few groups.
-fn multiply_packed(
-    product: &Product,
-    planes: &Planes,
-    starts: &[usize],
-    rows: usize,
-    out: &mut [f32],
-    packed: &mut Packed,
-) {
-    let geometry = planes.geometry;
-    let (pixels, width) = (geometry.pixels(), geometry.width);
-    let Packed { panel, tiles } = packed;
-    panel.resize(NEAR_TAPS.min(starts.len()) * PANEL + WIDE, 0.0);
-    let all: Vec<(usize, usize)> = (0..geometry.images)
-        .flat_map(|image| (0..pixels).step_by(WIDE).map(move |first| (image, first)))
-        .collect();
-    let arch = Arch::new();
-    let mut runs: Vec<[usize; 2]> = Vec::new();
-    for tile in all.chunks(kernels::GROUPS) {
-        runs.clear();
-        for (i, &(image, first)) in tile.iter().enumerate() {
-            let end = pixels.min(first + WIDE);
-            let mut pixel = first;
-            while pixel < end {
-                let (y, x) = (pixel / width, pixel % width);
-                runs.push([i * WIDE + pixel - first, geometry.position(image, y, x)]);
-                pixel += width - x;
-            }
-        }
-        tiles.clear();
-        tiles.extend(product.bias.iter().map(|bias| bias.map(|bias| [bias; PANEL])));
-        for (part, starts_of_part) in starts.chunks(NEAR_TAPS).enumerate() {
-            kernels::pack(planes.values(), starts_of_part, &runs, width, panel);
-            let (panel, _) = panel[..starts_of_part.len() * PANEL].as_chunks();
-            for (weights, tile) in product.weights.chunks_exact(starts.len()).zip(&mut *tiles) {
-                let weights = &weights[part * NEAR_TAPS..][..panel.len()];
-                kernels::multiply(arch, weights, panel, tile);
-            }
-        }
-        for (row, sums) in tiles.as_flattened().iter().enumerate().take(rows) {
-            for (&(image, first), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
-                write(&mut out[(image * rows + row) * pixels..][first..pixels], sums);
-            }
-        }
-    }
-}
-
-/// Adds to `found` `[rows, taps]` the products of gradients and taps, summed over pixels and images.
-fn correlate(
-    g: &Planes,
-    row: impl Fn(usize) -> usize + Sync,
-    x: &Planes,
-    taps: &[Tap],
-    found: &mut [f32],
-) {
-    let arch = Arch::new();
-    let end = g.geometry.plane();
-    // Parts of about the same length: each has sums to be added up.
-    let step = end.div_ceil(end.div_ceil(NEAR)).next_multiple_of(WIDE);
-    let starts: Vec<usize> =
-        taps.iter().map(|tap| x.geometry.start(tap.plane, tap.shift)).collect();
-    let rows = found.len() / taps.len();
-    let work = |(block, found): (usize, &mut [f32])| {
-        for first in (0..end).step_by(step) {
-            let length = step.min(end - first);
-            let of = |m: usize| {
-                let start = row((block * ROWS + m).min(rows - 1)) + first;
-                &g.values()[start..start + length]
-            };
-            let of_g: [&[f32]; ROWS] = std::array::from_fn(of);
-            for (group, starts) in starts.chunks(COLUMNS).enumerate() {
-                let of = |k: usize| {
-                    let start = starts[k.min(starts.len() - 1)] + first;
-                    &x.values()[start..start + length]
-                };
-                let dots = kernels::dots(arch, of_g, std::array::from_fn(of));
-                for (found, dots) in found.chunks_exact_mut(taps.len()).zip(dots) {
-                    let at = group * COLUMNS;
-                    let found = &mut found[at..at + starts.len()];
-                    found.iter_mut().zip(dots).for_each(|(found, dot)| *found += dot);
-                }
-            }
-        }
+    let work = |(): &mut (), image: usize, y: &mut [f32]| {
+        let mut scratch = SCRATCH.take();
+        work(&mut scratch, image, y);
+        SCRATCH.set(scratch);
     };
-    if rayon::current_num_threads() == 1 {
-        found.chunks_mut(ROWS * taps.len()).enumerate().for_each(work);
-    } else {
-        found.par_chunks_mut(ROWS * taps.len()).enumerate().for_each(work);
-    }
+    by_parts([x.len() / of_x, of_y, images], work).0
 }

@@ -85,8 +85,8 @@ fn multiply_block<S: Simd, const M: usize, const N: usize>(simd: S, a: Multiply<
 
 vectorized! {
     /// Fills a panel. `runs` are positions in a row of the panel and in the values from `starts[k]`
-    /// on, in order. None is longer than `longest`. A copy may be longer than its run: the next one
-    /// overwrites what is too much, and the panel ends with room for a group.
+    /// on, in order. None is longer than `longest` or a group. A copy may be longer than its run: the
+    /// next one overwrites what is too much, and after the panel is room for a group.
     pub fn pack<'a>(
         values: &'a [f32],
         starts: &'a [usize],
@@ -160,6 +160,7 @@ impl WithSimd for MultiplyInPlace<'_> {
             2 => multiply_rows::<S, 2>(simd, 0, &self, &mut tile),
             3 => multiply_rows::<S, 3>(simd, 0, &self, &mut tile),
             4 => multiply_rows::<S, 4>(simd, 0, &self, &mut tile),
+            6 if S::F32_LANES == 16 => multiply_rows::<S, 6>(simd, 0, &self, &mut tile),
             _ if S::F32_LANES == 16 => multiply_rows::<S, ROWS>(simd, 0, &self, &mut tile),
             _ => {
                 multiply_rows::<S, 4>(simd, 0, &self, &mut tile);
@@ -295,7 +296,7 @@ mod tests {
         for arch in all() {
             let mut tile = [[bias[0]; PANEL]; ROWS];
             multiply(arch, weights, panel.as_chunks().0, &mut tile);
-            let in_place = [1, 2, 3, 4, ROWS]
+            let in_place = [1, 2, 3, 4, 6, ROWS]
                 .map(|rows| (rows, multiply_in_place(arch, rows, weights, &bias, source)));
             for row in 0..ROWS {
                 for pixel in 0..PANEL {

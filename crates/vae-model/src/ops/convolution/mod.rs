@@ -1,6 +1,8 @@
 //! 3x3 convolutions of images, with a pixel of zeros around them.
 
 #[cfg(feature = "flex")]
+mod correlation;
+#[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
 mod host;
@@ -8,6 +10,8 @@ mod host;
 mod kernels;
 #[cfg(feature = "flex")]
 mod planes;
+#[cfg(feature = "flex")]
+mod product;
 
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};

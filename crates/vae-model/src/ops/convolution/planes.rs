@@ -48,23 +48,31 @@ impl Geometry {
         (first + dy * self.row() as isize + dx) as usize
     }
 
+    /// Returns where shifted planes start.
+    pub fn starts(self, taps: &[Tap]) -> Vec<usize> {
+        taps.iter().map(|tap| self.start(tap.plane, tap.shift)).collect()
+    }
+
     /// Returns the position of a pixel from the start of its plane.
     pub fn position(self, image: usize, y: usize, x: usize) -> usize {
         image * self.image() + y * self.row() + x
     }
 }
 
+/// A shifted plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Tap {
+    pub plane: usize,
+    /// Down and right.
+    pub shift: [isize; 2],
+}
+
 /// Images with zeros around them.
 #[derive(Debug, Default)]
 pub struct Planes {
-    memory: Vec<f32>,
-    /// Numbers before the first one of a line of the cache.
-    before: usize,
+    memory: Aligned,
     pub geometry: Geometry,
 }
-
-/// Bytes of a line of the cache. A vector that crosses from one to the next takes two reads.
-const LINE: usize = 64;
 
 impl Planes {
     /// Takes images `[images, channels, height, width]`. With `parts` of 2, each channel becomes
@@ -76,36 +84,43 @@ impl Planes {
             height: height.div_ceil(parts),
             width: width.div_ceil(parts),
         };
-        // Pixels are overwritten, and what is around them stays zero.
-        if geometry != self.geometry {
-            self.geometry = geometry;
-            self.memory.clear();
-            let size = geometry.planes * geometry.plane() + 2 * geometry.margin();
-            self.memory.resize(size + LINE / size_of::<f32>(), 0.0);
-            self.before = self.memory.as_ptr().align_offset(LINE) % (LINE / size_of::<f32>());
-        }
-        let values = &mut self.memory[self.before..];
-        for (image, channels_of) in images.chunks_exact(channels * height * width).enumerate() {
-            for (channel, pixels) in channels_of.chunks_exact(height * width).enumerate() {
-                for (y, row) in pixels.chunks_exact(width).enumerate() {
-                    let plane = (channel * parts + y % parts) * parts;
-                    let start = geometry.start(plane, [0, 0]);
-                    let to = &mut values[start + geometry.position(image, y / parts, 0)..];
-                    if parts == 1 {
-                        copy(&mut to[..width], row);
-                    } else {
-                        let (even, odd) = to.split_at_mut(geometry.plane());
-                        separate(row, &mut even[..width.div_ceil(2)], &mut odd[..width / 2]);
+        self.geometry = geometry;
+        let (margin, plane, row) = (geometry.margin(), geometry.plane(), geometry.row());
+        let end = margin + geometry.planes * plane;
+        let values = self.memory.at_least(end + margin);
+        values[..margin].fill(0.0);
+        values[end..].fill(0.0);
+        let planes = values[margin..end].chunks_exact_mut(parts * plane);
+        for (at, planes) in planes.enumerate() {
+            let (channel, part) = (at / parts, at % parts);
+            // Without parts, all columns are even.
+            let (even, odd) = planes.split_at_mut(plane);
+            for (image, pixels) in images.chunks_exact(channels * height * width).enumerate() {
+                let pixels = &pixels[channel * height * width..][..height * width];
+                let mut rows = pixels.chunks_exact(width).skip(part).step_by(parts);
+                for y in 0..=geometry.height {
+                    let at = geometry.position(image, y, 0)..geometry.position(image, y, row);
+                    match rows.next() {
+                        Some(pixels) if parts == 1 => copy(pixels, &mut even[at]),
+                        Some(pixels) => separate(pixels, &mut even[at.clone()], &mut odd[at]),
+                        None if parts == 1 => even[at].fill(0.0),
+                        None => {
+                            even[at.clone()].fill(0.0);
+                            odd[at].fill(0.0);
+                        }
                     }
                 }
             }
+            let rest = geometry.images * geometry.image();
+            even[rest..].fill(0.0);
+            odd.iter_mut().skip(rest).for_each(|x| *x = 0.0);
         }
     }
 
     /// Returns the numbers of all planes; [`Geometry::start`] says where each has its own. Those of a
     /// plane that is not shifted start where a line of the cache does.
     pub fn values(&self) -> &[f32] {
-        &self.memory[self.before..]
+        self.memory.values()
     }
 
     /// Returns the sum over some planes.
@@ -120,19 +135,60 @@ impl Planes {
     }
 }
 
-/// Copies a row, eight pixels at a time: rows are too short for a call of `memmove` each.
-fn copy(to: &mut [f32], from: &[f32]) {
-    let (blocks, rest) = from.as_chunks::<8>();
-    let (to_blocks, to_rest) = to.as_chunks_mut::<8>();
-    to_blocks.iter_mut().zip(blocks).for_each(|(to, from)| *to = *from);
-    to_rest.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+/// Copies a row and ends it with a zero. Short rows of common lengths are copied without a call of
+/// `memmove` each.
+fn copy(row: &[f32], to: &mut [f32]) {
+    match row.len() {
+        4 => copy_fixed::<4>(row, to),
+        8 => copy_fixed::<8>(row, to),
+        16 => copy_fixed::<16>(row, to),
+        32 => copy_fixed::<32>(row, to),
+        n => to[..n].copy_from_slice(row),
+    }
+    to[row.len()] = 0.0;
 }
 
-/// Copies the even and the odd pixels of a row.
+fn copy_fixed<const N: usize>(from: &[f32], to: &mut [f32]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<N>(), to.first_chunk_mut()) {
+        *to = *from;
+    }
+}
+
+/// Copies the even and the odd pixels of a row and ends each with zeros.
 fn separate(row: &[f32], even: &mut [f32], odd: &mut [f32]) {
     let (pairs, last) = row.as_chunks::<2>();
-    for (pair, (even, odd)) in pairs.iter().zip(even.iter_mut().zip(odd)) {
+    for (pair, (even, odd)) in pairs.iter().zip(even.iter_mut().zip(odd.iter_mut())) {
         [*even, *odd] = *pair;
     }
-    last.iter().for_each(|x| even[row.len() / 2] = *x);
+    even[pairs.len()] = last.first().copied().unwrap_or(0.0);
+    even[pairs.len() + last.len()..].fill(0.0);
+    odd[pairs.len()..].fill(0.0);
+}
+
+/// Numbers whose first one is at the start of a line of the cache: a vector that crosses from one
+/// line to the next takes two reads.
+#[derive(Debug, Default)]
+pub struct Aligned {
+    memory: Vec<f32>,
+    /// Numbers before the first one.
+    before: usize,
+}
+
+impl Aligned {
+    /// Bytes of a line of the cache.
+    const LINE: usize = 64;
+
+    /// Returns `n` numbers, whatever they are.
+    pub fn at_least(&mut self, n: usize) -> &mut [f32] {
+        let line = Self::LINE / size_of::<f32>();
+        if self.memory.len() < n + line {
+            self.memory = vec![0.0; n + line];
+            self.before = self.memory.as_ptr().align_offset(Self::LINE) % line;
+        }
+        &mut self.memory[self.before..self.before + n]
+    }
+
+    pub fn values(&self) -> &[f32] {
+        &self.memory[self.before..]
+    }
 }
