@@ -177,8 +177,8 @@ impl Conv {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        convolve(x, self.weight.val(), self.bias.val(), self.size)
+    fn forward(&self, x: Tensor<4>, activation: Option<Activation>) -> Tensor<4> {
+        convolve(x, self.weight.val(), self.bias.val(), self.size, activation)
     }
 }
 
@@ -225,10 +225,10 @@ impl Layer {
 
     /// Applies the convolution, the normalization, and what follows.
     fn forward(&self, x: Tensor<4>, after: After) -> Tensor<4> {
-        let x = self.conv.forward(x);
         match &self.norm {
-            Some(norm) => norm.forward(x, after),
-            None => after.forward(x),
+            Some(norm) => norm.forward(self.conv.forward(x, None), after),
+            None if after.add.is_none() => self.conv.forward(x, Some(after.activation)),
+            None => after.forward(self.conv.forward(x, None)),
         }
     }
 }
@@ -338,6 +338,6 @@ impl ConvDecoder {
         let [channels, height, width] = self.smallest;
         let x = self.trunk.forward(z).reshape([rows, channels, height, width]);
         let x = self.stages.iter().fold(x, |x, stage| stage.forward(x));
-        self.output.forward(x).flatten(1, 3)
+        self.output.forward(x, None).flatten(1, 3)
     }
 }

@@ -10,8 +10,8 @@ use super::correlation::correlate;
 use super::kernels::ROWS;
 use super::planes::{Planes, Tap};
 use super::product::{Packed, Product};
-use crate::ops::Size;
 use crate::ops::parts::by_parts;
+use crate::ops::{Activation, Size};
 
 /// A link between parts of the input and of the output, along one axis.
 #[derive(Clone, Copy, Debug)]
@@ -134,9 +134,15 @@ impl Convolution {
         [self.after, size(self.input[1]), size(self.input[2])]
     }
 
-    /// Returns the convolution of x `[batch, before, h, w]` with weights `[after, before, 3, 3]` and
-    /// bias `[after]`.
-    pub fn forward(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
+    /// Returns the activation of the convolution of x `[batch, before, h, w]` with weights
+    /// `[after, before, 3, 3]` and bias `[after]`.
+    pub fn forward(
+        &self,
+        x: &[f32],
+        weights: &[f32],
+        bias: &[f32],
+        activation: Option<Activation>,
+    ) -> Vec<f32> {
         let Scheme { from, to, .. } = self.size.scheme();
         let (before, after) = (self.input[0], self.after);
         let part = |part: usize| {
@@ -150,7 +156,7 @@ impl Convolution {
             }
         };
         let products: Vec<Product> = (0..to * to).map(part).collect();
-        run(&products, x, (self.input, from), (self.output(), to))
+        run(&products, x, (self.input, from), (self.output(), to), activation)
     }
 
     /// Returns the gradient of the input, for the gradient `g` of the output.
@@ -168,7 +174,7 @@ impl Convolution {
             }
         };
         let products: Vec<Product> = (0..from * from).map(part).collect();
-        run(&products, g, (self.output(), to), (self.input, from))
+        run(&products, g, (self.output(), to), (self.input, from), None)
     }
 
     /// Returns the gradients of the weights and of the bias, for x and the gradient `g` of the
@@ -288,12 +294,13 @@ fn blocks(bias: &[f32]) -> Vec<[f32; ROWS]> {
     bias.chunks(ROWS).map(block).collect()
 }
 
-/// Computes all parts of the output `[batch, .., ..]` of x.
+/// Computes all parts of the output `[batch, .., ..]` of x, and its activation.
 fn run(
     products: &[Product],
     x: &[f32],
     (input, from): ([usize; 3], usize),
     (output, to): ([usize; 3], usize),
+    activation: Option<Activation>,
 ) -> Vec<f32> {
     let (of_x, of_y) = (volume(input), volume(output));
     // A pixel's sum does not depend on how many images are handled together.
@@ -335,6 +342,9 @@ fn run(
     let work = |(): &mut (), image: usize, y: &mut [f32]| {
         let mut scratch = SCRATCH.take();
         work(&mut scratch, image, y);
+        if let Some(activation) = activation {
+            activation.overwrite(y);
+        }
         SCRATCH.set(scratch);
     };
     by_parts([x.len() / of_x, of_y, images], work).0

@@ -17,6 +17,8 @@ use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
+use super::Activation;
+
 /// How a convolution changes the size of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
@@ -28,24 +30,40 @@ pub enum Size {
     Double,
 }
 
-/// Returns the convolution of x `[batch, before, h, w]` with `weight` `[after, before, 3, 3]` and
-/// `bias` `[after]`, in its new size.
-pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, size: Size) -> Tensor<4> {
+/// Returns the activation of the convolution of x `[batch, before, h, w]` with `weight`
+/// `[after, before, 3, 3]` and `bias` `[after]`, in its new size. `None` is the identity.
+pub fn convolve(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    size: Size,
+    activation: Option<Activation>,
+) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if super::is_on_host(&x.device().inner()) {
-        return flex::convolve(x, weight, bias, size);
+        return flex::convolve(x, weight, bias, size, activation);
     }
-    composed(x, weight, bias, size)
+    composed(x, weight, bias, size, activation)
 }
 
 /// Returns what [`convolve`] returns, by Burn's operations.
-fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, size: Size) -> Tensor<4> {
-    let stride = match size {
-        Size::Same => 1,
-        Size::Halve => 2,
-        Size::Double => return composed_of_doubled(x, weight, bias),
+fn composed(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    size: Size,
+    activation: Option<Activation>,
+) -> Tensor<4> {
+    let with_stride = |stride| ConvOptions::new([stride; 2], [1, 1], [1, 1], 1);
+    let y = match size {
+        Size::Same => conv2d(x, weight, Some(bias), with_stride(1)),
+        Size::Halve => conv2d(x, weight, Some(bias), with_stride(2)),
+        Size::Double => composed_of_doubled(x, weight, bias),
     };
-    conv2d(x, weight, Some(bias), ConvOptions::new([stride; 2], [1, 1], [1, 1], 1))
+    match activation {
+        Some(activation) => activation.forward(y),
+        None => y,
+    }
 }
 
 /// Returns the convolution of the doubled image.
@@ -80,14 +98,15 @@ mod tests {
 
     /// Returns the output, and the gradients of x, weights and bias for a gradient of the output.
     fn all(
-        of: impl Fn(Tensor<4>, Tensor<4>, Tensor<1>, Size) -> Tensor<4>,
+        of: impl Fn(Tensor<4>, Tensor<4>, Tensor<1>, Size, Option<Activation>) -> Tensor<4>,
         [batch, before, after, height, width]: [usize; 5],
         size: Size,
+        activation: Option<Activation>,
     ) -> [TensorData; 4] {
         let x = wave([batch, before, height, width], 0.1).require_grad();
         let weight = wave([after, before, 3, 3], 0.5).require_grad();
         let bias = wave([after], 0.9).require_grad();
-        let y = of(x.clone(), weight.clone(), bias.clone(), size);
+        let y = of(x.clone(), weight.clone(), bias.clone(), size, activation);
         let grads = (y.clone() * wave(y.dims(), 1.3)).sum().backward();
         [
             y.inner().into_data(),
@@ -118,10 +137,14 @@ mod tests {
     fn outputs_and_gradients_are_those_of_the_composition() {
         for shape in SHAPES {
             for size in SIZES {
-                let (found, expected) = (all(convolve, shape, size), all(composed, shape, size));
-                for (found, expected) in found.iter().zip(&expected) {
-                    let close = Tolerance::<f32>::rel_abs(1e-5, 1e-4);
-                    found.assert_approx_eq(expected, close);
+                // The slope of one is a function of its output, that of the other of its input.
+                for activation in [None, Some(Activation::Tanh), Some(Activation::Silu)] {
+                    let found = all(convolve, shape, size, activation);
+                    let expected = all(composed, shape, size, activation);
+                    for (found, expected) in found.iter().zip(&expected) {
+                        let close = Tolerance::<f32>::rel_abs(1e-5, 1e-4);
+                        found.assert_approx_eq(expected, close);
+                    }
                 }
             }
         }
@@ -131,7 +154,9 @@ mod tests {
     fn results_do_not_depend_on_the_number_of_threads() {
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| SIZES.map(|size| all(convolve, [40, 20, 20, 12, 12], size)))
+            pool.install(|| {
+                SIZES.map(|size| all(convolve, [40, 20, 20, 12, 12], size, Some(Activation::Relu)))
+            })
         };
         let one = with(1);
         for threads in [2, 3] {
@@ -143,10 +168,15 @@ mod tests {
     fn a_constant_input_gets_no_gradient_and_without_autodiff_the_output_is_the_same() {
         let (x, weight, bias) = (wave([2, 3, 6, 6], 0.1), wave([4, 3, 3, 3], 0.5), wave([4], 0.9));
         for size in SIZES {
-            let plain =
-                convolve(x.clone().inner(), weight.clone().inner(), bias.clone().inner(), size);
+            let plain = convolve(
+                x.clone().inner(),
+                weight.clone().inner(),
+                bias.clone().inner(),
+                size,
+                None,
+            );
             let learned = weight.clone().require_grad();
-            let y = convolve(x.clone().inner(), learned.clone(), bias.clone(), size);
+            let y = convolve(x.clone().inner(), learned.clone(), bias.clone(), size, None);
             assert_eq!(y.clone().inner().into_data(), plain.into_data());
             let grads = y.sum().backward();
             assert!(learned.grad(&grads).is_some());
@@ -159,7 +189,7 @@ mod tests {
         values[25 + 12] = f32::NAN;
         let x = Tensor::<4>::from_data(TensorData::new(values, [1, 2, 5, 5]), &Device::flex());
         let (weight, bias) = (wave([3, 2, 3, 3], 0.5).inner(), wave([3], 0.9).inner());
-        let y: Vec<f32> = convolve(x, weight, bias, Size::Same).into_data().iter().collect();
+        let y: Vec<f32> = convolve(x, weight, bias, Size::Same, None).into_data().iter().collect();
         for (i, y) in y.iter().enumerate() {
             let (row, column) = (i / 5 % 5, i % 5);
             let near = row.abs_diff(2) < 2 && column.abs_diff(2) < 2;

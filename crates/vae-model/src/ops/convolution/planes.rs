@@ -140,8 +140,11 @@ impl Planes {
 fn copy(row: &[f32], to: &mut [f32]) {
     match row.len() {
         4 => copy_fixed::<4>(row, to),
+        7 => copy_fixed::<7>(row, to),
         8 => copy_fixed::<8>(row, to),
+        14 => copy_fixed::<14>(row, to),
         16 => copy_fixed::<16>(row, to),
+        28 => copy_fixed::<28>(row, to),
         32 => copy_fixed::<32>(row, to),
         n => to[..n].copy_from_slice(row),
     }
