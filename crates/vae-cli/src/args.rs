@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, ValueEnum};
 use vae_train::backend;
 
@@ -42,7 +43,7 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 pub struct BackendArgs {
     // The help is made from the table of backends.
-    #[arg(long, default_value = backend::AUTO, value_name = "NAME", value_parser = backend::names(),
+    #[arg(long, default_value = backend::AUTO, value_name = "NAME", value_parser = backend_names(),
         help = backend_help())]
     pub backend: String,
 }
@@ -98,13 +99,25 @@ pub struct ReadArgs {
 
 /// Returns the help of `--backend`.
 fn backend_help() -> String {
-    let otherwise = backend::fallback().map(|entry| format!(", else {}", entry.name));
+    let auto = match (backend::looks_for_gpus(), backend::fallback()) {
+        (true, Some(otherwise)) => format!("auto (a GPU if there is one, else {})", otherwise.name),
+        (true, None) => "auto (a GPU if there is one)".to_owned(),
+        (false, _) => "auto".to_owned(),
+    };
     let names: Vec<&str> = backend::TABLE.iter().map(|entry| entry.name).collect();
-    format!(
-        "Backend to compute on: auto (a GPU if there is one{}), or one of this build: {}",
-        otherwise.unwrap_or_default(),
-        names.join(", ")
-    )
+    let names = names.join(", ");
+    let left_out = match backend::LEFT_OUT {
+        [] => String::new(),
+        names => format!("; building with --features NAME adds {}", names.join(", ")),
+    };
+    format!("Backend to compute on: {auto}, or one of this build: {names}{left_out}")
+}
+
+/// Returns the names of backends. Those that this build leaves out are parsed too: opening them says
+/// how to add them.
+fn backend_names() -> Vec<PossibleValue> {
+    let left_out = backend::LEFT_OUT.iter().map(|name| PossibleValue::new(*name).hide(true));
+    backend::names().into_iter().map(PossibleValue::new).chain(left_out).collect()
 }
 
 /// The largest count that a flag takes; more could not be held in memory.

@@ -15,15 +15,22 @@ use crate::error::TrainError;
 /// The name for the automatic choice of a backend.
 pub const AUTO: &str = "auto";
 
-/// Every backend of this build.
-pub const TABLE: &[Entry] = &[
-    #[cfg(feature = "flex")]
-    cpu::FLEX,
-    #[cfg(feature = "ndarray")]
-    cpu::NDARRAY,
-    #[cfg(feature = "wgpu")]
-    wgpu::WGPU,
-];
+/// Makes the table. A backend's name is that of the feature that adds it.
+macro_rules! table {
+    ($($name:tt: $entry:path,)*) => {
+        /// Every backend of this build.
+        pub const TABLE: &[Entry] = &[$(#[cfg(feature = $name)] $entry,)*];
+
+        /// The names of the backends that this build leaves out.
+        pub const LEFT_OUT: &[&str] = &[$(#[cfg(not(feature = $name))] $name,)*];
+    };
+}
+
+table! {
+    "flex": cpu::FLEX,
+    "ndarray": cpu::NDARRAY,
+    "wgpu": wgpu::WGPU,
+}
 
 /// One backend.
 #[derive(Clone, Copy, Debug)]
@@ -83,9 +90,24 @@ pub fn names() -> Vec<&'static str> {
     [AUTO].into_iter().chain(TABLE.iter().map(|entry| entry.name)).collect()
 }
 
+/// Returns the error for a backend that is not in the table.
+fn absent(name: &str, is_left_out: bool) -> TrainError {
+    let with = match is_left_out {
+        true => format!("build it with `cargo build --release --features {name}`, or "),
+        false => String::new(),
+    };
+    let names = names().join(", ");
+    TrainError::Request(format!("no backend `{name}` in this build: {with}choose one of {names}"))
+}
+
 /// Returns the backend that `auto` chooses if no backend is preferred, if this build has one.
 pub fn fallback() -> Option<&'static Entry> {
     TABLE.iter().find(|entry| matches!(entry.auto, Auto::Fallback))
+}
+
+/// Returns whether this build has a backend that `auto` prefers if it finds hardware for it.
+pub fn looks_for_gpus() -> bool {
+    TABLE.iter().any(|entry| matches!(entry.auto, Auto::Preferred(_)))
 }
 
 /// Returns the adapters that the backends of this build find, best first, as
@@ -122,10 +144,7 @@ impl Backend {
     pub fn open_at(name: &str, address: Option<&str>) -> Result<Self, TrainError> {
         match TABLE.iter().find(|entry| entry.name == name) {
             Some(entry) => entry.open(address),
-            None => Err(TrainError::Request(format!(
-                "no backend `{name}` in this build: choose one of {}",
-                names().join(", ")
-            ))),
+            None => Err(absent(name, LEFT_OUT.contains(&name))),
         }
     }
 
@@ -151,7 +170,11 @@ impl Backend {
         if let Some(entry) = TABLE.iter().find(preferred) {
             return entry.open(None);
         }
-        let why = "no GPU was found";
+        let why = if looks_for_gpus() {
+            "no GPU was found"
+        } else {
+            "this build has no backend for GPUs"
+        };
         let entry = fallback().ok_or_else(|| {
             TrainError::Failed(format!(
                 "{why}, and this build has no CPU backend: choose one of {}",
@@ -184,6 +207,20 @@ mod tests {
             .map(|file| std::fs::read_to_string(file).unwrap().matches(": Entry = Entry {").count())
             .sum();
         assert_eq!(entries, TABLE.len());
+        assert_eq!(names()[1..], ["flex", "ndarray", "wgpu"]);
+    }
+
+    #[test]
+    fn a_backend_that_was_left_out_is_refused_with_what_adds_it() {
+        let refused = absent("wgpu", true).to_string();
+        assert!(refused.contains("`cargo build --release --features wgpu`"), "{refused}");
+        for name in LEFT_OUT {
+            let refused = Backend::open(name).unwrap_err();
+            assert!(
+                refused.is_request() && refused.to_string().contains("--features"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

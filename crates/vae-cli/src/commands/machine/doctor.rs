@@ -36,7 +36,8 @@ impl Execute for DoctorArgs {
         let mut rows = Vec::new();
         let mut objects = Vec::new();
         let mut wrong = Vec::new();
-        for name in backend::TABLE.iter().map(|entry| entry.name) {
+        let names = backend::TABLE.iter().map(|entry| entry.name);
+        for name in names.chain(backend::LEFT_OUT.iter().copied()) {
             let (state, device, parity) = match Backend::open(name) {
                 Err(why) => (why.to_string(), None, None),
                 Ok(opened) => {

@@ -84,12 +84,16 @@ impl Planes {
             height: height.div_ceil(parts),
             width: width.div_ceil(parts),
         };
+        // Then the zeros are where they have to be.
+        let same = geometry == self.geometry;
         self.geometry = geometry;
         let (margin, plane, row) = (geometry.margin(), geometry.plane(), geometry.row());
         let end = margin + geometry.planes * plane;
         let values = self.memory.at_least(end + margin);
-        values[..margin].fill(0.0);
-        values[end..].fill(0.0);
+        if !same {
+            values[..margin].fill(0.0);
+            values[end..].fill(0.0);
+        }
         let planes = values[margin..end].chunks_exact_mut(parts * plane);
         for (at, planes) in planes.enumerate() {
             let (channel, part) = (at / parts, at % parts);
@@ -103,6 +107,7 @@ impl Planes {
                     match rows.next() {
                         Some(pixels) if parts == 1 => copy(pixels, &mut even[at]),
                         Some(pixels) => separate(pixels, &mut even[at.clone()], &mut odd[at]),
+                        None if same => {}
                         None if parts == 1 => even[at].fill(0.0),
                         None => {
                             even[at.clone()].fill(0.0);
@@ -111,9 +116,11 @@ impl Planes {
                     }
                 }
             }
-            let rest = geometry.images * geometry.image();
-            even[rest..].fill(0.0);
-            odd.iter_mut().skip(rest).for_each(|x| *x = 0.0);
+            if !same {
+                let rest = geometry.images * geometry.image();
+                even[rest..].fill(0.0);
+                odd.iter_mut().skip(rest).for_each(|x| *x = 0.0);
+            }
         }
     }
 
@@ -157,15 +164,37 @@ fn copy_fixed<const N: usize>(from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Copies the even and the odd pixels of a row and ends each with zeros.
+/// Copies the even and the odd pixels of a row and ends each with zeros. Short rows of common lengths
+/// are copied without a loop.
 fn separate(row: &[f32], even: &mut [f32], odd: &mut [f32]) {
     let (pairs, last) = row.as_chunks::<2>();
-    for (pair, (even, odd)) in pairs.iter().zip(even.iter_mut().zip(odd.iter_mut())) {
-        [*even, *odd] = *pair;
+    match pairs.len() {
+        4 => separate_fixed::<4>(pairs, even, odd),
+        7 => separate_fixed::<7>(pairs, even, odd),
+        8 => separate_fixed::<8>(pairs, even, odd),
+        14 => separate_fixed::<14>(pairs, even, odd),
+        16 => separate_fixed::<16>(pairs, even, odd),
+        _ => {
+            for (pair, (even, odd)) in pairs.iter().zip(even.iter_mut().zip(odd.iter_mut())) {
+                [*even, *odd] = *pair;
+            }
+        }
     }
     even[pairs.len()] = last.first().copied().unwrap_or(0.0);
-    even[pairs.len() + last.len()..].fill(0.0);
-    odd[pairs.len()..].fill(0.0);
+    odd[pairs.len()] = 0.0;
+    if let Some(end) = even.get_mut(pairs.len() + 1) {
+        *end = 0.0;
+        odd[pairs.len() + 1] = 0.0;
+    }
+}
+
+fn separate_fixed<const N: usize>(pairs: &[[f32; 2]], even: &mut [f32], odd: &mut [f32]) {
+    let to = (even.first_chunk_mut::<N>(), odd.first_chunk_mut::<N>());
+    if let (Some(pairs), (Some(even), Some(odd))) = (pairs.first_chunk::<N>(), to) {
+        for i in 0..N {
+            [even[i], odd[i]] = pairs[i];
+        }
+    }
 }
 
 /// Numbers whose first one is at the start of a line of the cache: a vector that crosses from one

@@ -69,21 +69,16 @@ impl Product {
                 let rows_of_block = ROWS.min(rows - first);
                 let sums = kernels::multiply_in_place(arch, rows_of_block, weights, bias, source);
                 for (row, sums) in (first..).zip(&sums[..rows_of_block]) {
-                    for (&(image, group), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
+                    for (n, &(image, group)) in tile.iter().enumerate() {
                         let to = &mut out[(image * rows + row) * pixels..][..pixels];
                         let (y, x) = (group / geometry.row(), group % geometry.row());
-                        if x + WIDE <= width {
-                            write(&mut to[y * width + x..], sums);
-                            continue;
-                        }
+                        let (mut at, mut left) = (y * width + x, width - x);
+                        let (mut from, end) = (n * WIDE, (n + 1) * WIDE);
                         // What is left of the row, then, after its zero, the rows below.
-                        let (mut to, mut sums) = (&mut to[y * width + x..], sums.as_slice());
-                        let mut left = width - x;
-                        while !to.is_empty() && !sums.is_empty() {
-                            let n = left.min(sums.len());
-                            to[..n].copy_from_slice(&sums[..n]);
-                            (to, sums) = (&mut to[n..], sums.get(n + 1..).unwrap_or(&[]));
-                            left = width;
+                        while from < end && at < pixels {
+                            let length = left.min(end - from);
+                            write(&mut to[at..], &sums[from..], length);
+                            (at, from, left) = (at + length, from + length + 1, width);
                         }
                     }
                 }
@@ -132,7 +127,9 @@ impl Product {
             }
             for (row, sums) in tiles.as_flattened().iter().enumerate().take(rows) {
                 for (&(image, first), sums) in tile.iter().zip(sums.as_chunks::<WIDE>().0) {
-                    write(&mut out[(image * rows + row) * pixels..][first..pixels], sums);
+                    let to = &mut out[(image * rows + row) * pixels..][first..pixels];
+                    let length = to.len().min(WIDE);
+                    write(to, sums, length);
                 }
             }
         }
@@ -150,10 +147,10 @@ fn groups_in_place(geometry: Geometry) -> Vec<usize> {
     (0..=geometry.position(0, height - 1, width - 1)).step_by(WIDE).collect()
 }
 
-/// Writes sums, as many as there is room for.
-fn write(to: &mut [f32], sums: &[f32; WIDE]) {
-    match to.first_chunk_mut::<WIDE>() {
-        Some(to) => *to = *sums,
-        None => to.copy_from_slice(&sums[..to.len()]),
+/// Writes `length` sums, and more where there is room: pixels that follow are written later.
+fn write(to: &mut [f32], sums: &[f32], length: usize) {
+    match (to.first_chunk_mut::<WIDE>(), sums.first_chunk::<WIDE>()) {
+        (Some(to), Some(sums)) => *to = *sums,
+        _ => to[..length].copy_from_slice(&sums[..length]),
     }
 }
