@@ -2,10 +2,11 @@
 
     cargo build --release
     python -m venv bench/venv && bench/venv/bin/pip install -r bench/requirements.txt
-    bench/venv/bin/python bench/growth.py --out docs/growth.png
+    bench/venv/bin/python bench/growth.py | tee growth.txt
+    bench/venv/bin/python bench/growth.py --table growth.txt     # draws it again
 
 Each point is one run of `vae-cli bench --only training`, on one core and on all of them. The table
-of all points goes to stdout.
+of all points goes to stdout, the picture to docs/growth.png.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -65,32 +67,46 @@ def milliseconds(program, arguments, cores):
     return 1e3 / json.loads(done.stdout)["images_per_second"]
 
 
+def measured(program):
+    """Measures all points and returns the lines of a table."""
+    cores = sorted(os.sched_getaffinity(0))
+    sets = {1: cores[:1], len(cores): cores}
+    yield "| what grows | value | " + " | ".join(f"ms on {n} core" + "s" * (n > 1) for n in sets) + " |"
+    yield "|---|---|" + "---|" * len(sets)
+    for title, _, arguments, key, values in PLOTS:
+        for value in values:
+            setting = ["--set", key.format(value)]
+            times = [milliseconds(program, [*arguments, *setting], members) for members in sets.values()]
+            yield f"| {title} | {value} | " + " | ".join(f"{time:.3g}" for time in times) + " |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/vae-cli")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/growth.png")
+    parser.add_argument("--table", type=pathlib.Path, help="a table of an earlier run, instead of measuring")
     args = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
-    sets = {1: cores[:1], len(cores): cores}
+    rows = []
+    for line in args.table.read_text().splitlines() if args.table else measured(args.program):
+        print(line, flush=True)
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    header, rows = rows[0], rows[2:]
+
     figure, axes = plt.subplots(2, 3, figsize=(11, 6.4), layout="constrained")
-    print(f"| what grows | value | {' | '.join(f'ms on {n} core' + 's' * (n > 1) for n in sets)} |")
-    print("|---|---|" + "---|" * len(sets), flush=True)
-    for axis, (title, label, arguments, key, values) in zip(axes.flat, PLOTS):
-        times = {n: [] for n in sets}
-        for value in values:
-            for n, members in sets.items():
-                setting = ["--set", key.format(value)]
-                times[n].append(milliseconds(args.program, [*arguments, *setting], members))
-            row = " | ".join(f"{times[n][-1]:.3g}" for n in sets)
-            print(f"| {title} | {value} | {row} |", flush=True)
-        for colour, (n, points) in zip(COLOURS, times.items()):
-            axis.loglog(values, points, "o-", color=colour, label=f"{n} core" + "s" * (n > 1))
+    for axis, (title, label, *_) in zip(axes.flat, PLOTS):
+        points = [list(map(float, row[1:])) for row in rows if row[0] == title]
+        values, *times = zip(*points)
+        for colour, name, times in zip(COLOURS, header[2:], times):
+            axis.loglog(values, times, "o-", color=colour, label=name.removeprefix("ms on "))
         axis.set(title=title, xlabel=label, ylabel="ms per example")
-        axis.set_xticks(values, [str(value) for value in values])
-        axis.minorticks_off()
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.yaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axis.yaxis.set_minor_locator(NullLocator())
         axis.grid(alpha=0.3)
-    axes.flat[0].legend()
     axes.flat[-1].axis("off")
+    axes.flat[-1].legend(*axes.flat[0].get_legend_handles_labels(), loc="upper left")
     figure.savefig(args.out, dpi=110)
 
 

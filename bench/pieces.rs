@@ -1,5 +1,6 @@
-//! Times of the pieces that a training step spends its time in, on the backend `flex` and one core:
-//! `cargo bench -p vae-bench`, or `cargo bench -p vae-bench -- encoder` for some of them.
+//! Times of the pieces that a training step spends its time in, on the backend `flex`:
+//! `cargo bench -p vae-bench`, or `cargo bench -p vae-bench -- encoder` for some of them. A thread of a
+//! step has one core: `RAYON_NUM_THREADS=1` measures what it does.
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{Device, Distribution, Tensor};

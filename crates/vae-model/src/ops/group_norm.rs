@@ -208,21 +208,23 @@ mod flex {
                 before_normalization(self.image(image), moments(image), g, &mut of_channels);
                 of_channels
             };
-            let parts = self.parts();
             let (of_x, of_add, of_channels) = match self.add {
                 None => {
-                    let of_channels =
-                        overwrite_parts(numbers_mut(&mut g), parts, |line, image, g| {
-                            before_activation(line, image, g);
-                            before_normalization(image, g)
-                        });
+                    let work = |line: &mut Vec<f32>, at: usize, g: &mut [f32]| {
+                        before_activation(line, at / size, g);
+                        before_normalization(at / size, g)
+                    };
+                    let of_channels = overwrite_parts(numbers_mut(&mut g), size, work);
                     (g, None, of_channels)
                 }
                 Some(_) => {
-                    overwrite_parts(numbers_mut(&mut g), parts, before_activation);
+                    let work = |line: &mut Vec<f32>, at: usize, g: &mut [f32]| {
+                        before_activation(line, at / size, g);
+                    };
+                    overwrite_parts(numbers_mut(&mut g), size, work);
                     let before = numbers(&g);
                     let (of_x, of_channels) =
-                        by_parts(parts, |(): &mut (), image, out: &mut [f32]| {
+                        by_parts(self.parts(), |(): &mut (), image, out: &mut [f32]| {
                             out.copy_from_slice(&before[image * size..(image + 1) * size]);
                             before_normalization(image, out)
                         });

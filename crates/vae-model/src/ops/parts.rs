@@ -20,21 +20,23 @@ pub fn by_parts<T: Default + Send, R: Send>(
         return (out, results);
     }
     let mut out = vec![0.0; rows * width];
-    let results = overwrite_parts(&mut out, [rows, width, part], work);
+    let work = |scratch: &mut T, at, out: &mut [f32]| work(scratch, at / width, out);
+    let results = overwrite_parts(&mut out, part * width, work);
     (out, results)
 }
 
-/// Calls `work` as [`by_parts`] does, with parts of a matrix that exists.
+/// Calls `work` with each part of `part` numbers, and returns what it returns. It gets memory that is
+/// kept between parts, the position of the part, and the part.
 pub fn overwrite_parts<T: Default + Send, R: Send>(
-    matrix: &mut [f32],
-    [_, width, part]: [usize; 3],
+    numbers: &mut [f32],
+    part: usize,
     work: impl Fn(&mut T, usize, &mut [f32]) -> R + Sync + Send,
 ) -> Vec<R> {
     if rayon::current_num_threads() == 1 {
         let mut scratch = T::default();
-        let parts = matrix.chunks_mut(part * width).enumerate();
-        return parts.map(|(i, values)| work(&mut scratch, i * part, values)).collect();
+        let parts = numbers.chunks_mut(part).enumerate();
+        return parts.map(|(i, numbers)| work(&mut scratch, i * part, numbers)).collect();
     }
-    let parts = matrix.par_chunks_mut(part * width).enumerate();
-    parts.map_init(T::default, |scratch, (i, values)| work(scratch, i * part, values)).collect()
+    let parts = numbers.par_chunks_mut(part).enumerate();
+    parts.map_init(T::default, |scratch, (i, numbers)| work(scratch, i * part, numbers)).collect()
 }

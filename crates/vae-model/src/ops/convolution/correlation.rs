@@ -10,9 +10,10 @@ use super::planes::Planes;
 const NEAR: usize = 1024;
 
 /// Adds to `found` `[rows, taps]` the products of gradients and images, summed over pixels and images.
-/// Both come with the starts of rows and taps.
+/// `g` comes with the starts of its rows, `x` with those of its taps.
 ///
-/// The zeros around images are multiplied too. Copying the rest takes as long, even for images of 4x4.
+/// The zeros around images are multiplied too. Leaving them out needs a copy, which takes as long, even
+/// for images of 4x4.
 pub fn correlate(
     (g, rows): (&Planes, &[usize]),
     (x, taps): (&Planes, &[usize]),

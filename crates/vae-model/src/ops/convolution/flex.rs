@@ -2,8 +2,8 @@
 //!
 //! The backend itself computes the gradient of the weights as a convolution with the batch as its
 //! channels, which copies every image for every weight, and spends most of its time on copies. Here
-//! the columns of a few pixels are gathered where the cache holds them, and the gradient of the
-//! weights reads images where they are. Results do not depend on the number of threads.
+//! pixels are read where they are, or a few taps at a time in copies that the first cache holds.
+//! Results do not depend on the number of threads.
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -43,7 +43,9 @@ pub fn convolve(
         let (slope_of, y) = match activation {
             Some(activation) if activation.needs_input() => {
                 let mut output = y.clone();
-                activation.overwrite(&mut output);
+                overwrite_parts(&mut output, PART, |(): &mut (), _, part: &mut [f32]| {
+                    activation.overwrite(part);
+                });
                 (Some((activation, image(y))), image(output))
             }
             _ => {
@@ -76,7 +78,7 @@ impl Backward<Flex, 3> for Backpropagate {
         let mut g = whole(grads.consume::<Flex>(&ops.node));
         if let Some((activation, slope_of)) = slope_of {
             let (g, of) = (numbers_mut(&mut g), numbers(&slope_of));
-            overwrite_parts(g, [1, 1, PART], |(): &mut (), at, g: &mut [f32]| {
+            overwrite_parts(g, PART, |(): &mut (), at, g: &mut [f32]| {
                 activation.multiply_by_slope(g, &of[at..at + g.len()]);
             });
         }

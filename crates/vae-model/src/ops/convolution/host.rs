@@ -94,7 +94,7 @@ pub struct Convolution {
     pub after: usize,
 }
 
-/// Numbers of padded images that fit into a core's cache together with other data.
+/// Numbers of images and their results that fit into a core's cache together with other data.
 const CACHED: usize = 160 * 1024;
 
 /// What a thread needs besides its results.

@@ -123,7 +123,7 @@ fn pack_runs<const LENGTH: usize>(
 }
 
 /// Returns bias plus what [`multiply`] adds, for at most `rows` rows, without a panel: pixel j of group
-/// n is at `values[starts[k] + positions[n] + j]`. Rows beyond `rows` are not computed.
+/// n is at `values[starts[k] + positions[n] + j]`. Rows beyond `rows` mean nothing.
 pub fn multiply_in_place(
     arch: Arch,
     rows: usize,

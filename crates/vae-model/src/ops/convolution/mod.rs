@@ -151,6 +151,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_keeps_of_other_images_changes_nothing() {
+        let thread = || rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let used = thread();
+        // Planes of the same size for different images, with and without a last row.
+        let shapes = [[2, 1, 4, 5, 5], [2, 1, 4, 6, 6], [2, 4, 4, 3, 3], [2, 1, 4, 5, 6]];
+        for size in SIZES {
+            for (before, shape) in shapes.iter().flat_map(|a| shapes.map(|b| (*a, b))) {
+                let expected = thread().install(|| all(convolve, shape, size, None));
+                let found = used.install(|| {
+                    SIZES.map(|size| all(convolve, before, size, None));
+                    all(convolve, shape, size, None)
+                });
+                assert!(found == expected, "{size:?} {shape:?} after {before:?}");
+            }
+        }
+    }
+
+    #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

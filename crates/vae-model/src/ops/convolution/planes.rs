@@ -84,7 +84,8 @@ impl Planes {
             height: height.div_ceil(parts),
             width: width.div_ceil(parts),
         };
-        // Then the zeros are where they have to be.
+        // Then the zeros after the rows are where they have to be. A plane of odd rows can have one row
+        // less than it has room for, where another image may have had a row.
         let same = geometry == self.geometry;
         self.geometry = geometry;
         let (margin, plane, row) = (geometry.margin(), geometry.plane(), geometry.row());
@@ -107,7 +108,7 @@ impl Planes {
                     match rows.next() {
                         Some(pixels) if parts == 1 => copy(pixels, &mut even[at]),
                         Some(pixels) => separate(pixels, &mut even[at.clone()], &mut odd[at]),
-                        None if same => {}
+                        None if same && y == geometry.height => {}
                         None if parts == 1 => even[at].fill(0.0),
                         None => {
                             even[at.clone()].fill(0.0);
@@ -125,7 +126,8 @@ impl Planes {
     }
 
     /// Returns the numbers of all planes; [`Geometry::start`] says where each has its own. Those of a
-    /// plane that is not shifted start where a line of the cache does.
+    /// plane that is not shifted start where a line of the cache does. What is behind the last plane
+    /// means nothing.
     pub fn values(&self) -> &[f32] {
         self.memory.values()
     }

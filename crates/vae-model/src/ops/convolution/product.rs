@@ -30,8 +30,8 @@ impl Product {
     pub fn write(&self, planes: &Planes, rows: usize, out: &mut [f32], packed: &mut Packed) {
         let geometry = planes.geometry;
         let starts = geometry.starts(&self.taps);
-        // Reading in place computes groups at the ends of rows for nothing. Packing a group takes about
-        // as long as its product with one block of rows.
+        // In place, sums for the zeros between rows are computed and thrown away. Packing a group takes
+        // about as long as its product with one block of rows.
         let in_place = groups_in_place(geometry);
         let whole = geometry.pixels().div_ceil(WIDE);
         let blocks = self.bias.len();
@@ -137,7 +137,7 @@ impl Product {
 }
 
 /// Returns where groups of pixels of an image start in its plane: in each row if groups divide it,
-/// else anywhere. Such a group can have the zero at the end of a row among its pixels.
+/// else every 16 numbers. Such a group can have the zero at the end of a row among its pixels.
 fn groups_in_place(geometry: Geometry) -> Vec<usize> {
     let (height, width) = (geometry.height, geometry.width);
     if width.is_multiple_of(WIDE) {
@@ -147,7 +147,8 @@ fn groups_in_place(geometry: Geometry) -> Vec<usize> {
     (0..=geometry.position(0, height - 1, width - 1)).step_by(WIDE).collect()
 }
 
-/// Writes `length` sums, and more where there is room: pixels that follow are written later.
+/// Writes `length` sums, and more where there is room: pixels that follow are written later, because
+/// groups come in order.
 fn write(to: &mut [f32], sums: &[f32], length: usize) {
     match (to.first_chunk_mut::<WIDE>(), sums.first_chunk::<WIDE>()) {
         (Some(to), Some(sums)) => *to = *sums,
