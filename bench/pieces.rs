@@ -5,11 +5,11 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use divan::{Bencher, black_box};
-use vae_eval::noise::{KeyedNoise, Phase};
+use vae_eval::{KeyedNoise, Phase};
 use vae_model::Noise;
 use vae_model::init::Init;
 use vae_model::likelihood::{LikelihoodConfig, LikelihoodDistribution};
-use vae_model::network::{Encoder, NetworkConfig, NetworkFamily};
+use vae_model::network::{Encoder, NetworkConfig};
 
 fn main() {
     divan::main();

@@ -160,7 +160,9 @@ mod tests {
             for (before, shape) in shapes.iter().flat_map(|a| shapes.map(|b| (*a, b))) {
                 let expected = thread().install(|| all(convolve, shape, size, None));
                 let found = used.install(|| {
-                    SIZES.map(|size| all(convolve, before, size, None));
+                    for size in SIZES {
+                        all(convolve, before, size, None);
+                    }
                     all(convolve, shape, size, None)
                 });
                 assert!(found == expected, "{size:?} {shape:?} after {before:?}");
