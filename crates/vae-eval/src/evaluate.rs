@@ -236,6 +236,25 @@ impl Evaluator {
         })
     }
 
+    /// Returns what [`Self::evaluate`] has in `nll_each`, without its other scores.
+    ///
+    /// # Errors
+    /// The errors of [`Self::check`], and if `samples` is 0.
+    pub fn nll_each(&self, vae: &Vae, samples: usize) -> Result<Vec<f64>, EvalError> {
+        if samples == 0 {
+            return Err(EvalError::Request("an estimate needs at least one sample".to_owned()));
+        }
+        self.check(vae, samples)?;
+        let team = Team::for_device(&self.device)?;
+        let importance = Importance { team: &team, vae, samples };
+        let mut nll = Vec::new();
+        self.each(vae, |batch, noise| {
+            let q = vae.encode_batch(&batch);
+            nll.extend(importance.nll(&batch, &q, noise, |_| {}));
+        })?;
+        Ok(nll)
+    }
+
     /// Checks that a model can be evaluated on the examples, with `samples` importance samples.
     ///
     /// # Errors

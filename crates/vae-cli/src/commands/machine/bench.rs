@@ -107,10 +107,7 @@ impl Execute for BenchArgs {
         let importance = || {
             rate(limit, 1..=most, |n| {
                 let evaluator = evaluator(n)?;
-                // The other scores of an evaluation are not of interest.
-                let all = timed(|| evaluator.evaluate(&networks.vae, self.samples, &|_| {}))?;
-                let others = timed(|| evaluator.evaluate(&networks.vae, 0, &|_| {}))?;
-                Ok(all.saturating_sub(others))
+                Ok(timed(|| evaluator.nll_each(&networks.vae, self.samples))?)
             })
         };
         let generator = Generator {
