@@ -370,6 +370,27 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "flex")]
+    #[test]
+    fn estimates_alone_are_those_of_an_evaluation() {
+        use vae_data::{Pixels, Shape, Values};
+        use vae_model::{DataSpec, VaeConfig, VaeSpec};
+
+        let device = Device::flex();
+        let data = DataSpec { shape: vec![1, 4, 4], classes: 0 };
+        let spec = VaeSpec::new(VaeConfig::default(), data).unwrap();
+        let vae = spec.init(&KeyedNoise::new(0, Phase::Init), &device);
+        let bytes = (0..7 * 16).map(|i| if i % 3 == 0 { 255 } else { 0 }).collect();
+        let shape = Shape::Image { channels: 1, height: 4, width: 4 };
+        let examples = Examples::new(shape, Values::Bytes(bytes));
+        let binary = Transform::Pixels(Pixels::Binary);
+        let evaluator = Evaluator::new(Arc::new(examples), Arc::new(binary), device, 0).unwrap();
+        let found = evaluator.nll_each(&vae, 5).unwrap();
+        assert_eq!(found, evaluator.evaluate(&vae, 5, &|_| {}).unwrap().nll_each);
+        assert_eq!(found.len(), 7);
+        assert!(evaluator.nll_each(&vae, 0).unwrap_err().is_request());
+    }
+
     #[test]
     fn every_example_is_in_one_chunk_and_none_is_alone() {
         for n in [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, 3 * CHUNK + 1] {

@@ -82,3 +82,15 @@ pub fn is_on_host(device: &Device) -> bool {
         false
     }
 }
+
+/// Returns every set of vector instructions that this processor has, for tests.
+#[cfg(all(test, feature = "flex"))]
+fn vector_instructions() -> Vec<pulp::Arch> {
+    let mut all = vec![pulp::Arch::new()];
+    #[cfg(target_arch = "x86_64")]
+    {
+        all.push(pulp::Arch::Scalar);
+        all.extend(pulp::x86::V3::try_new().map(pulp::Arch::V3));
+    }
+    all
+}

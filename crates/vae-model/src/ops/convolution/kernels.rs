@@ -268,17 +268,7 @@ fn dots_block<S: Simd, const M: usize>(simd: S, a: &Dots<'_>, dots: &mut [[f32; 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Returns every set of vector instructions that this processor has.
-    fn all() -> Vec<Arch> {
-        let mut all = vec![Arch::new()];
-        #[cfg(target_arch = "x86_64")]
-        {
-            all.push(Arch::Scalar);
-            all.extend(pulp::x86::V3::try_new().map(Arch::V3));
-        }
-        all
-    }
+    use crate::ops::vector_instructions;
 
     fn wave(n: usize, phase: f32) -> Vec<f32> {
         (0..n).map(|i| (i as f32 * 0.37 + phase).sin()).collect()
@@ -293,7 +283,7 @@ mod tests {
         let starts: Vec<usize> = (0..TAPS).map(|k| k * PANEL).collect();
         let positions = [0, WIDE, 2 * WIDE];
         let source = Source { values: &panel, starts: &starts, positions };
-        for arch in all() {
+        for arch in vector_instructions() {
             let mut tile = [[bias[0]; PANEL]; ROWS];
             multiply(arch, weights, panel.as_chunks().0, &mut tile);
             let in_place = [1, 2, 3, 4, 6, ROWS]
@@ -320,7 +310,7 @@ mod tests {
         };
         let (g, x): (Vec<_>, Vec<_>) =
             ((0..ROWS).map(|m| row(&g, m)).collect(), (0..COLUMNS).map(|k| row(&x, k)).collect());
-        for arch in all() {
+        for arch in vector_instructions() {
             let found = dots(
                 arch,
                 std::array::from_fn(|m| g[m].as_slice()),

@@ -144,59 +144,22 @@ impl Planes {
     }
 }
 
-/// Copies a row and ends it with a zero. Short rows of common lengths are copied without a call of
-/// `memmove` each.
+/// Copies a row and ends it with a zero.
 fn copy(row: &[f32], to: &mut [f32]) {
-    match row.len() {
-        4 => copy_fixed::<4>(row, to),
-        7 => copy_fixed::<7>(row, to),
-        8 => copy_fixed::<8>(row, to),
-        14 => copy_fixed::<14>(row, to),
-        16 => copy_fixed::<16>(row, to),
-        28 => copy_fixed::<28>(row, to),
-        32 => copy_fixed::<32>(row, to),
-        n => to[..n].copy_from_slice(row),
-    }
+    to[..row.len()].copy_from_slice(row);
     to[row.len()] = 0.0;
 }
 
-fn copy_fixed<const N: usize>(from: &[f32], to: &mut [f32]) {
-    if let (Some(from), Some(to)) = (from.first_chunk::<N>(), to.first_chunk_mut()) {
-        *to = *from;
-    }
-}
-
-/// Copies the even and the odd pixels of a row and ends each with zeros. Short rows of common lengths
-/// are copied without a loop.
+/// Copies the even and the odd pixels of a row and ends each with zeros.
 fn separate(row: &[f32], even: &mut [f32], odd: &mut [f32]) {
     let (pairs, last) = row.as_chunks::<2>();
-    match pairs.len() {
-        4 => separate_fixed::<4>(pairs, even, odd),
-        7 => separate_fixed::<7>(pairs, even, odd),
-        8 => separate_fixed::<8>(pairs, even, odd),
-        14 => separate_fixed::<14>(pairs, even, odd),
-        16 => separate_fixed::<16>(pairs, even, odd),
-        _ => {
-            for (pair, (even, odd)) in pairs.iter().zip(even.iter_mut().zip(odd.iter_mut())) {
-                [*even, *odd] = *pair;
-            }
-        }
+    for (pair, (even, odd)) in pairs.iter().zip(even.iter_mut().zip(odd.iter_mut())) {
+        [*even, *odd] = *pair;
     }
-    even[pairs.len()] = last.first().copied().unwrap_or(0.0);
-    odd[pairs.len()] = 0.0;
-    if let Some(end) = even.get_mut(pairs.len() + 1) {
-        *end = 0.0;
-        odd[pairs.len() + 1] = 0.0;
-    }
-}
-
-fn separate_fixed<const N: usize>(pairs: &[[f32; 2]], even: &mut [f32], odd: &mut [f32]) {
-    let to = (even.first_chunk_mut::<N>(), odd.first_chunk_mut::<N>());
-    if let (Some(pairs), (Some(even), Some(odd))) = (pairs.first_chunk::<N>(), to) {
-        for i in 0..N {
-            [even[i], odd[i]] = pairs[i];
-        }
-    }
+    let (even, odd) = (&mut even[pairs.len()..], &mut odd[pairs.len()..]);
+    even[..last.len()].copy_from_slice(last);
+    even[last.len()..].fill(0.0);
+    odd.fill(0.0);
 }
 
 /// Numbers whose first one is at the start of a line of the cache: a vector that crosses from one

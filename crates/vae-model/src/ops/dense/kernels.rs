@@ -479,17 +479,7 @@ impl Dots<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Returns every set of vector instructions that this processor has.
-    fn all() -> Vec<Arch> {
-        let mut all = vec![Arch::new()];
-        #[cfg(target_arch = "x86_64")]
-        {
-            all.push(Arch::Scalar);
-            all.extend(pulp::x86::V3::try_new().map(Arch::V3));
-        }
-        all
-    }
+    use crate::ops::vector_instructions;
 
     fn wave(n: usize, phase: f32) -> Vec<f32> {
         (0..n).map(|i| (i as f32 * 0.37 + phase).sin()).collect()
@@ -515,7 +505,7 @@ mod tests {
                 };
                 (0..terms).map(term).sum()
             };
-            for arch in all() {
+            for arch in vector_instructions() {
                 for left in [Left::Rows(&left), Left::Columns(&left_columns, rows)] {
                     for right in [
                         Right::Rows(&right),
