@@ -261,7 +261,7 @@ impl ConvStack {
         layers.map(|layer| layer.conv.multiplications(pixels)).sum()
     }
 
-    /// Maps `[batch, before, h, w]` to `[batch, after, h', w']`, halved or doubled in size.
+    /// Maps `[batch, h, w, before]` to `[batch, h', w', after]`, halved or doubled in size.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let activation = self.activation;
         let x = self.first.forward(x, After { add: None, activation });
@@ -299,14 +299,14 @@ impl ConvEncoder {
     pub(super) fn forward(&self, x: Tensor<2>, condition: Option<Tensor<2>>) -> Tensor<2> {
         let [batch, numbers] = x.dims();
         let (h, w) = (self.shape[1], self.shape[2]);
-        let mut x = x.reshape([batch, numbers / (h * w), h, w]);
+        let mut x = channels_last(x.reshape([batch, numbers / (h * w), h, w]));
         if let Some(condition) = condition {
             let [_, classes] = condition.dims();
-            let planes = condition.reshape([batch, classes, 1, 1]).expand([batch, classes, h, w]);
-            x = Tensor::cat(vec![x, planes], 1);
+            let planes = condition.reshape([batch, 1, 1, classes]).expand([batch, h, w, classes]);
+            x = Tensor::cat(vec![x, planes], 3);
         }
         let x = self.stages.iter().fold(x, |x, stage| stage.forward(x));
-        self.trunk.forward(x.flatten(1, 3))
+        self.trunk.forward(channels_first(x).flatten(1, 3))
     }
 }
 
@@ -337,7 +337,17 @@ impl ConvDecoder {
         let [rows, _] = z.dims();
         let [channels, height, width] = self.smallest;
         let x = self.trunk.forward(z).reshape([rows, channels, height, width]);
-        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x));
-        self.output.forward(x, None).flatten(1, 3)
+        let x = self.stages.iter().fold(channels_last(x), |x, stage| stage.forward(x));
+        channels_first(self.output.forward(x, None)).flatten(1, 3)
     }
+}
+
+/// Maps `[batch, channels, h, w]` to `[batch, h, w, channels]`, the order of convolutions.
+fn channels_last(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 2, 3, 1])
+}
+
+/// Maps `[batch, h, w, channels]` to `[batch, channels, h, w]`, the order of data and of weights.
+fn channels_first(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 3, 1, 2])
 }

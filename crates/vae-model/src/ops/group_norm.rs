@@ -27,7 +27,7 @@ impl After {
     }
 }
 
-/// Returns x `[batch, channels, h, w]` with mean 0 and variance 1 in each of `groups` groups of
+/// Returns x `[batch, h, w, channels]` with mean 0 and variance 1 in each of `groups` groups of
 /// channels of each image, then times `scale` plus `shift`, `[channels]` each, and what follows.
 pub fn group_norm(
     x: Tensor<4>,
@@ -51,13 +51,14 @@ fn composed(
     groups: usize,
     after: After,
 ) -> Tensor<4> {
-    let [batch, channels, height, width] = x.dims();
-    let x = x.reshape([batch, groups, channels / groups * height * width]);
-    let x = x.clone() - x.mean_dim(2);
-    let variance = x.clone().square().mean_dim(2);
+    let [batch, height, width, channels] = x.dims();
+    let x = x.reshape([batch, height * width, groups, channels / groups]);
+    let mean = |x: Tensor<4>| x.mean_dim(1).mean_dim(3);
+    let x = x.clone() - mean(x);
+    let variance = mean(x.clone().square());
     let x = x / variance.add_scalar(EPSILON).sqrt();
-    let x = x.reshape([batch, channels, height, width]);
-    let of_channel = |p: Tensor<1>| p.reshape([1, channels, 1, 1]);
+    let x = x.reshape([batch, height, width, channels]);
+    let of_channel = |p: Tensor<1>| p.reshape([1, 1, 1, channels]);
     after.forward(x * of_channel(scale) + of_channel(shift))
 }
 
@@ -85,7 +86,7 @@ mod flex {
         groups: usize,
         after: After,
     ) -> Tensor<4> {
-        let [_, channels, height, width] = x.dims();
+        let [_, height, width, channels] = x.dims();
         let activation = after.activation;
         let layout = Layout { groups, channels, pixels: height * width, activation };
         let [x, scale, shift] = [operand(x), operand(scale), operand(shift)];
@@ -180,8 +181,8 @@ mod flex {
 
         /// Returns images, numbers of an image, and images that are handled together.
         fn parts(&self) -> [usize; 3] {
-            let [images, channels, height, width] = dims(&self.x);
-            [images, channels * height * width, 1]
+            let [images, height, width, channels] = dims(&self.x);
+            [images, height * width * channels, 1]
         }
 
         /// Returns what the backward pass needs, and the output.
@@ -200,34 +201,29 @@ mod flex {
         fn backward(&self, mut g: FlexTensor, moments: &[[f32; 2]]) -> [Option<FlexTensor>; 4] {
             let ([_, size, _], groups) = (self.parts(), self.layout.groups);
             let moments = |image: usize| &moments[image * groups..(image + 1) * groups];
-            let before_activation = |line: &mut Vec<f32>, image: usize, g: &mut [f32]| {
-                before_activation(self.image(image), moments(image), line, g);
-            };
-            let before_normalization = |image: usize, g: &mut [f32]| {
-                let mut of_channels = vec![[0.0; 2]; self.layout.channels];
-                before_normalization(self.image(image), moments(image), g, &mut of_channels);
-                of_channels
-            };
             let (of_x, of_add, of_channels) = match self.add {
                 None => {
-                    let work = |line: &mut Vec<f32>, at: usize, g: &mut [f32]| {
-                        before_activation(line, at / size, g);
-                        before_normalization(at / size, g)
+                    let work = |(): &mut (), at: usize, g: &mut [f32]| {
+                        let (image, moments) = (self.image(at / size), moments(at / size));
+                        let of_channels = before_activation(image, moments, g);
+                        before_normalization(image, moments, &of_channels, g);
+                        of_channels
                     };
                     let of_channels = overwrite_parts(numbers_mut(&mut g), size, work);
                     (g, None, of_channels)
                 }
                 Some(_) => {
-                    let work = |line: &mut Vec<f32>, at: usize, g: &mut [f32]| {
-                        before_activation(line, at / size, g);
+                    let work = |(): &mut (), at: usize, g: &mut [f32]| {
+                        before_activation(self.image(at / size), moments(at / size), g)
                     };
-                    overwrite_parts(numbers_mut(&mut g), size, work);
+                    let of_channels = overwrite_parts(numbers_mut(&mut g), size, work);
                     let before = numbers(&g);
-                    let (of_x, of_channels) =
-                        by_parts(self.parts(), |(): &mut (), image, out: &mut [f32]| {
-                            out.copy_from_slice(&before[image * size..(image + 1) * size]);
-                            before_normalization(image, out)
-                        });
+                    let work = |(): &mut (), image: usize, out: &mut [f32]| {
+                        out.copy_from_slice(&before[image * size..(image + 1) * size]);
+                        let of_channels = &of_channels[image];
+                        before_normalization(self.image(image), moments(image), of_channels, out);
+                    };
+                    let (of_x, _) = by_parts(self.parts(), work);
                     (tensor(of_x, dims::<4>(&self.x)), Some(g), of_channels)
                 }
             };
@@ -249,29 +245,44 @@ mod flex {
         }
     }
 
-    /// Returns factor and summand of the normalization of a channel.
+    /// Returns factor and summand of the normalization of each channel.
     #[inline(always)]
-    fn line_of(image: &Image<'_>, channel: usize, [mean, root]: [f32; 2]) -> [f32; 2] {
-        let slope = root * image.scale[channel];
-        [slope, image.shift[channel] - mean * slope]
+    fn lines(image: &Image<'_>, moments: &[[f32; 2]]) -> [Vec<f32>; 2] {
+        let Layout { groups, channels, .. } = image.layout;
+        let members = channels / groups;
+        let (mut slopes, mut starts) = (vec![0.0; channels], vec![0.0; channels]);
+        for channel in 0..channels {
+            let [mean, root] = moments[channel / members];
+            slopes[channel] = root * image.scale[channel];
+            starts[channel] = image.shift[channel] - mean * slopes[channel];
+        }
+        [slopes, starts]
     }
 
-    /// Writes the input of the activation of a channel.
+    /// Writes the input of the activation of the pixels from `first` on.
     #[inline(always)]
-    fn write_input(image: &Image<'_>, channel: usize, moments: [f32; 2], to: &mut [f32]) {
-        let pixels = image.layout.pixels;
-        let [slope, start] = line_of(image, channel, moments);
-        let (x, to) = (&image.x[channel * pixels..][..pixels], &mut to[..pixels]);
-        match image.add {
-            None => {
-                for i in 0..pixels {
-                    to[i] = x[i] * slope + start;
+    fn write_input(
+        image: &Image<'_>,
+        [slopes, starts]: &[Vec<f32>; 2],
+        first: usize,
+        to: &mut [f32],
+    ) {
+        let channels = image.layout.channels;
+        let (slopes, starts) = (&slopes[..channels], &starts[..channels]);
+        let x = &image.x[first * channels..][..to.len()];
+        for at in (0..to.len()).step_by(channels) {
+            let (x, to) = (&x[at..at + channels], &mut to[at..at + channels]);
+            match image.add {
+                None => {
+                    for i in 0..channels {
+                        to[i] = x[i] * slopes[i] + starts[i];
+                    }
                 }
-            }
-            Some(add) => {
-                let add = &add[channel * pixels..][..pixels];
-                for i in 0..pixels {
-                    to[i] = add[i] + (x[i] * slope + start);
+                Some(add) => {
+                    let add = &add[first * channels + at..][..channels];
+                    for i in 0..channels {
+                        to[i] = add[i] + (x[i] * slopes[i] + starts[i]);
+                    }
                 }
             }
         }
@@ -283,119 +294,161 @@ mod flex {
             let Layout { groups, channels, pixels, activation } = image.layout;
             let members = channels / groups;
             let n = (members * pixels) as f32;
+            let mut sums = vec![0.0; channels];
+            let mut means = vec![0.0; channels];
+            add_to_sums(image.x, image.x, &means, &mut sums, |x, _, _| x);
             for group in 0..groups {
-                let x = &image.x[group * members * pixels..][..members * pixels];
-                let mean = sum(x) / n;
-                let variance = sum_of_squares(x, mean) / n;
-                moments[group] = [mean, 1.0 / (variance + EPSILON).sqrt()];
-                for channel in group * members..(group + 1) * members {
-                    let y = &mut y[channel * pixels..][..pixels];
-                    write_input(&image, channel, moments[group], y);
-                    activation.overwrite_inline(y);
-                }
+                let of_group = group * members..(group + 1) * members;
+                moments[group][0] = sum(&sums[of_group.clone()]) / n;
+                means[of_group].fill(moments[group][0]);
+            }
+            sums.fill(0.0);
+            add_to_sums(image.x, image.x, &means, &mut sums, |x, _, mean| (x - mean) * (x - mean));
+            for group in 0..groups {
+                let variance = sum(&sums[group * members..(group + 1) * members]) / n;
+                moments[group][1] = 1.0 / (variance + EPSILON).sqrt();
+            }
+            let lines = lines(&image, moments);
+            for first in (0..pixels).step_by(BLOCK) {
+                let count = BLOCK.min(pixels - first);
+                let y = &mut y[first * channels..][..count * channels];
+                write_input(&image, &lines, first, y);
+                activation.overwrite_inline(y);
             }
         }
     }
 
     vectorized! {
         /// Overwrites the gradient of the output of an image with that of the activation's input.
+        /// Returns the gradients of shift and scale of each channel.
         fn before_activation<'a>(
             image: Image<'a>,
             moments: &'a [[f32; 2]],
-            line: &'a mut Vec<f32>,
             g: &'a mut [f32],
-        ) {
+        ) -> Vec<[f32; 2]> {
             let Layout { groups, channels, pixels, activation } = image.layout;
-            let members = channels / groups;
-            line.resize(pixels, 0.0);
-            for channel in 0..channels {
-                write_input(&image, channel, moments[channel / members], line);
+            let lines = lines(&image, moments);
+            let mut input = vec![0.0; BLOCK * channels];
+            let (mut of_shift, mut of_product) = (vec![0.0; channels], vec![0.0; channels]);
+            for first in (0..pixels).step_by(BLOCK) {
+                let n = BLOCK.min(pixels - first) * channels;
+                let (input, g) = (&mut input[..n], &mut g[first * channels..][..n]);
+                write_input(&image, &lines, first, input);
                 if !activation.needs_input() {
-                    activation.overwrite_inline(line);
+                    activation.overwrite_inline(input);
                 }
-                activation.multiply_by_slope_inline(&mut g[channel * pixels..][..pixels], line);
+                activation.multiply_by_slope_inline(g, input);
+                let x = &image.x[first * channels..][..n];
+                add_to_sums(g, x, image.scale, &mut of_shift, |g, _, _| g);
+                add_to_sums(g, x, image.scale, &mut of_product, |g, x, _| g * x);
             }
+            let members = channels / groups;
+            let mut of_channels = vec![[0.0; 2]; channels];
+            for channel in 0..channels {
+                let [mean, root] = moments[channel / members];
+                let of_scale = root * (of_product[channel] - mean * of_shift[channel]);
+                of_channels[channel] = [of_shift[channel], of_scale];
+            }
+            of_channels
         }
     }
 
     vectorized! {
-        /// Overwrites the gradient of the normalized image with that of x, and writes those of shift
-        /// and scale of each channel.
+        /// Overwrites the gradient of the normalized image with that of x.
         ///
         /// With u = (x - mean) root, y = u scale + shift, and n numbers in a group, the gradient of
         /// x is root (g scale - sum(g scale) / n - u sum(g scale u) / n).
         fn before_normalization<'a>(
             image: Image<'a>,
             moments: &'a [[f32; 2]],
+            of_channels: &'a [[f32; 2]],
             g: &'a mut [f32],
-            of_channels: &'a mut [[f32; 2]],
         ) {
             let Layout { groups, channels, pixels, .. } = image.layout;
             let members = channels / groups;
             let n = (members * pixels) as f32;
+            let [mut of_g, mut of_x, mut constants] = [(); 3].map(|()| vec![0.0; channels]);
             for group in 0..groups {
                 let [mean, root] = moments[group];
+                let of_group = group * members..(group + 1) * members;
                 let (mut sum_g, mut sum_gu) = (0.0, 0.0);
-                for channel in group * members..(group + 1) * members {
-                    let at = channel * pixels..(channel + 1) * pixels;
-                    let (g, x) = (&g[at.clone()], &image.x[at]);
-                    let of_shift = sum(g);
-                    let of_scale = root * (dot(g, x) - mean * of_shift);
-                    of_channels[channel] = [of_shift, of_scale];
+                for channel in of_group.clone() {
+                    let [of_shift, of_scale] = of_channels[channel];
                     sum_g += image.scale[channel] * of_shift;
                     sum_gu += image.scale[channel] * of_scale;
                 }
                 // The gradient is linear in g and x.
                 let of_u = root * root * sum_gu / n;
-                let constant = mean * of_u - root * sum_g / n;
-                for channel in group * members..(group + 1) * members {
-                    let of_g = root * image.scale[channel];
-                    let x = &image.x[channel * pixels..][..pixels];
-                    let g = &mut g[channel * pixels..][..pixels];
-                    for i in 0..pixels {
-                        g[i] = g[i] * of_g - x[i] * of_u + constant;
-                    }
+                for channel in of_group {
+                    of_g[channel] = root * image.scale[channel];
+                    of_x[channel] = of_u;
+                    constants[channel] = mean * of_u - root * sum_g / n;
+                }
+            }
+            let (of_g, of_x) = (&of_g[..channels], &of_x[..channels]);
+            let constants = &constants[..channels];
+            for at in (0..pixels * channels).step_by(channels) {
+                let (x, g) = (&image.x[at..at + channels], &mut g[at..at + channels]);
+                for i in 0..channels {
+                    g[i] = g[i] * of_g[i] - x[i] * of_x[i] + constants[i];
                 }
             }
         }
     }
 
-    /// Partial sums that are kept apart, so that the compiler can use vector instructions.
-    const LANES: usize = 16;
+    /// Pixels that are handled together: they stay in the first cache.
+    const BLOCK: usize = 16;
+
+    /// Channels whose sums stay in registers.
+    const LANES: usize = 32;
+
+    /// Adds to the sum of each channel what `of` says of each of its numbers, the number at the same place
+    /// in `others`, and the channel's number in `constants`.
+    #[inline(always)]
+    fn add_to_sums(
+        values: &[f32],
+        others: &[f32],
+        constants: &[f32],
+        sums: &mut [f32],
+        of: impl Fn(f32, f32, f32) -> f32,
+    ) {
+        let channels = sums.len();
+        let (others, constants) = (&others[..values.len()], &constants[..channels]);
+        let mut first = 0;
+        while first + LANES <= channels {
+            let (mut part, mut constant) = ([0.0; LANES], [0.0; LANES]);
+            constant.copy_from_slice(&constants[first..first + LANES]);
+            for at in (first..values.len()).step_by(channels) {
+                let (values, others) = (&values[at..at + LANES], &others[at..at + LANES]);
+                for i in 0..LANES {
+                    part[i] += of(values[i], others[i], constant[i]);
+                }
+            }
+            for i in 0..LANES {
+                sums[first + i] += part[i];
+            }
+            first += LANES;
+        }
+        if first == channels {
+            return;
+        }
+        let rest = channels - first;
+        let (sums, constants) = (&mut sums[first..], &constants[first..][..rest]);
+        for at in (first..values.len()).step_by(channels) {
+            let (values, others) = (&values[at..at + rest], &others[at..at + rest]);
+            for i in 0..rest {
+                sums[i] += of(values[i], others[i], constants[i]);
+            }
+        }
+    }
 
     #[inline(always)]
     fn sum(values: &[f32]) -> f32 {
-        sum_by(values.len(), |i| values[i])
-    }
-
-    #[inline(always)]
-    fn sum_of_squares(values: &[f32], mean: f32) -> f32 {
-        sum_by(values.len(), |i| (values[i] - mean) * (values[i] - mean))
-    }
-
-    #[inline(always)]
-    fn dot(a: &[f32], b: &[f32]) -> f32 {
-        let b = &b[..a.len()];
-        sum_by(a.len(), |i| a[i] * b[i])
-    }
-
-    #[inline(always)]
-    fn sum_by(n: usize, of: impl Fn(usize) -> f32) -> f32 {
-        let whole = n / LANES * LANES;
-        let mut sums = [0.0; LANES];
-        for first in (0..whole).step_by(LANES) {
-            for i in 0..LANES {
-                sums[i] += of(first + i);
-            }
+        let mut sum = 0.0;
+        for i in 0..values.len() {
+            sum += values[i];
         }
-        let mut total = 0.0;
-        for i in 0..LANES {
-            total += sums[i];
-        }
-        for i in whole..n {
-            total += of(i);
-        }
-        total
+        sum
     }
 }
 
@@ -421,17 +474,18 @@ mod tests {
             Activation::Silu,
         ];
         for (shape, groups) in [
-            ([3, 8, 5, 7], 4),
-            ([1, 6, 1, 1], 2),
-            ([2, 4, 16, 16], 1),
-            ([5, 3, 4, 4], 3),
-            ([1, 1, 2, 1], 1),
+            ([3, 5, 7, 8], 4),
+            ([1, 1, 1, 6], 2),
+            ([2, 16, 16, 4], 1),
+            ([5, 4, 4, 3], 3),
+            ([1, 2, 1, 1], 1),
+            ([2, 3, 6, 72], 8),
         ] {
             type Norm = fn(Tensor<4>, Tensor<1>, Tensor<1>, usize, After) -> Tensor<4>;
             let all = |of: Norm, activation: Activation, adds: bool| -> Vec<TensorData> {
                 let x = wave(shape, 0.1).require_grad();
-                let scale = wave([shape[1]], 0.5).require_grad();
-                let shift = wave([shape[1]], 0.9).require_grad();
+                let scale = wave([shape[3]], 0.5).require_grad();
+                let shift = wave([shape[3]], 0.9).require_grad();
                 let add = wave(shape, 1.7).require_grad();
                 let after = After { add: adds.then(|| add.clone()), activation };
                 let y = of(x.clone(), scale.clone(), shift.clone(), groups, after);
@@ -457,11 +511,11 @@ mod tests {
     #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
         let all = || {
-            let (x, add) = (wave([5, 8, 4, 4], 0.1).require_grad(), wave([5, 8, 4, 4], 0.7));
+            let (x, add) = (wave([5, 4, 4, 8], 0.1).require_grad(), wave([5, 4, 4, 8], 0.7));
             let (scale, shift) = (wave([8], 0.5).require_grad(), wave([8], 0.9));
             let after = After { add: Some(add), activation: Activation::Silu };
             let y = group_norm(x.clone(), scale.clone(), shift, 4, after);
-            let grads = (y.clone() * wave([5, 8, 4, 4], 1.3)).sum().backward();
+            let grads = (y.clone() * wave([5, 4, 4, 8], 1.3)).sum().backward();
             let of_inputs = [x.grad(&grads).unwrap().into_data()];
             (y.inner().into_data(), of_inputs, scale.grad(&grads).unwrap().into_data())
         };

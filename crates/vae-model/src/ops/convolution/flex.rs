@@ -2,8 +2,8 @@
 //!
 //! The backend itself computes the gradient of the weights as a convolution with the batch as its
 //! channels, which copies every image for every weight, and spends most of its time on copies. Here
-//! pixels are read where they are, or a few taps at a time in copies that the first cache holds.
-//! Results do not depend on the number of threads.
+//! a few pixels at a time are transformed in the cache, and multiplied as matrices. Results do not
+//! depend on the number of threads.
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -29,14 +29,14 @@ pub fn convolve(
     size: Size,
     activation: Option<Activation>,
 ) -> Tensor<4> {
-    let [batch, before, height, width] = x.dims();
+    let [batch, height, width, before] = x.dims();
     let [after, channels, _, _] = weight.dims();
     assert_eq!(before, channels, "images of {before} channels do not fit a layer of {channels}");
-    let of = Convolution { size, input: [before, height, width], after };
+    let of = Convolution { size, input: [height, width], channels: [before, after] };
     let inputs = [operand(x), operand(weight), operand(bias)];
     apply(Backpropagate, inputs, |[x, weight, bias]| {
-        let [_, height, width] = of.output();
-        let image = |y| tensor(y, [batch, after, height, width]);
+        let [height, width] = of.output();
+        let image = |y| tensor(y, [batch, height, width, after]);
         // An activation whose slope is a function of its input must leave the input as it is.
         let at_once = activation.filter(|activation| !activation.needs_input());
         let y = of.forward(numbers(&x), numbers(&weight), numbers(&bias), at_once);
@@ -93,7 +93,7 @@ impl Backward<Flex, 3> for Backpropagate {
                 grads.register::<Flex>(node.id, tensor(of_weight, dims::<4>(&weight)));
             }
             if let Some(node) = to_bias {
-                grads.register::<Flex>(node.id, tensor(of_bias, [of.after]));
+                grads.register::<Flex>(node.id, tensor(of_bias, [of.channels[1]]));
             }
         }
     }

@@ -1,17 +1,17 @@
-//! 3x3 convolutions of images, with a pixel of zeros around them.
+//! 3x3 convolutions of images, with a pixel of zeros around them. The channels of a pixel are
+//! neighbours in memory: `[batch, height, width, channels]`. On a CPU they fill a vector, however small
+//! the image is; on a GPU the backend's convolutions have this order inside.
 
-#[cfg(feature = "flex")]
-mod correlation;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
 mod host;
 #[cfg(feature = "flex")]
-mod kernels;
+mod method;
 #[cfg(feature = "flex")]
-mod planes;
+mod transform;
 #[cfg(feature = "flex")]
-mod product;
+mod weights;
 
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
@@ -30,8 +30,8 @@ pub enum Size {
     Double,
 }
 
-/// Returns the activation of the convolution of x `[batch, before, h, w]` with `weight`
-/// `[after, before, 3, 3]` and `bias` `[after]`, in its new size. `None` is the identity.
+/// Returns the activation of the convolution of x `[batch, h, w, before]` with `weight`
+/// `[after, before, 3, 3]` and `bias` `[after]`, `[batch, h', w', after]`. `None` is the identity.
 pub fn convolve(
     x: Tensor<4>,
     weight: Tensor<4>,
@@ -54,19 +54,21 @@ fn composed(
     size: Size,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    let x = x.permute([0, 3, 1, 2]);
     let with_stride = |stride| ConvOptions::new([stride; 2], [1, 1], [1, 1], 1);
     let y = match size {
         Size::Same => conv2d(x, weight, Some(bias), with_stride(1)),
         Size::Halve => conv2d(x, weight, Some(bias), with_stride(2)),
         Size::Double => composed_of_doubled(x, weight, bias),
     };
+    let y = y.permute([0, 2, 3, 1]);
     match activation {
         Some(activation) => activation.forward(y),
         None => y,
     }
 }
 
-/// Returns the convolution of the doubled image.
+/// Returns the convolution of the doubled image. Here images are `[batch, channels, h, w]`.
 ///
 /// Each pixel of the small image affects 4x4 outputs. The result is therefore a transposed
 /// convolution of the small image, with less than half the multiplications.
@@ -103,7 +105,7 @@ mod tests {
         size: Size,
         activation: Option<Activation>,
     ) -> [TensorData; 4] {
-        let x = wave([batch, before, height, width], 0.1).require_grad();
+        let x = wave([batch, height, width, before], 0.1).require_grad();
         let weight = wave([after, before, 3, 3], 0.5).require_grad();
         let bias = wave([after], 0.9).require_grad();
         let y = of(x.clone(), weight.clone(), bias.clone(), size, activation);
@@ -118,9 +120,10 @@ mod tests {
 
     const SIZES: [Size; 3] = [Size::Same, Size::Halve, Size::Double];
 
-    /// Odd sizes, one channel, one image, one pixel; rows of many and of few pixels; more images
-    /// than are handled together; numbers of channels around those that are handled together.
-    const SHAPES: [[usize; 5]; 10] = [
+    /// Odd sizes, one channel, one image, one pixel; rows of many and of few pixels; more positions
+    /// than are handled together; numbers of channels around those of a vector, and around those for
+    /// which other methods are used.
+    const SHAPES: [[usize; 5]; 13] = [
         [3, 5, 9, 7, 6],
         [1, 1, 1, 5, 5],
         [2, 3, 8, 16, 16],
@@ -131,6 +134,9 @@ mod tests {
         [2, 4, 1, 33, 18],
         [1, 16, 24, 8, 47],
         [2, 9, 16, 2, 1],
+        [2, 8, 8, 5, 6],
+        [3, 33, 40, 7, 8],
+        [1, 15, 7, 1, 3],
     ];
 
     #[test]
@@ -154,8 +160,7 @@ mod tests {
     fn what_a_thread_keeps_of_other_images_changes_nothing() {
         let thread = || rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let used = thread();
-        // Planes of the same size for different images, with and without a last row.
-        let shapes = [[2, 1, 4, 5, 5], [2, 1, 4, 6, 6], [2, 4, 4, 3, 3], [2, 1, 4, 5, 6]];
+        let shapes = [[2, 1, 4, 5, 5], [2, 12, 9, 6, 6], [2, 9, 12, 3, 3], [2, 1, 4, 5, 6]];
         for size in SIZES {
             for (before, shape) in shapes.iter().flat_map(|a| shapes.map(|b| (*a, b))) {
                 let expected = thread().install(|| all(convolve, shape, size, None));
@@ -175,7 +180,10 @@ mod tests {
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                SIZES.map(|size| all(convolve, [40, 20, 20, 12, 12], size, Some(Activation::Relu)))
+                // Two methods, and an output with few channels.
+                [[40, 20, 20, 12, 12], [9, 20, 7, 12, 12], [40, 3, 3, 12, 12]].map(|shape| {
+                    SIZES.map(|size| all(convolve, shape, size, Some(Activation::Relu)))
+                })
             })
         };
         let one = with(1);
@@ -186,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_constant_input_gets_no_gradient_and_without_autodiff_the_output_is_the_same() {
-        let (x, weight, bias) = (wave([2, 3, 6, 6], 0.1), wave([4, 3, 3, 3], 0.5), wave([4], 0.9));
+        let (x, weight, bias) = (wave([2, 6, 6, 3], 0.1), wave([4, 3, 3, 3], 0.5), wave([4], 0.9));
         for size in SIZES {
             let plain = convolve(
                 x.clone().inner(),
@@ -205,15 +213,18 @@ mod tests {
 
     #[test]
     fn a_pixel_that_is_nan_makes_its_neighbourhood_nan_and_no_other_pixel() {
-        let mut values = vec![0.5f32; 2 * 5 * 5];
-        values[25 + 12] = f32::NAN;
-        let x = Tensor::<4>::from_data(TensorData::new(values, [1, 2, 5, 5]), &Device::flex());
-        let (weight, bias) = (wave([3, 2, 3, 3], 0.5).inner(), wave([3], 0.9).inner());
-        let y: Vec<f32> = convolve(x, weight, bias, Size::Same, None).into_data().iter().collect();
-        for (i, y) in y.iter().enumerate() {
-            let (row, column) = (i / 5 % 5, i % 5);
-            let near = row.abs_diff(2) < 2 && column.abs_diff(2) < 2;
-            assert_eq!(y.is_nan(), near, "{row} {column}");
+        for channels in [2, 8] {
+            let mut values = vec![0.5f32; 5 * 5 * channels];
+            values[(2 * 5 + 2) * channels + 1] = f32::NAN;
+            let values = TensorData::new(values, [1, 5, 5, channels]);
+            let x = Tensor::<4>::from_data(values, &Device::flex());
+            let weight = wave([channels, channels, 3, 3], 0.5).inner();
+            let y = convolve(x, weight, wave([channels], 0.9).inner(), Size::Same, None);
+            for (i, y) in y.into_data().iter::<f32>().enumerate() {
+                let (row, column) = (i / channels / 5, i / channels % 5);
+                let near = row.abs_diff(2) < 2 && column.abs_diff(2) < 2;
+                assert_eq!(y.is_nan(), near, "{row} {column}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use pulp::Arch;
 
-use super::kernels::{Left, Right, product};
+use super::kernels::{Left, Right, Start, product};
 use crate::ops::Activation;
 use crate::ops::parts::by_parts;
 
@@ -36,7 +36,7 @@ pub fn forward(
     let rows = x.len() / inputs;
     let y = by_rows(rows, outputs, |row, y| {
         let left = Left::Rows(&x[row * inputs..][..y.len() / outputs * inputs]);
-        product(arch, left, Right::Rows(weight), Some(bias), [inputs, outputs], y);
+        product(arch, left, Right::Rows(weight), Start::Row(bias), [inputs, outputs], y);
         if let (None, Some(activation)) = (keep, activation) {
             activation.overwrite(y);
         }
@@ -56,7 +56,7 @@ pub fn input_gradient(g: &[f32], weight: &[f32], outputs: usize) -> Vec<f32> {
     by_rows(rows, inputs, |row, gradient| {
         let left = Left::Rows(&g[row * outputs..][..gradient.len() / inputs * outputs]);
         let right = Right::columns(weight, outputs, rows);
-        product(arch, left, right, None, [outputs, inputs], gradient);
+        product(arch, left, right, Start::Zero, [outputs, inputs], gradient);
     })
 }
 
@@ -66,7 +66,7 @@ pub fn weight_gradient(x: &[f32], g: &[f32], [inputs, outputs]: [usize; 2]) -> V
     by_rows(inputs, outputs, |row, gradient| {
         let left = Left::Columns(&x[row..], inputs);
         let right = Right::Rows(g);
-        product(arch, left, right, None, [g.len() / outputs, outputs], gradient);
+        product(arch, left, right, Start::Zero, [g.len() / outputs, outputs], gradient);
     })
 }
 

@@ -40,6 +40,17 @@ pub enum Right<'a> {
     Dots(&'a [f32]),
 }
 
+/// What the sums of a product start with.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Zero.
+    Zero,
+    /// The same row `[columns]` for all rows.
+    Row(&'a [f32]),
+    /// What is there.
+    Sum,
+}
+
 /// Fewest rows of a product for which it pays to transpose the right factor.
 const TRANSPOSE: usize = 24;
 
@@ -55,19 +66,19 @@ impl<'a> Right<'a> {
     }
 }
 
-/// Writes left `[rows, terms]` times right `[terms, columns]`, plus `start` `[columns]`, to `out`
+/// Writes left `[rows, terms]` times right `[terms, columns]`, plus what `start` says, to `out`
 /// `[rows, columns]`.
 pub fn product(
     arch: Arch,
     left: Left<'_>,
     right: Right<'_>,
-    start: Option<&[f32]>,
+    start: Start<'_>,
     [terms, columns]: [usize; 2],
     out: &mut [f32],
 ) {
     let rows = out.len() / columns;
     let (right, transposed) = match (left, right) {
-        (Left::Rows(left), Right::Dots(right)) if start.is_none() => {
+        (Left::Rows(left), Right::Dots(right)) if matches!(start, Start::Zero) => {
             return arch.dispatch(Dots { left, right, terms, out });
         }
         (_, Right::Rows(right)) => (right, false),
@@ -174,7 +185,7 @@ struct Product<'a, L> {
     right: &'a [f32],
     /// Whether `right` is stored column by column.
     transposed: bool,
-    start: Option<&'a [f32]>,
+    start: Start<'a>,
     rows: usize,
     terms: usize,
     columns: usize,
@@ -194,6 +205,9 @@ impl<L: Factor> WithSimd for Product<'_, L> {
             if left >= VECTORS * lanes {
                 self.panel::<S, VECTORS>(simd, column, lanes, &mut block);
                 column += VECTORS * lanes;
+            } else if left >= 2 * lanes {
+                self.panel::<S, 2>(simd, column, lanes, &mut block);
+                column += 2 * lanes;
             } else if left >= lanes {
                 self.panel::<S, 1>(simd, column, lanes, &mut block);
                 column += lanes;
@@ -236,6 +250,9 @@ impl<L: Factor> Product<'_, L> {
                 } else if left >= 4 {
                     self.tile::<S, 4, N>(simd, row, at, right, stride);
                     row += 4;
+                } else if left >= 3 {
+                    self.tile::<S, 3, N>(simd, row, at, right, stride);
+                    row += 3;
                 } else if left >= 2 {
                     self.tile::<S, 2, N>(simd, row, at, right, stride);
                     row += 2;
@@ -264,13 +281,16 @@ impl<L: Factor> Product<'_, L> {
         let lanes = S::F32_LANES;
         let width = (N - 1) * lanes + last;
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
-        if first > 0 {
-            for m in 0..M {
-                let at = (row + m) * self.columns + column;
-                sums[m] = load::<S, N>(simd, &self.out[at..at + width]);
+        let start = if first > 0 { Start::Sum } else { self.start };
+        match start {
+            Start::Zero => {}
+            Start::Row(row) => sums = [load::<S, N>(simd, &row[column..column + width]); M],
+            Start::Sum => {
+                for m in 0..M {
+                    let at = (row + m) * self.columns + column;
+                    sums[m] = load::<S, N>(simd, &self.out[at..at + width]);
+                }
             }
-        } else if let Some(start) = self.start {
-            sums = [load::<S, N>(simd, &start[column..column + width]); M];
         }
         let left = self.left.tile::<M>(row, first, terms);
         if last == lanes {
@@ -493,7 +513,7 @@ mod tests {
     #[test]
     fn products_are_the_sums_of_the_definition_with_all_vector_instructions() {
         for [rows, terms, columns] in
-            [[1, 1, 1], [3, 7, 5], [8, 128, 48], [15, 129, 49], [9, 33, 23], [26, 300, 65]]
+            [[1, 1, 1], [3, 7, 5], [8, 128, 48], [15, 129, 49], [9, 33, 23], [26, 300, 95]]
         {
             let (left, right) = (wave(rows * terms, 0.1), wave(terms * columns, 0.5));
             let start = wave(columns, 0.9);
@@ -512,12 +532,17 @@ mod tests {
                         Right::Columns(&right_columns),
                         Right::Dots(&right_columns),
                     ] {
-                        for start in [None, Some(start.as_slice())] {
-                            let mut out = vec![f32::NAN; rows * columns];
+                        for start in [Start::Zero, Start::Row(&start), Start::Sum] {
+                            let there = if let Start::Sum = start { 0.3 } else { f32::NAN };
+                            let mut out = vec![there; rows * columns];
                             product(arch, left, right, start, [terms, columns], &mut out);
                             for (i, found) in out.iter().enumerate() {
                                 let (row, column) = (i / columns, i % columns);
-                                let start = start.map_or(0.0, |start| f64::from(start[column]));
+                                let start = f64::from(match start {
+                                    Start::Zero => 0.0,
+                                    Start::Row(row) => row[column],
+                                    Start::Sum => there,
+                                });
                                 let error = (f64::from(*found) - sum(row, column) - start).abs();
                                 assert!(error < 1e-4, "{arch:?} {rows} {terms} {columns}: {error}");
                             }

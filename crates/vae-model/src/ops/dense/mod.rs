@@ -7,6 +7,11 @@ mod host;
 #[cfg(feature = "flex")]
 mod kernels;
 
+#[cfg(feature = "flex")]
+pub use host::bias_gradient;
+#[cfg(feature = "flex")]
+pub use kernels::{Left, Right, Start, product};
+
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
