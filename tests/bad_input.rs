@@ -216,7 +216,18 @@ fn likelihoods_and_data_that_do_not_go_together_are_refused() {
 #[test]
 fn without_any_run_the_command_to_type_is_printed() {
     let program = program();
-    for command in ["sample", "reconstruct", "interpolate", "evaluate", "encode", "info"] {
+    for command in [
+        "sample",
+        "reconstruct",
+        "interpolate",
+        "traverse",
+        "manifold",
+        "latents",
+        "curves",
+        "evaluate",
+        "encode",
+        "info",
+    ] {
         program.fails(2, command, &["vae-cli train"]);
     }
     program.fails(2, "sample --run runs/nothing", &["runs/nothing"]);
@@ -331,6 +342,15 @@ fn results_are_refused_where_they_make_no_sense() {
     program.fails(2, "sample --backend flex --checkpoint best", &["data.validation"]);
     program.fails(2, "interpolate --backend flex --from 0 --to 99999", &["99999"]);
     program.fails(2, "encode --backend flex --out codes.png", &[".npy"]);
+    program.fails(2, "traverse --backend flex --from 99999", &["99999"]);
+    program.fails(2, "traverse --backend flex --out t.csv", &[".png", ".gif", ".npy"]);
+    program.fails(2, "manifold --backend flex --out m.csv", &[".png", ".npy"]);
+    program.fails(2, "latents --backend flex --out l.jpg", &[".png", ".svg", ".csv"]);
+    program.fails(2, "latents --backend flex --method tsne --limit 20", &["--perplexity", "20"]);
+    program.fails(2, "curves --terms nonsense", &["nonsense", "loss"]);
+    program.fails(2, "curves --out c.gif", &[".png", ".svg"]);
+    program.fails(2, "curves runs", &["runs", "log"]);
+    program.fails(2, "sample --backend flex --temperature=-1", &["--temperature", "0 to 100"]);
     program.fails(2, "encode --backend flex --data curves", &["256", "28"]);
     program.fails(2, "reconstruct --backend flex --split validation", &["validation"]);
     program.ok("data show curves --n 3 --out rows.npy");

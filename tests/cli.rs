@@ -58,6 +58,61 @@ fn auto_says_which_data_it_chose() {
 }
 
 #[test]
+fn the_latent_space_and_the_training_of_a_run_become_pictures() {
+    let program = program();
+    program.small_run();
+    let picture = |name: &str| image::open(program.path(name)).unwrap();
+
+    let found = program.ok("traverse --backend flex --limit 200 --dims 4 --steps 5 --json").json();
+    assert_eq!(found["n"], 20);
+    let kl: Vec<f64> = serde_json::from_value(found["kl"].clone()).unwrap();
+    assert!(kl.len() == 4 && kl.is_sorted_by(|a, b| a >= b), "{kl:?}");
+    assert!(picture("traversal.png").width() > 5 * 48);
+    program.ok("traverse --backend flex --limit 200 --dims 4 --steps 5 --out t.npy");
+    let (shape, values) = read_npy(&program.path("t.npy"));
+    assert_eq!(shape, [20, 1, 28, 28]);
+    // A dimension that says much about x changes it.
+    assert!(values[..784] != values[4 * 784..5 * 784]);
+    program.ok("traverse --backend flex --limit 200 --dims 4 --steps 5 --out t.gif");
+    assert!(picture("t.gif").width() > 2 * 48);
+
+    program.ok("manifold --backend flex --limit 200 --n 6");
+    program.ok("manifold --backend flex --limit 200 --n 6 --plane axes --theme dark --out p.png");
+    for name in ["manifold.png", "p.png"] {
+        assert!(picture(name).height() > 6 * 48);
+    }
+
+    program.ok("latents --backend flex --limit 200");
+    assert!(picture("latents.png").width() > 700);
+    program.ok("latents --backend flex --limit 100 --method tsne --perplexity 10 --out l.csv");
+    let table = std::fs::read_to_string(program.path("l.csv")).unwrap();
+    assert!(table.starts_with("index,x,y,class\n") && table.lines().count() == 101, "{table}");
+    // A map is the same every time.
+    program.ok("latents --backend flex --limit 100 --method tsne --perplexity 10 --out same.csv");
+    assert_eq!(std::fs::read_to_string(program.path("same.csv")).unwrap(), table);
+
+    let found = program.ok("curves --out c.svg --json").json();
+    assert_eq!(found["terms"][0], "loss");
+    let svg = std::fs::read_to_string(program.path("c.svg")).unwrap();
+    assert!(svg.contains("<polyline") && svg.contains("reconstruction"), "{svg}");
+    program.ok("curves runs/small runs/small --terms kl --theme dark");
+    assert!(picture("curves.png").width() > 400);
+
+    program.ok("interpolate --backend flex --n 3 --steps 4 --out i.gif");
+    assert!(picture("i.gif").width() > 2 * 48);
+    program.ok("interpolate --backend flex --random --n 1 --steps 3 --out round.npy");
+    program.ok("interpolate --backend flex --random --n 1 --steps 3 --linear --out line.npy");
+    let paths = ["round.npy", "line.npy"].map(|name| read_npy(&program.path(name)).1);
+    let [round, line] = paths.each_ref().map(|path| path.chunks_exact(784).collect::<Vec<_>>());
+    assert!(round[0] == line[0] && round[1] != line[1] && round[2] == line[2]);
+
+    // Without noise all z are the mean of the prior.
+    program.ok("sample --backend flex --n 3 --temperature 0 --out cold.npy");
+    let cold = read_npy(&program.path("cold.npy")).1;
+    assert!(cold.chunks_exact(784).all(|sample| sample == &cold[..784]));
+}
+
+#[test]
 fn every_reader_reads_a_run() {
     let program = program();
     program.small_run();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, ValueEnum};
 use vae_train::backend;
+use vae_view::Theme;
 
 use crate::commands::Command;
 
@@ -97,6 +98,32 @@ pub struct ReadArgs {
     pub limit: Option<usize>,
 }
 
+/// The look of a picture.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ThemeArgs {
+    /// Colours of the picture.
+    #[arg(long, default_value = "light", value_name = "THEME")]
+    pub theme: ThemeArg,
+}
+
+/// A set of colours.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ThemeArg {
+    /// Dark text on white.
+    Light,
+    /// Light text on dark grey.
+    Dark,
+}
+
+impl From<ThemeArgs> for Theme {
+    fn from(args: ThemeArgs) -> Self {
+        match args.theme {
+            ThemeArg::Light => Self::Light,
+            ThemeArg::Dark => Self::Dark,
+        }
+    }
+}
+
 /// Returns the help of `--backend`.
 fn backend_help() -> String {
     let auto = match (backend::looks_for_gpus(), backend::fallback()) {
@@ -140,6 +167,18 @@ pub fn count(text: &str) -> Result<usize, String> {
 /// Parses a count of at least 2.
 pub fn at_least_two(text: &str) -> Result<usize, String> {
     parse_from(text, 2)
+}
+
+/// Parses a number above 0.
+pub fn positive(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number > 0.0 && number <= 1e6 { Ok(number) } else { Err("must be above 0".to_owned()) }
+}
+
+/// Parses a temperature, 0 to 100.
+pub fn temperature(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("must be 0 to 100".to_owned()) }
 }
 
 /// Parses a learning rate, above 0 and at most 1.

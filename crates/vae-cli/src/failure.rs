@@ -12,6 +12,7 @@ use vae_eval::EvalError;
 use vae_model::FileError;
 use vae_model::compatibility::Unusable;
 use vae_train::{TrainError, backend};
+use vae_view::ViewError;
 
 /// A wrong request that this crate finds.
 #[derive(Debug)]
@@ -135,6 +136,7 @@ fn is_request(error: &Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Request>()
             || cause.is::<Unusable>()
+            || matches!(cause.downcast_ref(), Some(ViewError::Format { .. }))
             || cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_request)
             || cause.downcast_ref::<EvalError>().is_some_and(EvalError::is_request)
             || cause.downcast_ref::<DataError>().is_some_and(DataError::is_request)

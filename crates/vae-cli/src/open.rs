@@ -298,6 +298,22 @@ pub fn has_conditional_decoder(vae: &Vae) -> bool {
     vae.config().conditions_networks()
 }
 
+/// Checks that there is an example of this index.
+///
+/// # Errors
+/// If there is none; the message says which there are.
+pub fn check_index(index: usize, examples: &Examples, args: &ReadArgs) -> Result<()> {
+    if index < examples.len() {
+        return Ok(());
+    }
+    Err(request(format!(
+        "there is no example {index}: {} examples of the {} part are read, 0 to {}",
+        examples.len(),
+        args.split,
+        examples.len() - 1
+    )))
+}
+
 /// Checks that `n` generated examples can be held in memory.
 ///
 /// # Errors

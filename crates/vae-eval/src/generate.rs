@@ -62,6 +62,30 @@ impl fmt::Debug for PriorSource {
     }
 }
 
+/// Noise whose normal numbers are multiplied by a factor.
+struct Tempered {
+    noise: KeyedNoise,
+    temperature: f32,
+}
+
+impl Noise for Tempered {
+    fn normal(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
+        let mut numbers = self.noise.normal(purpose, shape);
+        if self.temperature != 1.0 {
+            numbers.iter_mut().for_each(|x| *x *= self.temperature);
+        }
+        numbers
+    }
+
+    fn uniform(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
+        self.noise.uniform(purpose, shape)
+    }
+
+    fn permutation(&self, purpose: &str, n: usize) -> Vec<u32> {
+        self.noise.permutation(purpose, n)
+    }
+}
+
 impl Generator {
     /// Returns one-hot rows `[rows, classes]` of `labels`, starting at `first`. Labels repeat
     /// cyclically. `None` if the model uses no labels, or if `labels` is `None`.
@@ -105,20 +129,36 @@ impl Generator {
     /// If there is no prior, if the model's prior does not know a label, or if a fitted or custom
     /// prior is for another model.
     pub fn draw_prior(&self, n: usize, labels: Option<&[u32]>) -> Result<Vec<f32>, EvalError> {
+        self.draw_prior_at(1.0, n, labels)
+    }
+
+    /// Returns what [`Self::draw_prior`] returns, with all normal noise multiplied by `temperature`
+    /// (Kingma and Dhariwal 2018, section 6). Below 1, z are nearer to where the prior is dense: samples
+    /// are more typical, and less different. For N(0, I) it is the standard deviation of z.
+    ///
+    /// # Errors
+    /// The errors of [`Self::draw_prior`].
+    pub fn draw_prior_at(
+        &self,
+        temperature: f32,
+        n: usize,
+        labels: Option<&[u32]>,
+    ) -> Result<Vec<f32>, EvalError> {
+        let noise = &Tempered { noise: self.noise(0), temperature };
         let latent = self.vae.config().latent;
         let z = match self.prior.as_ref().ok_or(Unusable::NoPrior)? {
             PriorSource::Model => {
                 let labels = self.condition(labels, 0, n)?;
                 let prior = self.vae.prior(labels.as_ref(), &self.device);
-                let z = prior.sample(&self.noise(0), n, &self.device);
+                let z = prior.sample(noise, n, &self.device);
                 z.into_data().iter::<f32>().collect()
             }
-            PriorSource::Standard => self.noise(0).normal("prior", [1, n, latent]),
+            PriorSource::Standard => noise.normal("prior", [1, n, latent]),
             PriorSource::Fitted(fitted_prior) => {
-                fitted_prior.sample(&self.vae, &self.noise(0), n, &self.device)?
+                fitted_prior.sample(&self.vae, noise, n, &self.device)?
             }
             PriorSource::Custom(prior) => {
-                let z = prior.sample(&self.noise(0), n, &self.device);
+                let z = prior.sample(noise, n, &self.device);
                 z.into_data().iter::<f32>().collect()
             }
         };
@@ -144,13 +184,27 @@ impl Generator {
         labels: Option<&[u32]>,
         draw: bool,
     ) -> Result<Vec<f32>, EvalError> {
+        self.sample_at(1.0, n, labels, draw)
+    }
+
+    /// Returns what [`Self::sample`] returns, with z of [`Self::draw_prior_at`].
+    ///
+    /// # Errors
+    /// The errors of [`Self::sample`].
+    pub fn sample_at(
+        &self,
+        temperature: f32,
+        n: usize,
+        labels: Option<&[u32]>,
+        draw: bool,
+    ) -> Result<Vec<f32>, EvalError> {
         if n == 0 {
             return Ok(Vec::new());
         }
         let classes = self.vae.classes().max(1);
         let in_turn: Vec<u32> = (0..n).map(|i| (i * classes / n) as u32).collect();
         let labels = labels.unwrap_or(&in_turn);
-        self.decode(&self.draw_prior(n, Some(labels))?, Some(labels), draw)
+        self.decode(&self.draw_prior_at(temperature, n, Some(labels))?, Some(labels), draw)
     }
 
     /// Returns x of p(x|z), `[n, numbers]`, for z `[n, latent]`, row-major each. `labels` are the
@@ -246,7 +300,7 @@ impl Generator {
 
     /// Returns the one-hot classes of the examples at `indices`. `None` if encoder and decoder
     /// depend on no labels.
-    fn known_condition(
+    pub(crate) fn known_condition(
         &self,
         examples: &Examples,
         indices: &[u32],
@@ -290,7 +344,7 @@ impl Generator {
         Ok(values)
     }
 
-    fn x(&self, examples: &Examples, indices: &[u32]) -> Tensor<2> {
+    pub(crate) fn x(&self, examples: &Examples, indices: &[u32]) -> Tensor<2> {
         let x = self.transform.gather(examples, indices, &self.draws());
         let data = TensorData::new(x, [indices.len(), self.vae.numbers()]);
         Tensor::from_data(data, &self.device)
@@ -300,16 +354,14 @@ impl Generator {
         Stream::new(self.seed, "stochastic pixels, generation")
     }
 
-    /// Returns the decoded means of `steps` points z from `a` to `b`, both included, row-major.
-    ///
-    /// The interpolation is spherical (Shoemake 1985; White 2016), because most mass of the prior
-    /// is near a sphere, and a straight line between two of its points leaves that sphere. Between
-    /// nearly parallel points it is linear. A conditional model uses the same class for all points.
+    /// Returns the decoded means of `steps` points z on a path from `a` to `b`, both included,
+    /// row-major. A conditional model uses the same class for all points.
     ///
     /// # Errors
     /// If `a` or `b` is not one z, and the errors of [`Self::decode`].
     pub fn interpolate(
         &self,
+        path: Path,
         a: &[f32],
         b: &[f32],
         steps: usize,
@@ -322,9 +374,30 @@ impl Generator {
                 "the ends of an interpolation have {a} and {b} numbers, and z has {latent}"
             )));
         }
-        let path: Vec<f32> =
-            (0..steps).flat_map(|i| slerp(a, b, i as f32 / (steps.max(2) - 1) as f32)).collect();
-        self.decode(&path, label.as_ref().map(std::slice::from_ref), false)
+        let fraction = |i: usize| i as f32 / (steps.max(2) - 1) as f32;
+        let points: Vec<f32> = (0..steps).flat_map(|i| path.point(a, b, fraction(i))).collect();
+        self.decode(&points, label.as_ref().map(std::slice::from_ref), false)
+    }
+}
+
+/// A path between two points of the latent space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Path {
+    /// Spherical (Shoemake 1985; White 2016): most mass of the prior is near a sphere, and a straight
+    /// line between two of its points leaves that sphere. Between nearly parallel points it is linear.
+    #[default]
+    Spherical,
+    /// A straight line.
+    Linear,
+}
+
+impl Path {
+    /// Returns the point at fraction t from `a` to `b`.
+    fn point(self, a: &[f32], b: &[f32], t: f32) -> Vec<f32> {
+        match self {
+            Self::Spherical => slerp(a, b, t),
+            Self::Linear => a.iter().zip(b).map(|(x, y)| x + t * (y - x)).collect(),
+        }
     }
 }
 
@@ -339,7 +412,7 @@ fn slerp(a: &[f32], b: &[f32], t: f32) -> Vec<f32> {
     let sin = angle.sin();
     // If a length is 0, the angle is NaN.
     if sin.is_nan() || sin <= 1e-4 {
-        return a.iter().zip(b).map(|(x, y)| x + t * (y - x)).collect();
+        return Path::Linear.point(a, b, t);
     }
     let (wa, wb) = (((1.0 - t) * angle).sin() / sin, (t * angle).sin() / sin);
     let length = na + t * (nb - na);
@@ -360,6 +433,7 @@ mod tests {
         let norm: f32 = half.iter().map(|x| x * x).sum::<f32>().sqrt();
         assert!((norm - 3.0).abs() < 1e-5);
         assert!((half[0] - half[2]).abs() < 1e-6);
+        assert_eq!(Path::Linear.point(&a, &b, 0.5), [1.5, 0.0, 1.5]);
     }
 
     #[cfg(feature = "flex")]
@@ -382,6 +456,8 @@ mod tests {
         assert!(generator.draw_prior(5, None).unwrap_err().to_string().contains("no prior"));
         generator.prior = Some(PriorSource::Standard);
         let expected = generator.draw_prior(5, None).unwrap();
+        let cold = generator.draw_prior_at(0.5, 5, None).unwrap();
+        assert!(expected.iter().zip(&cold).all(|(z, cold)| z * 0.5 == *cold));
         generator.prior = Some(PriorSource::Custom(Arc::new(StandardNormal::new(2))));
         assert_eq!(generator.draw_prior(5, None).unwrap(), expected);
         assert!(generator.decode(&expected, None, false).is_ok());
@@ -424,7 +500,7 @@ mod tests {
             (generator.decode(&z, None, false), "no labels"),
             (generator.decode(&z[..3], Some(&[0]), false), "3 numbers"),
             (generator.sample(2, Some(&[0, 3]), false), "class 3"),
-            (generator.interpolate(&z[..2], &z[..1], 2, Some(0)), "2 and 1 numbers"),
+            (generator.interpolate(Path::Linear, &z[..2], &z[..1], 2, Some(0)), "2 and 1 numbers"),
             (encode(images(5, Some(vec![0, 2]))), "shape"),
             (encode(images(4, None)), "no labels"),
             (encode(images(4, Some(vec![0]))), "1 labels for 2"),

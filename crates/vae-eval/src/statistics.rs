@@ -80,6 +80,11 @@ impl Moments {
         }
     }
 
+    /// Returns the mean of each column over all rows.
+    pub(crate) fn means(&self) -> impl Iterator<Item = f64> + '_ {
+        self.sums.iter().map(|(sum, _)| sum / self.n)
+    }
+
     /// Returns the population variance of each column over all rows.
     pub(crate) fn variances(&self) -> impl Iterator<Item = f64> + '_ {
         self.sums.iter().map(|(sum, square)| square / self.n - (sum / self.n).powi(2))

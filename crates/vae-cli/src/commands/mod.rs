@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! train       makes a run
-//! generate/   makes data with a model    sample, reconstruct, interpolate, decode
-//! analyze/    measures a model           evaluate, classify, encode
-//! browse/     shows what there is        info, runs, presets, data
+//! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
+//! analyze/    measures a model           evaluate, classify, encode, latents
+//! browse/     shows what there is        info, runs, curves, presets, data
 //! machine/    checks this machine        bench, doctor, completions
 //! ```
 //!
@@ -17,17 +17,21 @@ pub mod train;
 pub mod generate {
     pub mod decode;
     pub mod interpolate;
+    pub mod manifold;
     pub mod reconstruct;
     pub mod sample;
+    pub mod traverse;
 }
 
 pub mod analyze {
     pub mod classify;
     pub mod encode;
     pub mod evaluate;
+    pub mod latents;
 }
 
 pub mod browse {
+    pub mod curves;
     pub mod data;
     pub mod info;
     pub mod presets;
@@ -75,6 +79,10 @@ commands! {
     Sample(generate::sample::SampleArgs),
     Reconstruct(generate::reconstruct::ReconstructArgs),
     Interpolate(generate::interpolate::InterpolateArgs),
+    Traverse(generate::traverse::TraverseArgs),
+    Manifold(generate::manifold::ManifoldArgs),
+    Latents(analyze::latents::LatentsArgs),
+    Curves(browse::curves::CurvesArgs),
     Evaluate(analyze::evaluate::EvaluateArgs),
     Classify(analyze::classify::ClassifyArgs),
     Encode(analyze::encode::EncodeArgs),

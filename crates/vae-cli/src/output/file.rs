@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
+use vae_view::Sheet;
 
 use super::printer::Printer;
-use super::sheet::Sheet;
 use super::table::{self, Key};
 use crate::failure::request;
 
@@ -112,7 +112,7 @@ pub fn write(
             };
             sheet.cover(values);
             sheet.extend(values);
-            sheet.write(out)
+            Ok(sheet.write(out)?)
         }
     }
 }

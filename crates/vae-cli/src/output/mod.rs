@@ -7,17 +7,19 @@
 //! progress   the progress bar
 //! training   what a training shows and draws while it runs
 //! file       a result file: its format, from its name, and its writer
-//!   sheet      .png   images, or vectors as curves
 //!   array      .npy   numbers for other programs
 //!   table      .csv   vectors with identifiers
+//!   frames     .gif   sheets one after the other
 //! ```
+//!
+//! Sheets and plots are drawn by the crate `vae-view`.
 
 pub mod array;
 pub mod axis;
 pub mod file;
+pub mod frames;
 pub mod printer;
 pub mod progress;
-pub mod sheet;
 pub mod table;
 pub mod text;
 pub mod training;

@@ -7,10 +7,10 @@ use vae_data::Examples;
 use vae_eval::{Generator, Metrics, PriorSource};
 use vae_model::Vae;
 use vae_train::{Event, Observer};
+use vae_view::Sheet;
 
 use super::printer::Printer;
 use super::progress::Bar;
-use super::sheet::Sheet;
 use super::text::with_commas;
 
 /// Samples on a sheet.

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use vae_eval::Generator;
+use vae_eval::{Generator, Path};
 use vae_train::Checkpoint;
+use vae_view::Theme;
 
 use crate::args::{ModelArgs, ReadArgs, at_least_two, count};
 use crate::commands::Execute;
-use crate::failure::request;
 use crate::open;
 use crate::output::file::{Format, print_written, write};
+use crate::output::frames;
 use crate::output::printer::Printer;
 
 /// Interpolate in the latent space, between examples or between random z.
@@ -32,6 +33,13 @@ pub struct InterpolateArgs {
     /// Interpolate between random z from the prior. No data is read.
     #[arg(long)]
     pub random: bool,
+    /// Follow a straight line. The default, --spherical, keeps to the sphere on which most mass of the
+    /// prior is.
+    #[arg(long)]
+    pub linear: bool,
+    /// Follow a great circle: the direction of z turns, its length changes linearly [default].
+    #[arg(long, conflicts_with = "linear")]
+    pub spherical: bool,
     /// Number of paths: between consecutive examples, or between random z.
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = count)]
     pub n: usize,
@@ -41,8 +49,8 @@ pub struct InterpolateArgs {
     /// Seed of the random z.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// File to write: .png is a sheet with a row per path; .npy is an array; .csv is a table
-    /// (vectors only).
+    /// File to write: .png is a sheet with a row per path; .gif is an animation of all paths; .npy is
+    /// an array; .csv is a table (vectors only).
     #[arg(long, default_value = "interpolation.png", value_name = "PATH")]
     pub out: PathBuf,
 }
@@ -57,7 +65,9 @@ struct Ends {
 
 impl Execute for InterpolateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
-        Format::of(&self.out)?;
+        if !frames::is_animation(&self.out) {
+            Format::of(&self.out)?;
+        }
         let (mut generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
         open::check_size(self.n.saturating_mul(self.steps), &generator.vae)?;
         let ends = if self.random {
@@ -67,14 +77,26 @@ impl Execute for InterpolateArgs {
             self.example_ends(&generator, &checkpoint, printer)?
         };
         let latent = generator.vae.config().latent;
+        let path = if self.linear { Path::Linear } else { Path::Spherical };
         let mut values = Vec::new();
         for (i, pair) in ends.z.chunks(2 * latent).enumerate() {
             let (from, to) = pair.split_at(latent);
             let label = ends.labels.as_ref().map(|labels| labels[i]);
-            values.extend(generator.interpolate(from, to, self.steps, label)?);
+            values.extend(generator.interpolate(path, from, to, self.steps, label)?);
         }
-        let names = checkpoint.data.settings.columns.as_deref();
-        write(&self.out, generator.vae.shape(), &values, Some(self.steps), names)?;
+        if frames::is_animation(&self.out) {
+            frames::write(
+                &self.out,
+                generator.vae.shape(),
+                &values,
+                self.steps,
+                Theme::Dark,
+                |_| None,
+            )?;
+        } else {
+            let names = checkpoint.data.settings.columns.as_deref();
+            write(&self.out, generator.vae.shape(), &values, Some(self.steps), names)?;
+        }
         print_written(printer, &self.out, values.len() / generator.vae.numbers())
     }
 }
@@ -105,13 +127,8 @@ impl InterpolateArgs {
             (Some(from), Some(to)) => vec![from, to],
             _ => (0..2 * self.n.min((examples.len() / 2).max(1))).collect(),
         };
-        if let Some(index) = indices.iter().find(|i| **i >= examples.len()) {
-            return Err(request(format!(
-                "there is no example {index}: {} examples of the {} part are read, 0 to {}",
-                examples.len(),
-                self.read.split,
-                examples.len() - 1
-            )));
+        for index in &indices {
+            open::check_index(*index, &examples, &self.read)?;
         }
         let indices: Vec<u32> = indices.into_iter().map(|i| i as u32).collect();
         let labels = examples.labels_at(&indices);

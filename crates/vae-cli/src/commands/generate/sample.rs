@@ -8,7 +8,7 @@ use vae_data::{Examples, Values};
 use vae_eval::{Generator, PriorSource};
 use vae_train::Checkpoint;
 
-use crate::args::{DataDirArgs, ModelArgs, count};
+use crate::args::{DataDirArgs, ModelArgs, count, temperature};
 use crate::commands::Execute;
 use crate::failure::request;
 use crate::open;
@@ -34,6 +34,9 @@ pub struct SampleArgs {
     /// model].
     #[arg(long, value_name = "WHICH")]
     pub prior: Option<PriorArg>,
+    /// Factor of the noise that z is made of. Below 1, samples are more typical and less different.
+    #[arg(long, default_value_t = 1.0, value_name = "T", value_parser = temperature)]
+    pub temperature: f32,
     /// Seed of the samples.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -90,7 +93,7 @@ impl Execute for SampleArgs {
         let n = self.n.unwrap_or(default);
         open::check_size(n, &generator.vae)?;
         let label = self.label.as_ref().map(std::slice::from_ref);
-        let samples = generator.sample(n, label, self.draw)?;
+        let samples = generator.sample_at(self.temperature, n, label, self.draw)?;
         let dims = generator.vae.shape().to_vec();
         let names = checkpoint.data.settings.columns.as_deref();
         if self.nearest {

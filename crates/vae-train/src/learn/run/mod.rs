@@ -140,6 +140,21 @@ impl Run {
         replace(&self.config(), text)
     }
 
+    /// Returns the lines of the log, in their order. A line that is not an object, such as one that is
+    /// being written, is left out.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn history(&self) -> Result<Vec<Map<String, Value>>, TrainError> {
+        let path = self.metrics();
+        let io = |e| TrainError::io(&path, e);
+        let mut objects = Vec::new();
+        for line in BufReader::new(File::open(&path).map_err(io)?).lines() {
+            objects.extend(serde_json::from_str(&line.map_err(io)?).ok());
+        }
+        Ok(objects)
+    }
+
     /// Returns the newest averages for `split` in the log: of the last finished epoch or, before
     /// the end of the first epoch, of the last steps.
     pub fn last_metrics(&self, split: &str) -> Option<Map<String, Value>> {

@@ -1,0 +1,111 @@
+//! `traverse`: varies one latent dimension at a time.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use vae_view::{Sheet, Theme};
+
+use crate::args::{ModelArgs, ReadArgs, ThemeArgs, at_least_two, count, positive};
+use crate::commands::Execute;
+use crate::failure::request;
+use crate::open;
+use crate::output::file::Format;
+use crate::output::printer::Printer;
+use crate::output::{array, frames};
+
+/// Vary one latent dimension at a time: a row per dimension, those with the largest KL first.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli traverse\n  \
+    vae-cli traverse --from 7 --dims 20 --range 2 --out traversal.gif")]
+pub struct TraverseArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Index of the example whose z is varied, counted from 0.
+    #[arg(long, default_value_t = 0, value_name = "I")]
+    pub from: usize,
+    /// Number of latent dimensions to vary.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = count)]
+    pub dims: usize,
+    /// Number of values of each dimension.
+    #[arg(long, default_value_t = 11, value_name = "N", value_parser = at_least_two)]
+    pub steps: usize,
+    /// Largest value. The smallest is its negative.
+    #[arg(long, default_value_t = 3.0, value_name = "R", value_parser = positive)]
+    pub range: f32,
+    /// File to write: .png is a sheet; .gif is an animation; .npy is an array
+    /// [dims * steps, c, h, w], dimension by dimension.
+    #[arg(long, default_value = "traversal.png", value_name = "PATH")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub theme: ThemeArgs,
+}
+
+impl Execute for TraverseArgs {
+    fn execute(&self, printer: &Printer) -> Result<()> {
+        let animated = frames::is_animation(&self.out);
+        let format = if animated { None } else { Some(Format::of(&self.out)?) };
+        if format == Some(Format::Csv) {
+            let path = self.out.display();
+            return Err(request(format!("--out {path}: the name must end in .png, .gif or .npy")));
+        }
+        let (generator, checkpoint) = open::generator(&self.model, 0, printer)?;
+        open::require_encoder(&checkpoint)?;
+        generator.check_continuous()?;
+        let (_, examples) = open::examples(&self.read, &checkpoint, printer)?;
+        open::check_index(self.from, &examples, &self.read)?;
+        let summary = generator.latent_summary(&examples)?;
+        let latent = generator.vae.config().latent;
+        let dimensions: Vec<usize> = summary.order().into_iter().take(self.dims).collect();
+        open::check_size(dimensions.len().saturating_mul(self.steps), &generator.vae)?;
+        let values: Vec<f32> = (0..self.steps)
+            .map(|i| self.range * (2.0 * i as f32 / (self.steps - 1) as f32 - 1.0))
+            .collect();
+        let from = [self.from as u32];
+        let base = generator.encode(&examples, &from)?;
+        let label = examples.labels_at(&from);
+        let mut z = Vec::with_capacity(dimensions.len() * self.steps * latent);
+        for dimension in &dimensions {
+            z.extend(generator.along(&base, *dimension, &values)?);
+        }
+        let decoded = generator.decode(&z, label.as_deref(), false)?;
+        let (shape, theme) = (generator.vae.shape(), Theme::from(self.theme));
+        match format {
+            None => {
+                let title = |step: usize| Some(format!("z = {:+.2}", values[step]));
+                frames::write(&self.out, shape, &decoded, self.steps, theme, title)?;
+            }
+            Some(Format::Npy) => {
+                let n = dimensions.len() * self.steps;
+                array::write(&self.out, &[&[n], shape].concat(), &decoded)?;
+            }
+            Some(_) => {
+                let row = |d: &usize| match &summary.kl {
+                    Some(kl) => format!("z{}  {:.2} nats", d + 1, kl[*d]),
+                    None => format!("z{}", d + 1),
+                };
+                let mut sheet = Sheet::new(shape, self.steps)
+                    .theme(theme)
+                    .title(&format!("Example {}, one latent dimension at a time", self.from))
+                    .row_labels(dimensions.iter().map(row).collect())
+                    .column_labels(values.iter().map(|v| format!("{v:+.1}")).collect());
+                sheet.cover(&decoded);
+                sheet.extend(&decoded);
+                sheet.write(&self.out)?;
+            }
+        }
+        let path = self.out.display().to_string();
+        printer.result(&path, || {
+            let kl = summary.kl.as_ref().map(|kl| dimensions.iter().map(|d| kl[*d]).collect());
+            json!({
+                "out": path,
+                "n": dimensions.len() * self.steps,
+                "dimensions": dimensions.iter().map(|d| d + 1).collect::<Vec<_>>(),
+                "kl": kl.unwrap_or_else(Vec::<f64>::new),
+            })
+        })
+    }
+}

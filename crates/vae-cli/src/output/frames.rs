@@ -1,0 +1,42 @@
+//! Animations: sheets of the same tiles, one after the other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use vae_view::{Sheet, Theme, write_gif};
+
+/// How long a frame is shown.
+const DELAY: Duration = Duration::from_millis(90);
+
+/// Returns whether the name of a file says that it is an animation.
+pub fn is_animation(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gif")
+}
+
+/// Writes `values` as a `.gif`. They are rows of `steps` examples of shape `dims`; a frame has an
+/// example of each row. The frames run forth and back. `title` gives the title of a frame.
+pub fn write(
+    out: &Path,
+    dims: &[usize],
+    values: &[f32],
+    steps: usize,
+    theme: Theme,
+    title: impl Fn(usize) -> Option<String>,
+) -> Result<()> {
+    let numbers: usize = dims.iter().product();
+    let rows: Vec<&[f32]> = values.chunks_exact(steps * numbers).collect();
+    let mut frames = Vec::new();
+    for step in 0..steps {
+        let mut sheet = Sheet::square(dims, rows.len()).theme(theme);
+        if let Some(title) = title(step) {
+            sheet = sheet.title(&title);
+        }
+        sheet.cover(values);
+        rows.iter().for_each(|row| sheet.extend(&row[step * numbers..(step + 1) * numbers]));
+        frames.push(sheet.draw()?);
+    }
+    let back: Vec<_> = frames[1..steps.max(2) - 1].iter().rev().cloned().collect();
+    frames.extend(back);
+    Ok(write_gif(frames, DELAY, out)?)
+}

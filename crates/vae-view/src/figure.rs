@@ -1,0 +1,162 @@
+//! What plots share: a size, and a file.
+
+use std::path::Path;
+
+use image::RgbImage;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::error::ViewError;
+use crate::theme::{FONT, Theme, ensure_font};
+
+/// A plot.
+pub trait Figure {
+    /// Width and height in pixels.
+    fn size(&self) -> (u32, u32);
+
+    /// The colours.
+    fn theme(&self) -> Theme;
+
+    /// Draws on an area of [`Self::size`], which is filled with the background.
+    ///
+    /// # Errors
+    /// If the drawing fails.
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), ViewError>
+    where
+        B::ErrorType: 'static;
+}
+
+/// The formats of a plot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FigureFormat {
+    /// Pixels.
+    Png,
+    /// Lines and text of any size.
+    Svg,
+}
+
+impl FigureFormat {
+    /// Returns the format that the name of a file says.
+    ///
+    /// # Errors
+    /// If it says none.
+    pub fn of(path: &Path) -> Result<Self, ViewError> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("png") => Ok(Self::Png),
+            Some("svg") => Ok(Self::Svg),
+            _ => Err(ViewError::Format { path: path.to_owned(), formats: ".png or .svg" }),
+        }
+    }
+}
+
+/// Writes a plot as `.png` or `.svg`, as the name of the file says.
+///
+/// # Errors
+/// If the name says no format, or if the file cannot be written.
+pub fn write_figure(figure: &impl Figure, path: &Path) -> Result<(), ViewError> {
+    let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
+    match FigureFormat::of(path)? {
+        FigureFormat::Png => raster(figure)?.save(path).map_err(|e| failed(e.to_string())),
+        FigureFormat::Svg => {
+            std::fs::write(path, vector(figure)?).map_err(|e| failed(e.to_string()))
+        }
+    }
+}
+
+/// Returns a plot as pixels.
+fn raster(figure: &impl Figure) -> Result<RgbImage, ViewError> {
+    let (width, height) = figure.size();
+    let mut image = RgbImage::new(width, height);
+    on_image(&mut image, |area| {
+        area.fill(&figure.theme().background()).map_err(drawing)?;
+        figure.draw(area)
+    })?;
+    Ok(image)
+}
+
+/// Returns a plot as the text of a `.svg` file.
+fn vector(figure: &impl Figure) -> Result<String, ViewError> {
+    ensure_font();
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, figure.size()).into_drawing_area();
+        area.fill(&figure.theme().background()).map_err(drawing)?;
+        figure.draw(&area)?;
+        area.present().map_err(drawing)?;
+    }
+    Ok(text)
+}
+
+/// Draws on an image.
+pub(crate) fn on_image(
+    image: &mut RgbImage,
+    draw: impl FnOnce(&DrawingArea<BitMapBackend<'_>, Shift>) -> Result<(), ViewError>,
+) -> Result<(), ViewError> {
+    ensure_font();
+    let size = image.dimensions();
+    let area = BitMapBackend::with_buffer(image, size).into_drawing_area();
+    draw(&area)?;
+    area.present().map_err(drawing)
+}
+
+/// Makes an error of one of the drawing library.
+pub(crate) fn drawing(error: impl std::fmt::Display) -> ViewError {
+    ViewError::Draw(error.to_string())
+}
+
+/// Returns a style of text whose position is its `anchor`.
+pub(crate) fn text(theme: Theme, size: u32, h: HPos, v: VPos) -> TextStyle<'static> {
+    TextStyle {
+        font: (FONT, size).into_font(),
+        color: theme.ink().to_backend_color(),
+        pos: Pos::new(h, v),
+    }
+}
+
+/// Returns the width of a line of text, in pixels.
+pub(crate) fn width_of(line: &str, size: u32) -> u32 {
+    ensure_font();
+    match (FONT, size).into_font().box_size(line) {
+        Ok((width, _)) => width,
+        // Without the font no text is drawn either.
+        Err(_) => 0,
+    }
+}
+
+/// Returns a number with three digits.
+pub(crate) fn tick(value: f64) -> String {
+    let size = value.abs();
+    match size {
+        _ if value == 0.0 => "0".to_owned(),
+        1e6.. => format!("{}M", trimmed(value / 1e6)),
+        1e4.. => format!("{}k", trimmed(value / 1e3)),
+        1e-3.. => trimmed(value),
+        _ => format!("{value:.1e}"),
+    }
+}
+
+fn trimmed(value: f64) -> String {
+    let text = format!("{value:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    // A true minus, as long as a plus.
+    text.replace('-', "\u{2212}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_short() {
+        let found: Vec<String> =
+            [0.0, 0.25, -3.0, 105.5, 12_500.0, 2e6, 1e-5].into_iter().map(tick).collect();
+        assert_eq!(found, ["0", "0.25", "\u{2212}3", "105.5", "12.5k", "2M", "1.0e-5"]);
+    }
+
+    #[test]
+    fn text_has_a_width() {
+        assert!(width_of("latent", 20) > width_of("l", 20));
+        assert!(width_of("l", 20) > 0);
+    }
+}
