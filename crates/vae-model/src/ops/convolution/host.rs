@@ -272,7 +272,7 @@ impl Map<'_> {
                     let right = Right::Dots(factors);
                     product(arch, left, right, Start::Zero, dimensions, y);
                     for pixel in y.chunks_exact_mut(after) {
-                        let bias = bias.into_iter().flat_map(|bias| *bias);
+                        let bias = bias.unwrap_or_default();
                         pixel.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
                     }
                 } else {
