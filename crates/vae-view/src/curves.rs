@@ -151,7 +151,7 @@ impl Figure for Curves {
 impl Panel {
     /// Returns the ranges of both axes.
     fn ranges(&self) -> [std::ops::Range<f64>; 2] {
-        let points = || self.lines.iter().flat_map(|line| &line.points).filter(|p| finite(p));
+        let points = || self.lines.iter().flat_map(|line| &line.points).filter(finite);
         let range = |values: &mut dyn Iterator<Item = f64>| {
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
                 (low.min(v), high.max(v))
