@@ -90,7 +90,9 @@ impl Execute for LatentsArgs {
             Method::Pca => {
                 let axes = PrincipalAxes::of(&codes, latent, 2, &generator.device)?;
                 let share = |i: usize| {
-                    let share = axes.variance.get(i).map_or(0.0, |v| v / axes.total_variance);
+                    // Codes that are all the same have no variance.
+                    let all = axes.total_variance.max(f64::MIN_POSITIVE);
+                    let share = axes.variance.get(i).map_or(0.0, |v| v / all);
                     format!("principal axis {} ({:.0} % of the variance)", i + 1, 100.0 * share)
                 };
                 (pairs(&axes.project(&codes), axes.axes.len()), [share(0), share(1)])
