@@ -139,8 +139,8 @@ impl Execute for LatentsArgs {
 }
 
 impl LatentsArgs {
-    /// Returns the points of t-SNE. It starts from the principal axes, so that the map is the same
-    /// every time (Kobak and Berens 2019).
+    /// Returns the points of t-SNE. It starts from the principal axes (Kobak and Berens 2019), so that
+    /// maps of the same codes look alike. They are not equal: the library's threads add in any order.
     fn tsne(&self, codes: &[f32], latent: usize, axes: &PrincipalAxes) -> Result<Vec<[f32; 2]>> {
         let rows: Vec<&[f32]> = codes.chunks(latent).collect();
         // Each code needs three times as many neighbours as its effective number.
