@@ -104,7 +104,9 @@ fn the_latent_space_and_the_training_of_a_run_become_pictures() {
     program.ok("interpolate --backend flex --random --n 1 --steps 3 --linear --out line.npy");
     let paths = ["round.npy", "line.npy"].map(|name| read_npy(&program.path(name)).1);
     let [round, line] = paths.each_ref().map(|path| path.chunks_exact(784).collect::<Vec<_>>());
-    assert!(round[0] == line[0] && round[1] != line[1] && round[2] == line[2]);
+    let apart =
+        |i: usize| round[i].iter().zip(line[i]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart(0) < 1e-4 && apart(2) < 1e-4 && apart(1) > 1e-3, "{}", apart(1));
 
     // Without noise all z are the mean of the prior.
     program.ok("sample --backend flex --n 3 --temperature 0 --out cold.npy");
