@@ -347,6 +347,7 @@ fn results_are_refused_where_they_make_no_sense() {
     program.fails(2, "manifold --backend flex --out m.csv", &[".png", ".npy"]);
     program.fails(2, "latents --backend flex --out l.jpg", &[".png", ".svg", ".csv"]);
     program.fails(2, "latents --backend flex --method tsne --limit 20", &["--perplexity", "20"]);
+    program.fails(2, "latents --backend flex --method tsne --perplexity 0.3", &["at least 1"]);
     program.fails(2, "curves --terms nonsense", &["nonsense", "loss"]);
     program.fails(2, "curves --out c.gif", &[".png", ".svg"]);
     program.fails(2, "curves runs", &["runs", "log"]);

@@ -175,6 +175,12 @@ pub fn positive(text: &str) -> Result<f32, String> {
     if number > 0.0 && number <= 1e6 { Ok(number) } else { Err("must be above 0".to_owned()) }
 }
 
+/// Parses a perplexity, at least 1: an effective number of neighbours.
+pub fn perplexity(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (1.0..=1e6).contains(&number) { Ok(number) } else { Err("must be at least 1".to_owned()) }
+}
+
 /// Parses a temperature, 0 to 100.
 pub fn temperature(text: &str) -> Result<f32, String> {
     let number: f32 = text.parse().map_err(|_| "not a number".to_owned())?;

@@ -87,7 +87,12 @@ impl Moments {
 
     /// Returns the population variance of each column over all rows.
     pub(crate) fn variances(&self) -> impl Iterator<Item = f64> + '_ {
-        self.sums.iter().map(|(sum, square)| square / self.n - (sum / self.n).powi(2))
+        let variance = |sum: f64, square: f64| square / self.n - (sum / self.n).powi(2);
+        // Rounding can take a variance of 0 below 0. NaN stays NaN.
+        self.sums.iter().map(move |(sum, square)| match variance(*sum, *square) {
+            below if below < 0.0 => 0.0,
+            variance => variance,
+        })
     }
 }
 

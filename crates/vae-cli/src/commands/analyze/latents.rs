@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use vae_eval::PrincipalAxes;
 use vae_view::{FigureFormat, Scatter, Theme, write_figure};
 
-use crate::args::{ModelArgs, ReadArgs, ThemeArgs, positive};
+use crate::args::{ModelArgs, ReadArgs, ThemeArgs, perplexity};
 use crate::commands::Execute;
 use crate::failure::request;
 use crate::open;
@@ -31,7 +31,7 @@ pub struct LatentsArgs {
     #[arg(long, value_name = "METHOD")]
     pub method: Option<Method>,
     /// Effective number of neighbours of each code, for t-SNE.
-    #[arg(long, default_value_t = 30.0, value_name = "P", value_parser = positive)]
+    #[arg(long, default_value_t = 30.0, value_name = "P", value_parser = perplexity)]
     pub perplexity: f32,
     /// File to write: .png or .svg is a plot; .csv is a table with identifiers and classes.
     #[arg(long, default_value = "latents.png", value_name = "PATH")]
