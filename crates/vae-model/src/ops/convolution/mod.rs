@@ -123,7 +123,7 @@ mod tests {
     /// Odd sizes, one channel, one image, one pixel; rows of many and of few pixels; more positions
     /// than are handled together; numbers of channels around those of a vector, and around those for
     /// which other methods are used.
-    const SHAPES: [[usize; 5]; 13] = [
+    const SHAPES: [[usize; 5]; 14] = [
         [3, 5, 9, 7, 6],
         [1, 1, 1, 5, 5],
         [2, 3, 8, 16, 16],
@@ -137,6 +137,7 @@ mod tests {
         [2, 8, 8, 5, 6],
         [3, 33, 40, 7, 8],
         [1, 15, 7, 1, 3],
+        [1, 8, 64, 18, 18],
     ];
 
     #[test]
