@@ -63,9 +63,12 @@ impl PrincipalAxes {
         device: &Device,
     ) -> Result<Self, EvalError> {
         let n = points.len() / width;
-        if n == 0 || points.iter().any(|x| !x.is_finite()) {
-            let why = "principal axes need at least one code, and codes that are finite";
-            return Err(EvalError::Request(why.to_owned()));
+        if n == 0 {
+            return Err(EvalError::Request("principal axes need at least one code".to_owned()));
+        }
+        if points.iter().any(|x| !x.is_finite()) {
+            let why = "some codes are not finite: the training of this model diverged";
+            return Err(EvalError::Failed(why.to_owned()));
         }
         let column = |i: usize| points.iter().skip(i).step_by(width).map(|x| f64::from(*x));
         let mean: Vec<f64> = (0..width).map(|i| column(i).sum::<f64>() / n as f64).collect();
@@ -80,12 +83,15 @@ impl PrincipalAxes {
             }
         }
         let total_variance = covariance.iter().step_by(width + 1).sum();
-        let covariance: Vec<f32> = covariance.into_iter().map(|x| x as f32).collect();
+        // Numbers of any size, as f32.
+        let unit = covariance.iter().fold(0.0f64, |a, x| a.max(x.abs())).max(f64::MIN_POSITIVE);
+        let covariance: Vec<f32> = covariance.into_iter().map(|x| (x / unit) as f32).collect();
         let data = TensorData::new(covariance, [width, width]);
         // Of a symmetric matrix without negative eigenvalues, singular vectors are eigenvectors.
         const SWEEPS: usize = 100;
         let (_, values, vectors) = svd::<2, 1>(Tensor::from_data(data, device), SWEEPS);
-        let values: Vec<f64> = values.into_data().iter::<f64>().take(count).collect();
+        let values: Vec<f64> =
+            values.into_data().iter::<f64>().take(count).map(|x| x * unit).collect();
         let vectors: Vec<f64> = vectors.into_data().iter::<f64>().collect();
         let axes = vectors.chunks_exact(width).take(count).map(|axis| {
             let largest = axis.iter().fold(0.0f64, |a, b| if b.abs() > a.abs() { *b } else { a });
@@ -269,6 +275,9 @@ mod tests {
         let coordinates: Vec<f64> = coordinates.into_iter().map(f64::from).collect();
         let back = found.point(&coordinates);
         assert!(back.iter().zip(&points).all(|(a, b)| (a - b).abs() < 1e-5));
+        let large: Vec<f32> = points.iter().map(|x| x * 1e20).collect();
+        let large = PrincipalAxes::of(&large, 3, 2, &Device::flex()).unwrap();
+        assert!((large.variance[0] / 4.5e40 - 1.0).abs() < 1e-4, "{large:?}");
         assert!(PrincipalAxes::of(&[f32::NAN; 3], 3, 2, &Device::flex()).is_err());
     }
 

@@ -124,6 +124,16 @@ mod tests {
     }
 
     #[test]
+    fn a_variance_is_never_below_0_and_nan_stays_nan() {
+        for constant in [0.1, 1.1, 123.456, 1e8 + 0.3] {
+            let mut moments = Moments::default();
+            (0..7).for_each(|_| moments.add(&[constant, f64::NAN], 2));
+            let variances: Vec<f64> = moments.variances().collect();
+            assert!(variances[0] >= 0.0 && variances[1].is_nan(), "{constant}: {variances:?}");
+        }
+    }
+
+    #[test]
     fn the_interval_uses_students_t_distribution() {
         // By hand: mean 2, variance 1, three values: 4.303 / sqrt 3.
         let (mean, half) = mean_and_interval(&[1.0, 2.0, 3.0]);
