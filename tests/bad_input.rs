@@ -345,6 +345,7 @@ fn results_are_refused_where_they_make_no_sense() {
     program.fails(2, "traverse --backend flex --from 99999", &["99999"]);
     program.fails(2, "traverse --backend flex --out t.csv", &[".png", ".gif", ".npy"]);
     program.fails(2, "manifold --backend flex --out m.csv", &[".png", ".npy"]);
+    program.fails(2, "manifold --backend flex --limit 50 --label 3", &["--label", "no classes"]);
     program.fails(2, "latents --backend flex --out l.jpg", &[".png", ".svg", ".csv"]);
     program.fails(2, "latents --backend flex --method tsne --limit 20", &["--perplexity", "20"]);
     program.fails(2, "latents --backend flex --method tsne --perplexity 0.3", &["at least 1"]);

@@ -136,7 +136,10 @@ fn is_request(error: &Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Request>()
             || cause.is::<Unusable>()
-            || matches!(cause.downcast_ref(), Some(ViewError::Format { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(ViewError::Format { .. } | ViewError::TooLarge { .. })
+            )
             || cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_request)
             || cause.downcast_ref::<EvalError>().is_some_and(EvalError::is_request)
             || cause.downcast_ref::<DataError>().is_some_and(DataError::is_request)

@@ -5,7 +5,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::error::ViewError;
-use crate::figure::{Figure, drawing, text, tick, width_of};
+use crate::figure::{
+    Figure, MARGIN, MEDIUM, ROW, SMALL, TITLE, below_title, drawing, text, tick, width_of,
+};
 use crate::theme::Theme;
 
 /// A plot of panels, each with lines over the same axis.
@@ -45,16 +47,6 @@ pub struct Line {
 const COLUMNS: usize = 3;
 /// Width and height of a panel.
 const PANEL: (u32, u32) = (460, 330);
-/// Height of the title.
-const TITLE: u32 = 44;
-/// Height of a row of the legend.
-const ROW: u32 = 26;
-/// Sizes of text.
-const LARGE: u32 = 22;
-const MEDIUM: u32 = 16;
-const SMALL: u32 = 14;
-/// Around everything.
-const MARGIN: u32 = 14;
 /// Of the width, the part at the left whose values do not count for the vertical axis: a loss falls a
 /// hundred times as far there as it does later.
 const START: f64 = 0.05;
@@ -120,9 +112,7 @@ impl Figure for Curves {
         B::ErrorType: 'static,
     {
         let theme = self.theme;
-        let at = (MARGIN as i32, (MARGIN + 4) as i32);
-        let title = text(theme, LARGE, HPos::Left, VPos::Top);
-        area.draw_text(&self.title, &title, at).map_err(drawing)?;
+        let below = below_title(area, &self.title, theme)?;
         let names = self.names();
         let legend = self.legend();
         for (i, row) in legend.iter().enumerate() {
@@ -138,8 +128,7 @@ impl Figure for Curves {
                 x += entry(name) as i32;
             }
         }
-        let top = TITLE + legend.len() as u32 * ROW;
-        let (_, panels) = area.margin(MARGIN, MARGIN, MARGIN, MARGIN).split_vertically(top);
+        let (_, panels) = below.split_vertically(legend.len() as u32 * ROW);
         let rows = self.panels.len().div_ceil(self.columns()).max(1);
         for (panel, area) in self.panels.iter().zip(panels.split_evenly((rows, self.columns()))) {
             panel.draw(&area, &names, theme, &self.x_label)?;

@@ -22,6 +22,14 @@ pub enum ViewError {
         /// Possible endings.
         formats: &'static str,
     },
+    /// The picture does not fit into memory.
+    #[error("a picture of {tiles} tiles does not fit into memory: ask for at most {most}")]
+    TooLarge {
+        /// Tiles, of all frames.
+        tiles: usize,
+        /// Tiles that fit.
+        most: usize,
+    },
     /// The picture cannot be drawn.
     #[error("the picture cannot be drawn: {0}")]
     Draw(String),

@@ -10,6 +10,17 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::ViewError;
 use crate::theme::{FONT, Theme, ensure_font};
 
+/// Around everything.
+pub(crate) const MARGIN: u32 = 14;
+/// Height of the title of a plot.
+pub(crate) const TITLE: u32 = 44;
+/// Height of a row of a legend.
+pub(crate) const ROW: u32 = 26;
+/// Sizes of text: titles, legends, and numbers.
+pub(crate) const LARGE: u32 = 22;
+pub(crate) const MEDIUM: u32 = 16;
+pub(crate) const SMALL: u32 = 14;
+
 /// A plot.
 pub trait Figure {
     /// Width and height in pixels.
@@ -100,6 +111,21 @@ pub(crate) fn on_image(
     area.present().map_err(drawing)
 }
 
+/// Draws the title of a plot, and returns the area below it, without margins.
+pub(crate) fn below_title<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    title: &str,
+    theme: Theme,
+) -> Result<DrawingArea<B, Shift>, ViewError>
+where
+    B::ErrorType: 'static,
+{
+    let style = text(theme, LARGE, HPos::Left, VPos::Top);
+    let at = (MARGIN as i32, (MARGIN + 4) as i32);
+    area.draw_text(title, &style, at).map_err(drawing)?;
+    Ok(area.margin(MARGIN, MARGIN, MARGIN, MARGIN).split_vertically(TITLE).1)
+}
+
 /// Makes an error of one of the drawing library.
 pub(crate) fn drawing(error: impl std::fmt::Display) -> ViewError {
     ViewError::Draw(error.to_string())
@@ -124,7 +150,7 @@ pub(crate) fn width_of(line: &str, size: u32) -> u32 {
     }
 }
 
-/// Returns a number with three digits.
+/// Returns a number with four digits at most, and no zeros at its end.
 pub(crate) fn tick(value: f64) -> String {
     let size = value.abs();
     match size {
@@ -137,8 +163,11 @@ pub(crate) fn tick(value: f64) -> String {
 }
 
 fn trimmed(value: f64) -> String {
-    let text = format!("{value:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
+    // Digits after the point: more for a smaller number.
+    let digits = (3 - value.abs().log10().floor() as i32).clamp(0, 6) as usize;
+    let text = format!("{value:.digits$}");
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     // A true minus, as long as a plus.
     text.replace('-', "\u{2212}")
 }
@@ -149,9 +178,14 @@ mod tests {
 
     #[test]
     fn ticks_are_short() {
-        let found: Vec<String> =
-            [0.0, 0.25, -3.0, 105.5, 12_500.0, 2e6, 1e-5].into_iter().map(tick).collect();
-        assert_eq!(found, ["0", "0.25", "\u{2212}3", "105.5", "12.5k", "2M", "1.0e-5"]);
+        let found: Vec<String> = [0.0, 0.25, -3.0, 105.5, 0.0015, 9000.0, 12_500.0, 2e6, 1e-5]
+            .into_iter()
+            .map(tick)
+            .collect();
+        assert_eq!(
+            found,
+            ["0", "0.25", "\u{2212}3", "105.5", "0.0015", "9000", "12.5k", "2M", "1.0e-5"]
+        );
     }
 
     #[test]

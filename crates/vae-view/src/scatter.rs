@@ -5,7 +5,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::error::ViewError;
-use crate::figure::{Figure, drawing, text, tick, width_of};
+use crate::figure::{
+    Figure, MARGIN, MEDIUM, ROW, SMALL, TITLE, below_title, drawing, text, tick, width_of,
+};
 use crate::theme::{COLORS, Theme};
 
 /// A plot of points.
@@ -19,7 +21,7 @@ pub struct Scatter {
     pub y_label: String,
     /// The points.
     pub points: Vec<[f32; 2]>,
-    /// The class of each point. `None`: all have the same colour.
+    /// The class of each point, a position in `class_names`. `None`: all have the same colour.
     pub classes: Option<Vec<u32>>,
     /// The names of the classes, for the legend.
     pub class_names: Vec<String>,
@@ -29,26 +31,24 @@ pub struct Scatter {
 
 /// Width and height of the plot.
 const SIDE: u32 = 720;
-/// Height of the title.
-const TITLE: u32 = 44;
-/// Around everything.
-const MARGIN: u32 = 14;
-/// Height of an entry of the legend.
-const ROW: u32 = 26;
-const LARGE: u32 = 22;
-const MEDIUM: u32 = 16;
-const SMALL: u32 = 14;
+/// Entries of a column of the legend.
+const ENTRIES: usize = (SIDE / ROW) as usize;
 /// The part of the points in each direction that may lie outside.
 const OUTLIERS: f64 = 0.001;
 
 impl Scatter {
-    /// Width of the legend.
-    fn legend(&self) -> u32 {
-        if self.classes.is_none() {
-            return 0;
-        }
+    /// Width of a column of the legend.
+    fn column(&self) -> u32 {
         let longest = self.class_names.iter().map(|name| width_of(name, MEDIUM)).max();
         longest.map_or(0, |width| width + 44)
+    }
+
+    /// Width of the legend.
+    fn legend(&self) -> u32 {
+        match self.classes {
+            Some(_) => self.column() * self.class_names.len().div_ceil(ENTRIES) as u32,
+            None => 0,
+        }
     }
 
     /// Returns the range of a coordinate.
@@ -83,10 +83,7 @@ impl Figure for Scatter {
         B::ErrorType: 'static,
     {
         let theme = self.theme;
-        let title = text(theme, LARGE, HPos::Left, VPos::Top);
-        let at = (MARGIN as i32, (MARGIN + 4) as i32);
-        area.draw_text(&self.title, &title, at).map_err(drawing)?;
-        let (_, below) = area.margin(MARGIN, MARGIN, MARGIN, MARGIN).split_vertically(TITLE);
+        let below = below_title(area, &self.title, theme)?;
         let (plot, legend) = below.split_horizontally(SIDE);
         let (x, y) = (self.range(0), self.range(1));
         let mut chart = ChartBuilder::on(&plot)
@@ -113,7 +110,11 @@ impl Figure for Scatter {
             if !x.contains(&at.0) || !y.contains(&at.1) {
                 continue;
             }
-            let class = self.classes.as_ref().map_or(0, |classes| classes[i] as usize);
+            let class = self
+                .classes
+                .as_ref()
+                .and_then(|classes| classes.get(i))
+                .map_or(0, |class| *class as usize);
             let color = theme.series(class).mix(0.65);
             match Shape::of(class) {
                 Shape::Circle => chart.draw_series([Circle::new(at, 3, color.filled())]),
@@ -124,8 +125,9 @@ impl Figure for Scatter {
         }
         if self.classes.is_some() {
             for (class, name) in self.class_names.iter().enumerate() {
-                let y = 16 + (class as u32 * ROW) as i32;
-                let (at, color) = ((20, y), theme.series(class));
+                let y = 16 + ((class % ENTRIES) as u32 * ROW) as i32;
+                let x = (class / ENTRIES) as i32 * self.column() as i32;
+                let (at, color) = ((x + 20, y), theme.series(class));
                 match Shape::of(class) {
                     Shape::Circle => legend.draw(&Circle::new(at, 4, color.filled())),
                     Shape::Triangle => legend.draw(&TriangleMarker::new(at, 6, color.filled())),
@@ -133,7 +135,7 @@ impl Figure for Scatter {
                 }
                 .map_err(drawing)?;
                 let style = text(theme, MEDIUM, HPos::Left, VPos::Center);
-                legend.draw_text(name, &style, (34, y)).map_err(drawing)?;
+                legend.draw_text(name, &style, (x + 34, y)).map_err(drawing)?;
             }
         }
         Ok(())
@@ -180,6 +182,14 @@ mod tests {
         points[18][0] = f32::NAN;
         let range = scatter(points, None).range(0);
         assert!(range.end < 110.0 && range.start > -10.0, "{range:?}");
+    }
+
+    #[test]
+    fn a_legend_of_many_classes_has_columns() {
+        let mut many = scatter(vec![[0.0, 0.0]], Some(vec![0]));
+        let (width, height) = many.size();
+        many.class_names = vec!["zero".to_owned(); 2 * ENTRIES];
+        assert_eq!(many.size(), (width + many.column(), height));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::error::ViewError;
-use crate::figure::{drawing, on_image, text, width_of};
+use crate::figure::{SMALL, drawing, on_image, text, width_of};
 use crate::theme::{Theme, rgb};
 
 /// Pixels between tiles.
@@ -15,14 +15,15 @@ const GAP: u32 = 2;
 const MIN_TILE: u32 = 48;
 /// Height and width of the tile of a vector.
 const CURVE: (u32, u32) = (64, 128);
+/// Most pixels of the tiles of a picture: 1 GiB as tiles, and as much as a sheet.
+const MOST: usize = 1 << 28;
 /// Around a sheet with text.
 const MARGIN: u32 = 12;
 /// Height of the title, and of the labels of columns.
 const TITLE: u32 = 38;
 const HEADER: u32 = 24;
-/// Sizes of text.
+/// Size of the title.
 const LARGE: u32 = 20;
-const SMALL: u32 = 14;
 
 /// A sheet that is being built: tiles of one shape, row by row.
 #[derive(Clone, Debug)]
@@ -78,6 +79,22 @@ impl Sheet {
     pub fn column_labels(mut self, labels: Vec<String>) -> Self {
         self.column_labels = labels;
         self
+    }
+
+    /// Checks that sheets of `tiles` examples of shape `dims` in all fit into memory.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn check(dims: &[usize], tiles: usize) -> Result<(), ViewError> {
+        let (width, height) = match *dims {
+            [_, height, width] => {
+                let factor = factor(height, width) as usize;
+                (width.saturating_mul(factor), height.saturating_mul(factor))
+            }
+            _ => (CURVE.1 as usize, CURVE.0 as usize),
+        };
+        let most = MOST / width.saturating_mul(height).max(1);
+        if tiles > most { Err(ViewError::TooLarge { tiles, most }) } else { Ok(()) }
     }
 
     /// Starts a sheet of `n` tiles with about as many columns as rows.
@@ -178,10 +195,15 @@ impl Sheet {
     }
 }
 
+/// Returns by how much an image is enlarged.
+fn factor(height: usize, width: usize) -> u32 {
+    MIN_TILE.div_ceil(height.max(width).max(1) as u32).max(1)
+}
+
 /// Draws an image, enlarged to at least [`MIN_TILE`].
 fn image_tile(row: &[f32], channels: usize, height: usize, width: usize) -> RgbImage {
     let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
-    let factor = MIN_TILE.div_ceil(height.max(width).max(1) as u32).max(1);
+    let factor = factor(height, width);
     RgbImage::from_fn(width as u32 * factor, height as u32 * factor, |x, y| {
         let at = (y / factor) as usize * width + (x / factor) as usize;
         let channel = |c: usize| byte(row[(c % channels) * height * width + at]);
@@ -257,6 +279,13 @@ mod tests {
         assert!(inked(0..picture.width(), 0..MARGIN + TITLE), "no title");
         assert!(inked(left..picture.width(), MARGIN + TITLE..top), "no labels of columns");
         assert!(inked(0..left, top..picture.height()), "no labels of rows");
+    }
+
+    #[test]
+    fn a_sheet_that_does_not_fit_into_memory_is_refused() {
+        assert!(Sheet::check(&[1, 28, 28], 10_000).is_ok());
+        let error = Sheet::check(&[2], 1_000_000).unwrap_err();
+        assert!(matches!(error, ViewError::TooLarge { tiles: 1_000_000, most: 32_768 }));
     }
 
     #[test]

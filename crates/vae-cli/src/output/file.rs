@@ -106,6 +106,7 @@ pub fn write(
             table::write(out, &Key::index(), &names, values.chunks(dims[0]))
         }
         Format::Png => {
+            Sheet::check(dims, n)?;
             let mut sheet = match sheet_columns {
                 Some(columns) => Sheet::new(dims, columns),
                 None => Sheet::square(dims, n),

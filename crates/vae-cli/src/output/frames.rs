@@ -25,6 +25,8 @@ pub fn write(
     title: impl Fn(usize) -> Option<String>,
 ) -> Result<()> {
     let numbers: usize = dims.iter().product();
+    // Frames run forth and back.
+    Sheet::check(dims, 2 * (values.len() / numbers))?;
     let rows: Vec<&[f32]> = values.chunks_exact(steps * numbers).collect();
     let mut frames = Vec::new();
     for step in 0..steps {

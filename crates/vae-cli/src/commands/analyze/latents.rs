@@ -1,9 +1,11 @@
 //! `latents`: a map of the codes of data.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use vae_data::Examples;
 use vae_eval::PrincipalAxes;
 use vae_view::{FigureFormat, Scatter, Theme, write_figure};
 
@@ -18,7 +20,7 @@ use crate::output::text::with_commas;
 
 /// Plot the codes of data in two dimensions, coloured by class.
 ///
-/// The codes are the means of q(z|x).
+/// The codes are the means of q(z|x). More than 60 classes are not told apart.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli latents\n  \
     vae-cli latents --method tsne --limit 3000 --out latents.svg\n  vae-cli latents --out map.csv")]
@@ -113,10 +115,7 @@ impl Execute for LatentsArgs {
             let columns = &columns[..if has_classes { 3 } else { 2 }];
             table::write(&self.out, &Key::of(&source, &examples), columns, rows)?;
         } else {
-            let name = |class: usize| match examples.classes.get(class) {
-                Some(name) => name.clone(),
-                None => class.to_string(),
-            };
+            let (classes, class_names) = numbered(&examples);
             let [x_label, y_label] = axes;
             let scatter = Scatter {
                 title: format!(
@@ -128,8 +127,8 @@ impl Execute for LatentsArgs {
                 x_label,
                 y_label,
                 points,
-                class_names: (0..examples.class_count()).map(name).collect(),
-                classes: examples.labels.clone(),
+                class_names,
+                classes,
                 theme: Theme::from(self.theme),
             };
             write_figure(&scatter, &self.out)?;
@@ -166,6 +165,25 @@ impl LatentsArgs {
             .embedding();
         Ok(pairs(&points, 2))
     }
+}
+
+/// Most classes that are told apart.
+const CLASSES: usize = 60;
+
+/// Returns the class of each example, numbered from 0 among those that occur, and their names. Without
+/// labels, or with too many classes, there are none.
+fn numbered(examples: &Examples) -> (Option<Vec<u32>>, Vec<String>) {
+    let Some(labels) = &examples.labels else { return (None, Vec::new()) };
+    let found: BTreeSet<u32> = labels.iter().copied().collect();
+    if found.len() > CLASSES {
+        return (None, Vec::new());
+    }
+    let numbers: BTreeMap<u32, u32> = found.iter().copied().zip(0..).collect();
+    let name = |class: &u32| match examples.classes.get(*class as usize) {
+        Some(name) => name.clone(),
+        None => class.to_string(),
+    };
+    (Some(labels.iter().map(|label| numbers[label]).collect()), found.iter().map(name).collect())
 }
 
 /// Returns the first two of each row of `width` numbers; a missing one is 0.

@@ -31,12 +31,12 @@ pub struct ManifoldArgs {
     /// Rows and columns of the grid.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = at_least_two)]
     pub n: usize,
-    /// The plane, for a model with more than two latent dimensions.
-    #[arg(long, default_value = "dims", value_name = "PLANE")]
-    pub plane: Plane,
-    /// Class of all samples, for a model that depends on the class.
-    #[arg(long, default_value_t = 0, value_name = "CLASS")]
-    pub label: u32,
+    /// The plane, for a model with more than two latent dimensions [default: dims].
+    #[arg(long, value_name = "PLANE")]
+    pub plane: Option<Plane>,
+    /// Class of all samples, for a model whose decoder depends on the class [default: 0].
+    #[arg(long, value_name = "CLASS")]
+    pub label: Option<u32>,
     /// File to write: .png is a sheet; .npy is an array [n * n, c, h, w], row by row from the top.
     #[arg(long, default_value = "manifold.png", value_name = "PATH")]
     pub out: PathBuf,
@@ -71,12 +71,16 @@ impl Execute for ManifoldArgs {
         generator.check_continuous()?;
         open::check_size(self.n.saturating_mul(self.n), &generator.vae)?;
         let conditional = open::has_conditional_decoder(&generator.vae);
-        if conditional {
-            open::check_label(Some(self.label), &generator.vae)?;
+        open::check_label(self.label, &generator.vae)?;
+        if self.label.is_some() && !conditional {
+            return Err(request("--label: the decoder of this model does not depend on the class"));
         }
         let latent = generator.vae.config().latent;
         let grid = match latent {
             1 => return Err(request("z of this model has one dimension, and a plane needs two")),
+            2 if self.plane.is_some() => {
+                return Err(request("--plane: z of this model has two dimensions, all its plane"));
+            }
             2 => self.prior_plane(),
             _ => {
                 open::require_encoder(&checkpoint)?;
@@ -84,12 +88,13 @@ impl Execute for ManifoldArgs {
                 self.data_plane(&generator, &examples)?
             }
         };
-        let label = conditional.then_some([self.label]);
+        let label = conditional.then_some([self.label.unwrap_or(0)]);
         let decoded = generator.decode(&grid.z, label.as_ref().map(|l| l.as_slice()), false)?;
         let shape = generator.vae.shape();
         if format == Format::Npy {
             array::write(&self.out, &[&[self.n * self.n], shape].concat(), &decoded)?;
         } else {
+            Sheet::check(shape, self.n * self.n)?;
             let [x, y] = &grid.axes;
             let mut sheet = Sheet::new(shape, self.n)
                 .theme(Theme::from(self.theme))
@@ -119,7 +124,7 @@ impl ManifoldArgs {
     /// Returns a plane through the mean of the codes of `examples`, with their spread along it.
     fn data_plane(&self, generator: &Generator, examples: &Examples) -> Result<Grid> {
         let latent = generator.vae.config().latent;
-        if self.plane == Plane::Axes {
+        if self.plane == Some(Plane::Axes) {
             let indices: Vec<u32> = (0..examples.len() as u32).collect();
             let codes = generator.encode(examples, &indices)?;
             let axes = PrincipalAxes::of(&codes, latent, 2, &generator.device)?;

@@ -83,6 +83,7 @@ impl Execute for TraverseArgs {
                 array::write(&self.out, &[&[n], shape].concat(), &decoded)?;
             }
             Some(_) => {
+                Sheet::check(shape, dimensions.len() * self.steps)?;
                 let row = |d: &usize| match &summary.kl {
                     Some(kl) => format!("z{}  {:.2} nats", d + 1, kl[*d]),
                     None => format!("z{}", d + 1),
