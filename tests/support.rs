@@ -122,6 +122,25 @@ pub fn data_dir() -> Option<PathBuf> {
     found
 }
 
+/// A Python with the packages of `python/requirements.txt`, if `VAE_PYTHON` names one.
+pub fn python() -> Option<PathBuf> {
+    let found = std::env::var_os("VAE_PYTHON").map(PathBuf::from);
+    if found.is_none() {
+        say("skipped: no Python; tests/python/requirements.txt says how to make one");
+    }
+    found
+}
+
+/// Runs a script of `tests/python/`, or of another folder relative to `tests/`, which must succeed.
+/// Returns what it printed, or `None` where there is no Python.
+pub fn run_python(script: &str, arguments: &[&Path]) -> Option<String> {
+    let mut command = std::process::Command::new(python()?);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)).args(arguments);
+    let outcome = outcome(command);
+    assert_eq!(outcome.code, 0, "{script}: {}{}", outcome.stdout, outcome.stderr);
+    Some(outcome.stdout)
+}
+
 /// The program in a folder of its own, with no data, cache or run but what a test puts there.
 pub struct Program {
     /// The binary.
