@@ -224,6 +224,7 @@ fn without_any_run_the_command_to_type_is_printed() {
         "manifold",
         "latents",
         "curves",
+        "report",
         "evaluate",
         "encode",
         "info",
@@ -352,6 +353,9 @@ fn results_are_refused_where_they_make_no_sense() {
     program.fails(2, "curves --terms nonsense", &["nonsense", "loss"]);
     program.fails(2, "curves --out c.gif", &[".png", ".svg"]);
     program.fails(2, "curves runs", &["runs", "log"]);
+    program.fails(2, "report --out r.txt", &["r.txt", ".html"]);
+    program.fails(2, "report runs", &["runs", "log"]);
+    program.fails(1, "report --backend flex --limit 9 --out missing/r.html", &["missing/r.html"]);
     program.fails(2, "sample --backend flex --temperature=-1", &["--temperature", "0 to 100"]);
     program.fails(2, "encode --backend flex --data curves", &["256", "28"]);
     program.fails(2, "reconstruct --backend flex --split validation", &["validation"]);

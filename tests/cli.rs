@@ -91,6 +91,15 @@ fn the_latent_space_and_the_training_of_a_run_become_pictures() {
         table.lines().skip(1).map(|l| l.split(',').nth(1).unwrap().parse().unwrap()).collect();
     assert!(x.iter().all(|x| x.is_finite()) && x.iter().any(|other| (other - x[0]).abs() > 1.0));
 
+    // `train` has drawn an overview; there is one sheet, and no film of it.
+    assert!(picture("runs/small/overview.png").width() > 1_500);
+    assert!(!program.path("runs/small/samples/training.gif").exists());
+    program.ok("train --resume --out runs/small --epochs 2 --backend flex -q");
+    assert_eq!(
+        picture("runs/small/samples/training.gif").width(),
+        picture("runs/small/samples/epoch-0002-samples.png").width()
+    );
+
     let found = program.ok("curves --out c.svg --json").json();
     assert_eq!(found["terms"][0], "loss");
     let svg = std::fs::read_to_string(program.path("c.svg")).unwrap();

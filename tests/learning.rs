@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod adversarial;
+mod coach;
 mod digits_transfer;
 mod mnist;
 mod presets;

@@ -15,6 +15,7 @@ use vae_model::divergence::{Kernel, mmd};
 use vae_model::network::NetworkConfig;
 use vae_model::{Condition, ObjectiveConfig, Vae};
 use vae_tests::{config, data_dir, reference};
+use vae_train::coach::Advice;
 use vae_train::data::{TrainingData, load};
 use vae_train::{Backend, Event, Observer, Trainer, ValidConfig, presets};
 
@@ -131,18 +132,23 @@ fn draw_pictures(folder: &Path) {
 /// Everything that every step tells.
 struct Steps(Vec<Metrics>);
 
-/// Records the steps, and stops after so many.
+/// Records the steps and what the coach says, and stops after so many.
 struct Recorder<'a> {
     steps: Steps,
+    advice: Vec<Advice>,
     most: usize,
     stop: &'a AtomicBool,
 }
 
 impl Observer for Recorder<'_> {
     fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
-        if let Event::Step { values, .. } = event {
-            self.steps.0.push((*values).clone());
-            self.stop.store(self.steps.0.len() >= self.most, Ordering::Relaxed);
+        match event {
+            Event::Step { values, .. } => {
+                self.steps.0.push((*values).clone());
+                self.stop.store(self.steps.0.len() >= self.most, Ordering::Relaxed);
+            }
+            Event::Advice { advice, .. } => self.advice.push((*advice).clone()),
+            _ => {}
         }
         Ok(())
     }
@@ -172,8 +178,13 @@ fn train(trainer: &mut Trainer) -> Result<Steps, String> {
 /// Trains for so many steps. If more are left, no prior is fitted.
 fn train_at_most(trainer: &mut Trainer, most: usize) -> Result<Steps, String> {
     let stop = AtomicBool::new(false);
-    let mut recorder = Recorder { steps: Steps(Vec::new()), most, stop: &stop };
+    let (steps, advice) = (Steps(Vec::new()), Vec::new());
+    let mut recorder = Recorder { steps, advice, most, stop: &stop };
     trainer.train(None, vec![&mut recorder], &stop).map_err(|e| e.to_string())?;
+    // Nothing is wrong with a preset.
+    if let Some(advice) = recorder.advice.first() {
+        return Err(format!("a false alarm of the coach: {advice:?}"));
+    }
     let steps = recorder.steps;
     let broken = steps.0.iter().flatten().find(|(_, value)| !value.is_finite());
     let broken = broken.map(|(name, value)| format!("{name} is {value}"));

@@ -12,7 +12,9 @@
 //!      |    \
 //!      |    open      from flags to backend, model, data       -> vae-train, vae-data
 //!      |
-//!   output     stdout and stderr, PNG sheets, .npy, .csv, progress
+//!      |    pictures  what of a model or a run is drawn        -> vae-view
+//!      |
+//!   output     stdout and stderr, files of results, progress
 //!
 //!   failure    from an error to a message, a flag that helps, and an exit code
 //! ```
@@ -33,6 +35,7 @@ mod commands;
 mod failure;
 mod open;
 mod output;
+mod pictures;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

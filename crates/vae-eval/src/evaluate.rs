@@ -15,6 +15,7 @@ use crate::check::check_examples;
 use crate::error::EvalError;
 use crate::importance::Importance;
 use crate::labels::one_hot_of;
+use crate::latent::ACTIVE;
 use crate::noise::{KeyedNoise, Phase};
 use crate::statistics::{Mean, Moments};
 use crate::support::support_of;
@@ -28,9 +29,6 @@ pub type Metrics = Vec<(String, f64)>;
 const CHUNK: usize = 500;
 /// Number of draws from q(z) that are compared with draws from p(z).
 const AGGREGATE: usize = 2_000;
-/// A latent dimension is active if the variance of its posterior mean over the data is above this
-/// (Burda et al. 2016).
-const ACTIVE: f64 = 0.01;
 
 /// The scores of a model on a set of examples, in nats per example, averaged over the examples. A
 /// score that does not exist for a model is `None`, which is null in JSON.

@@ -10,6 +10,9 @@ use crate::generate::Generator;
 use crate::labels::one_hot_of;
 use crate::statistics::Moments;
 
+/// A latent dimension is active if the variance of its posterior mean over the data is above this
+/// (Burda et al. 2016).
+pub(crate) const ACTIVE: f64 = 0.01;
 /// Examples that are encoded at once.
 const CHUNK: usize = 1_000;
 
@@ -33,6 +36,11 @@ impl LatentSummary {
         let mut order: Vec<usize> = (0..by.len()).collect();
         order.sort_by(|a, b| by[*b].total_cmp(&by[*a]));
         order
+    }
+
+    /// Returns the number of dimensions whose posterior mean has a variance above 0.01.
+    pub fn active_units(&self) -> usize {
+        self.variance.iter().filter(|variance| **variance > ACTIVE).count()
     }
 }
 

@@ -49,6 +49,7 @@ mod task;
 pub use backend::Backend;
 pub use error::TrainError;
 pub use learn::checkpoint::{Checkpoint, Progress, RunRecord, RunningAverage};
+pub use learn::coach;
 pub use learn::events::{Event, Observer};
 pub use learn::replicas::{Replicas, Share};
 pub use learn::run::{CheckpointKind, MetricsLog, Run, RunLock};

@@ -13,23 +13,28 @@ use crate::error::ViewError;
 /// From 1, the best choice of colours, to 30, the fastest.
 const SPEED: i32 = 10;
 
-/// Writes frames of the same size as a `.gif` that starts again at its end, each shown for `delay`.
+/// Writes frames of the same size as a `.gif` that starts again at its end, each shown for `delay`. One
+/// frame is in memory at a time.
 ///
 /// # Errors
-/// If the file cannot be written.
-pub fn write_gif(frames: Vec<RgbImage>, delay: Duration, path: &Path) -> Result<(), ViewError> {
+/// If a frame cannot be made, or if the file cannot be written.
+pub fn write_gif(
+    frames: impl IntoIterator<Item = Result<RgbImage, ViewError>>,
+    delay: Duration,
+    path: &Path,
+) -> Result<(), ViewError> {
     let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
     let mut file = BufWriter::new(File::create(path).map_err(|e| failed(e.to_string()))?);
     let delay = Delay::from_saturating_duration(delay);
-    let frames = frames
-        .into_iter()
-        .map(|frame| Frame::from_parts(DynamicImage::ImageRgb8(frame).into_rgba8(), 0, 0, delay));
-    let encode = || {
+    {
         let mut encoder = GifEncoder::new_with_speed(&mut file, SPEED);
-        encoder.set_repeat(Repeat::Infinite)?;
-        encoder.encode_frames(frames)
-    };
-    encode().map_err(|e| failed(e.to_string()))?;
+        encoder.set_repeat(Repeat::Infinite).map_err(|e| failed(e.to_string()))?;
+        for frame in frames {
+            let frame = DynamicImage::ImageRgb8(frame?).into_rgba8();
+            let frame = Frame::from_parts(frame, 0, 0, delay);
+            encoder.encode_frame(frame).map_err(|e| failed(e.to_string()))?;
+        }
+    }
     file.flush().map_err(|e| failed(e.to_string()))
 }
 
@@ -43,8 +48,7 @@ mod tests {
     #[test]
     fn frames_are_read_back_in_order() {
         let path = std::env::temp_dir().join(format!("vae-view-{}.gif", std::process::id()));
-        let frames: Vec<RgbImage> =
-            [0, 120, 255].map(|v| RgbImage::from_pixel(4, 3, Rgb([v; 3]))).into();
+        let frames = [0, 120, 255].map(|v| Ok(RgbImage::from_pixel(4, 3, Rgb([v; 3]))));
         write_gif(frames, Duration::from_millis(80), &path).unwrap();
         let file = std::io::BufReader::new(File::open(&path).unwrap());
         let frames = GifDecoder::new(file).unwrap().into_frames().collect_frames().unwrap();

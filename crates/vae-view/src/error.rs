@@ -14,6 +14,14 @@ pub enum ViewError {
         /// The error of the operating system or of the encoder.
         why: String,
     },
+    /// The picture cannot be read.
+    #[error("{path}: {why}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system or of the decoder.
+        why: String,
+    },
     /// The name of the file says no format of this kind of picture.
     #[error("{path}: the name must end in {formats}", path = path.display())]
     Format {

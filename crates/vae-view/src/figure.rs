@@ -68,7 +68,7 @@ impl FigureFormat {
 pub fn write_figure(figure: &impl Figure, path: &Path) -> Result<(), ViewError> {
     let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
     match FigureFormat::of(path)? {
-        FigureFormat::Png => raster(figure)?.save(path).map_err(|e| failed(e.to_string())),
+        FigureFormat::Png => draw_figure(figure)?.save(path).map_err(|e| failed(e.to_string())),
         FigureFormat::Svg => {
             std::fs::write(path, vector(figure)?).map_err(|e| failed(e.to_string()))
         }
@@ -76,7 +76,10 @@ pub fn write_figure(figure: &impl Figure, path: &Path) -> Result<(), ViewError> 
 }
 
 /// Returns a plot as pixels.
-fn raster(figure: &impl Figure) -> Result<RgbImage, ViewError> {
+///
+/// # Errors
+/// If it cannot be drawn.
+pub fn draw_figure(figure: &impl Figure) -> Result<RgbImage, ViewError> {
     let (width, height) = figure.size();
     let mut image = RgbImage::new(width, height);
     on_image(&mut image, |area| {

@@ -5,6 +5,8 @@
 //! curves     numbers over steps, one line per run      .png .svg
 //! scatter    points in two dimensions, by class        .png .svg
 //! animation  frames                                    .gif
+//! compose    pictures beside and below each other      .png
+//! report     all of it, of one run or several          .html
 //! theme      colours and the font, for all of them
 //! figure     what plots share: a size, and a file
 //! ```
@@ -28,17 +30,21 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod animation;
+mod compose;
 mod curves;
 mod error;
 mod figure;
+mod report;
 mod scatter;
 mod sheet;
 mod theme;
 
 pub use animation::write_gif;
+pub use compose::{Block, Page};
 pub use curves::{Curves, Line, Panel};
 pub use error::ViewError;
-pub use figure::{Figure, FigureFormat, write_figure};
+pub use figure::{Figure, FigureFormat, draw_figure, write_figure};
+pub use report::{Better, Picture, Report, Row, RunReport, Warning};
 pub use scatter::Scatter;
-pub use sheet::Sheet;
+pub use sheet::{Sheet, read_sheet};
 pub use theme::Theme;

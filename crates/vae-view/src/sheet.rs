@@ -195,6 +195,15 @@ impl Sheet {
     }
 }
 
+/// Reads a sheet that was written before.
+///
+/// # Errors
+/// If the file is no picture.
+pub fn read_sheet(path: &Path) -> Result<RgbImage, ViewError> {
+    let failed = |why: String| ViewError::Read { path: path.to_owned(), why };
+    Ok(image::open(path).map_err(|e| failed(e.to_string()))?.into_rgb8())
+}
+
 /// Returns by how much an image is enlarged.
 fn factor(height: usize, width: usize) -> u32 {
     MIN_TILE.div_ceil(height.max(width).max(1) as u32).max(1)

@@ -4,7 +4,7 @@
 //! train       makes a run
 //! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
 //! analyze/    measures a model           evaluate, classify, encode, latents
-//! browse/     shows what there is        info, runs, curves, presets, data
+//! browse/     shows what there is        info, runs, curves, report, presets, data
 //! machine/    checks this machine        bench, doctor, completions
 //! ```
 //!
@@ -35,6 +35,7 @@ pub mod browse {
     pub mod data;
     pub mod info;
     pub mod presets;
+    pub mod report;
     pub mod runs;
 }
 
@@ -83,6 +84,7 @@ commands! {
     Manifold(generate::manifold::ManifoldArgs),
     Latents(analyze::latents::LatentsArgs),
     Curves(browse::curves::CurvesArgs),
+    Report(browse::report::ReportArgs),
     Evaluate(analyze::evaluate::EvaluateArgs),
     Classify(analyze::classify::ClassifyArgs),
     Encode(analyze::encode::EncodeArgs),

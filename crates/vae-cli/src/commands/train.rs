@@ -14,6 +14,7 @@ use vae_train::{
     Backend, Checkpoint, CheckpointKind, Ending, MetricsLog, Override, Run, TrainConfig, Trainer,
     ValidConfig, data, presets,
 };
+use vae_view::Theme;
 
 use super::Execute;
 use crate::args::{BackendArgs, DataDirArgs};
@@ -21,7 +22,9 @@ use crate::failure::request;
 use crate::open::{self, RUNS};
 use crate::output::printer::{Printer, print_to_stderr};
 use crate::output::text::with_commas;
-use crate::output::training::{Console, RECONSTRUCTIONS, Sheets};
+use crate::output::training::{Console, Sheets};
+use crate::pictures::sheets::RECONSTRUCTIONS;
+use crate::pictures::{log, overview};
 
 /// Train a model from a preset or a TOML file.
 ///
@@ -96,7 +99,7 @@ impl Execute for TrainArgs {
         let (data, shown) = open::with_environment(data_dir, printer, |environment| {
             let data = data::load(&config, environment)?;
             let mut shown = data.resolved.read(Split::Test, environment)?;
-            shown.truncate(2 * RECONSTRUCTIONS);
+            shown.truncate(overview::EXAMPLES);
             Ok((data, shown))
         })?;
         let config = config.with_source(&data.record.source);
@@ -138,7 +141,7 @@ impl Execute for TrainArgs {
         let stop = stop_on_signal();
         let mut log = MetricsLog::open(&run, step)?;
         let mut console = Console::new(printer, step, total, config.train.epochs);
-        let mut sheets = sheets(&run, &config, shown, &data, &trainer, &backend);
+        let mut sheets = sheets(&run, &config, &shown, &data, &trainer, &backend);
         let observers: Vec<&mut dyn vae_train::Observer> =
             vec![&mut log, &mut sheets, &mut console];
         let ending = trainer.train(Some(&run), observers, &stop);
@@ -148,6 +151,11 @@ impl Execute for TrainArgs {
             let (epoch, vae) = (trainer.progress().epoch, trainer.vae());
             if let Err(why) = sheets.finish(epoch, &vae, trainer.prior_source()) {
                 printer.warn(&why);
+            }
+            if config.train.sheet_every > 0
+                && let Err(why) = write_overview(&run, sheets.generator(), &config, &shown)
+            {
+                printer.warn(&format!("{why:#}"));
             }
         }
         conclude(&run, &trainer, ending, printer)?;
@@ -236,7 +244,7 @@ fn config_to_resume(
 fn sheets(
     run: &Run,
     config: &ValidConfig,
-    shown: Examples,
+    shown: &Examples,
     data: &data::TrainingData,
     trainer: &Trainer,
     backend: &Backend,
@@ -249,7 +257,24 @@ fn sheets(
         prior: Some(trainer.prior_source().unwrap_or(PriorSource::Standard)),
     };
     let reconstruct = config.objective.requirements().trains_encoder;
-    Sheets::new(run.samples(), config.train.sheet_every, shown, generator, reconstruct)
+    let mut few = shown.clone();
+    few.truncate(2 * RECONSTRUCTIONS);
+    Sheets::new(run.samples(), config.train.sheet_every, few, generator, reconstruct)
+}
+
+/// Writes `overview.png` of a trained model.
+fn write_overview(
+    run: &Run,
+    generator: &Generator,
+    config: &ValidConfig,
+    shown: &Examples,
+) -> Result<()> {
+    let log = log::logs(std::slice::from_ref(run))?.swap_remove(0);
+    let trains_encoder = config.objective.requirements().trains_encoder;
+    let source = format!("{} (test)", config.data.source);
+    let examples = trains_encoder.then_some((shown, source.as_str()));
+    let path = run.folder().join("overview.png");
+    Ok(overview::page(generator, examples, log, Theme::Light)?.write(&path)?)
 }
 
 /// Returns a flag that Ctrl-C sets. A second Ctrl-C ends the program at once.

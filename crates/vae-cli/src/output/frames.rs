@@ -25,20 +25,17 @@ pub fn write(
     title: impl Fn(usize) -> Option<String>,
 ) -> Result<()> {
     let numbers: usize = dims.iter().product();
-    // Frames run forth and back.
-    Sheet::check(dims, 2 * (values.len() / numbers))?;
+    Sheet::check(dims, values.len() / numbers / steps.max(1))?;
     let rows: Vec<&[f32]> = values.chunks_exact(steps * numbers).collect();
-    let mut frames = Vec::new();
-    for step in 0..steps {
+    let frame = |step: usize| {
         let mut sheet = Sheet::square(dims, rows.len()).theme(theme);
         if let Some(title) = title(step) {
             sheet = sheet.title(&title);
         }
         sheet.cover(values);
         rows.iter().for_each(|row| sheet.extend(&row[step * numbers..(step + 1) * numbers]));
-        frames.push(sheet.draw()?);
-    }
-    let back: Vec<_> = frames[1..steps.max(2) - 1].iter().rev().cloned().collect();
-    frames.extend(back);
-    Ok(write_gif(frames, DELAY, out)?)
+        sheet.draw()
+    };
+    let forth_and_back = (0..steps).chain((1..steps.max(2) - 1).rev());
+    Ok(write_gif(forth_and_back.map(frame), DELAY, out)?)
 }

@@ -7,18 +7,11 @@ use vae_data::Examples;
 use vae_eval::{Generator, Metrics, PriorSource};
 use vae_model::Vae;
 use vae_train::{Event, Observer};
-use vae_view::Sheet;
 
 use super::printer::Printer;
 use super::progress::Bar;
 use super::text::with_commas;
-
-/// Samples on a sheet.
-pub const SAMPLES: usize = 64;
-/// Samples of each class on a sheet of a conditional model.
-pub const SAMPLES_PER_CLASS: usize = 8;
-/// Columns of a sheet of reconstructions.
-pub const RECONSTRUCTIONS: usize = 16;
+use crate::pictures::sheets::{self, RECONSTRUCTIONS};
 
 /// Shows a training on stderr: a progress bar on a terminal, and a line per epoch.
 pub struct Console {
@@ -73,6 +66,9 @@ impl Observer for Console {
             Event::Checkpoint { path } => {
                 self.printer.detail(&format!("checkpoint: {}", path.display()));
             }
+            Event::Advice { advice, .. } => {
+                self.bar.warn(&format!("{}; {}", advice.warning, advice.advice));
+            }
             Event::Warning(message) => self.bar.warn(message),
         }
         Ok(())
@@ -104,8 +100,8 @@ impl Sheets {
         Self { folder, every, examples, generator, reconstruct, last_drawn: None }
     }
 
-    /// Draws the sheets of the trained model, after `epoch` epochs, unless they are drawn already.
-    /// A prior that was fitted at the end of the training replaces N(0, I).
+    /// Draws the sheets of the trained model, after `epoch` epochs, unless they are drawn already, and
+    /// a film of all. A prior that was fitted at the end of the training replaces N(0, I).
     pub fn finish(
         &mut self,
         epoch: u64,
@@ -116,7 +112,17 @@ impl Sheets {
             self.generator.prior = prior;
             self.last_drawn = None;
         }
-        self.draw(epoch, vae)
+        self.draw(epoch, vae)?;
+        if self.every > 0 {
+            sheets::film(&self.folder, &self.folder.join("training.gif"))
+                .map_err(|e| format!("{e:#}"))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the generator of the sheets.
+    pub fn generator(&self) -> &Generator {
+        &self.generator
     }
 
     fn draw(&mut self, epoch: u64, vae: &Vae) -> Result<(), String> {
@@ -124,27 +130,19 @@ impl Sheets {
             return Ok(());
         }
         self.generator.vae = vae.clone();
-        self.write(epoch, vae).map_err(|e| format!("{e:#}"))?;
+        self.write(epoch).map_err(|e| format!("{e:#}"))?;
         self.last_drawn = Some(epoch);
         Ok(())
     }
 
     /// Writes the sheets of an epoch.
-    fn write(&self, epoch: u64, vae: &Vae) -> Result<()> {
-        let sheet = if vae.classes() > 0 {
-            let n = SAMPLES_PER_CLASS * vae.classes();
-            class_sheet(&self.generator, &self.generator.sample(n, None, false)?)
-        } else {
-            let samples = self.generator.sample(SAMPLES, None, false)?;
-            let mut sheet = Sheet::square(vae.shape(), SAMPLES);
-            sheet.cover(&samples);
-            sheet.extend(&samples);
-            sheet
-        };
+    fn write(&self, epoch: u64) -> Result<()> {
+        let sheet = sheets::samples(&self.generator)?;
         let path = |what: &str| self.folder.join(format!("epoch-{epoch:04}-{what}.png"));
         sheet.write(&path("samples"))?;
         if self.reconstruct {
-            let sheet = reconstruction_sheet(&self.generator, &self.examples, false)?;
+            let sheet =
+                sheets::reconstructions(&self.generator, &self.examples, RECONSTRUCTIONS, false)?;
             sheet.write(&path("reconstructions"))?;
         }
         Ok(())
@@ -160,48 +158,4 @@ impl Observer for Sheets {
             _ => Ok(()),
         }
     }
-}
-
-/// Draws samples as a sheet with a row per class. They are in order of class, as
-/// [`Generator::sample`] returns them without labels.
-pub fn class_sheet(generator: &Generator, samples: &[f32]) -> Sheet {
-    let (numbers, classes) = (generator.vae.numbers(), generator.vae.classes());
-    let n = samples.len() / numbers;
-    let mut sheet = Sheet::new(generator.vae.shape(), n.div_ceil(classes));
-    sheet.cover(samples);
-    let mut row = 0;
-    for (i, sample) in samples.chunks(numbers).enumerate() {
-        if i * classes / n != row {
-            row = i * classes / n;
-            sheet.fill_row();
-        }
-        sheet.extend(sample);
-    }
-    sheet
-}
-
-/// Draws all `examples` as a sheet: a row of originals, below it the row of their reconstructions,
-/// and so on.
-///
-/// # Errors
-/// If the model cannot read the examples.
-pub fn reconstruction_sheet(
-    generator: &Generator,
-    examples: &Examples,
-    draw: bool,
-) -> Result<Sheet> {
-    let indices: Vec<u32> = (0..examples.len() as u32).collect();
-    let originals = generator.originals(examples, &indices)?;
-    let made = generator.reconstruct(examples, &indices, draw)?;
-    let mut sheet = Sheet::new(generator.vae.shape(), RECONSTRUCTIONS.min(examples.len()));
-    sheet.cover(&originals);
-    sheet.cover(&made);
-    let row = RECONSTRUCTIONS * generator.vae.numbers();
-    for (originals, made) in originals.chunks(row).zip(made.chunks(row)) {
-        for half in [originals, made] {
-            sheet.extend(half);
-            sheet.fill_row();
-        }
-    }
-    Ok(sheet)
 }

@@ -133,6 +133,8 @@ impl ObjectiveFamily for AdversarialConfig {
             leaves_prior: (self.over == Over::Z && self.beta == 0.0).then_some("over"),
             prior_matching: PriorMatching::Draws,
             kl: (self.beta > 0.0).then_some("beta"),
+            kl_weight: (self.beta > 0.0).then_some(self.beta),
+            settled_after: 0.0,
             kl_per_dimension: None,
             decomposes_kl: false,
             density: None,

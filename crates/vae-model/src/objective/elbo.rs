@@ -102,6 +102,8 @@ impl ObjectiveFamily for ElboConfig {
                 .or(used("warmup_epochs", self.warmup_epochs))
                 .or(used("free_bits", self.free_bits))
                 .or(used("capacity", self.capacity)),
+            kl_weight: (self.beta > 0.0 && self.capacity == 0.0).then_some(self.beta),
+            settled_after: self.warmup_epochs.max(self.capacity_epochs),
             kl_per_dimension: used("free_bits", self.free_bits),
             decomposes_kl: false,
             density: None,

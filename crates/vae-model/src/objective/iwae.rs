@@ -137,6 +137,8 @@ impl ObjectiveFamily for IwaeConfig {
             leaves_prior: None,
             prior_matching: PriorMatching::Kl,
             kl: None,
+            kl_weight: Some(1.0),
+            settled_after: 0.0,
             kl_per_dimension: None,
             decomposes_kl: false,
             density: Some(density),

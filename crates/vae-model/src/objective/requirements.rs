@@ -25,6 +25,10 @@ pub struct Requirements {
     pub prior_matching: PriorMatching,
     /// The setting that gives the KL a weight above 0, if there is one.
     pub kl: Option<&'static str>,
+    /// The final weight of the KL against the reconstruction, if the loss is a weighted sum of both.
+    pub kl_weight: Option<f64>,
+    /// Number of epochs after which all weights of the loss have their final value.
+    pub settled_after: f64,
     /// The setting that changes the KL of single dimensions, if it is used.
     pub kl_per_dimension: Option<&'static str>,
     /// Whether the KL is decomposed into parts that exist for independent dimensions only.

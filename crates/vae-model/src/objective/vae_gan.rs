@@ -65,6 +65,8 @@ impl ObjectiveFamily for VaeGanConfig {
             leaves_prior: (self.beta == 0.0).then_some("beta"),
             prior_matching: PriorMatching::Kl,
             kl: (self.beta > 0.0).then_some("beta"),
+            kl_weight: (self.beta > 0.0).then_some(self.beta),
+            settled_after: 0.0,
             kl_per_dimension: None,
             decomposes_kl: false,
             density: Some(DensityNeed {

@@ -6,6 +6,7 @@ use vae_model::compatibility::Unusable;
 use vae_model::{ConfigError, Networks, NetworksSpec, VaeSpec, compatibility};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
+use super::coach::Coach;
 use super::learning::Learning;
 use super::metrics::{Clock, Pending};
 use super::optimizer::Optimizer;
@@ -205,8 +206,11 @@ impl Trainer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             note: data.resolved.note.clone(),
         };
+        let coach = Coach::new(&config, &data)?;
         Ok(Self {
             requirements: config.objective.requirements(),
+            coach,
+            from_the_start: progress.step == 0,
             config,
             data,
             evaluator,

@@ -5,6 +5,8 @@ use std::path::Path;
 use vae_eval::Metrics;
 use vae_model::Vae;
 
+use super::coach::Advice;
+
 /// An event during training.
 pub enum Event<'a> {
     /// The losses were read back from the device.
@@ -37,6 +39,15 @@ pub enum Event<'a> {
     Checkpoint {
         /// The file.
         path: &'a Path,
+    },
+    /// The coach has seen something go wrong. Training continues.
+    Advice {
+        /// Number of finished steps.
+        step: u64,
+        /// Number of finished epochs.
+        epoch: u64,
+        /// What goes wrong, and what to do.
+        advice: &'a Advice,
     },
     /// A warning for the user. Training continues.
     Warning(&'a str),

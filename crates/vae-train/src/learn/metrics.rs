@@ -17,6 +17,23 @@ pub(super) struct Pending {
     names: Vec<&'static str>,
 }
 
+/// What was read back.
+pub(super) struct Flushed {
+    /// Averages over the steps.
+    pub averages: Metrics,
+    /// Losses of single steps.
+    pub extremes: Extremes,
+}
+
+/// Losses of single steps; those of replicas count one by one.
+#[derive(Clone, Copy)]
+pub(super) struct Extremes {
+    /// The loss of the first step.
+    pub first: f64,
+    /// The highest loss.
+    pub highest: f64,
+}
+
 /// The step and the number of examples of a share.
 #[derive(Clone, Copy)]
 struct Origin {
@@ -41,11 +58,16 @@ impl Pending {
     ///
     /// # Errors
     /// If a value is NaN or infinite.
-    pub(super) fn flush(&mut self, epoch: &mut RunningAverage) -> Result<Metrics, TrainError> {
+    pub(super) fn flush(&mut self, epoch: &mut RunningAverage) -> Result<Flushed, TrainError> {
         let (origins, tensors): (Vec<Origin>, Vec<Tensor<1>>) = self.values.drain(..).unzip();
         let values: Vec<f64> = Tensor::cat(tensors, 0).into_data().iter::<f64>().collect();
         let width = self.names.len();
         let mut sums = vec![0.0; width];
+        let losses = values.iter().step_by(width);
+        let extremes = Extremes {
+            first: values[0],
+            highest: losses.fold(f64::NEG_INFINITY, |highest, loss| highest.max(*loss)),
+        };
         for (row, origin) in values.chunks(width).zip(&origins) {
             for (j, value) in row.iter().enumerate() {
                 if !value.is_finite() {
@@ -68,7 +90,8 @@ impl Pending {
         }
         epoch.images += images as u64;
         let averages = self.names.iter().zip(&sums);
-        Ok(averages.map(|(name, sum)| ((*name).to_owned(), sum / images as f64)).collect())
+        let averages = averages.map(|(name, sum)| ((*name).to_owned(), sum / images as f64));
+        Ok(Flushed { averages: averages.collect(), extremes })
     }
 
     /// Returns the name of the first term of a row that is NaN or infinite.

@@ -7,11 +7,13 @@
 //!                |         (both on the threads of a Team)
 //!                |
 //!                +-- metrics -------> Event -> Observer (a log, a progress bar, sheets)
+//!                +-- Coach ---------> Advice, another Event
 //!                +-- Checkpoint ----> Run: a folder, its lock, its log
 //! ```
 
 mod assemble;
 pub(crate) mod checkpoint;
+pub mod coach;
 pub(crate) mod events;
 mod learning;
 mod metrics;

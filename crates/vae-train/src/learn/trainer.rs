@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use vae_eval::{Evaluator, FittedPrior, Generator, PriorSource, fitted};
+use vae_eval::{Evaluator, FittedPrior, Generator, Metrics, PriorSource, fitted};
 use vae_model::objective::Requirements;
 use vae_model::{Networks, Vae};
 
 use super::checkpoint::{Checkpoint, Progress, RunRecord, prior_source};
+use super::coach::{Advice, Coach, Now};
 use super::events::{Event, Observer, Observers};
 use super::learning::Learning;
 use super::metrics::{Clock, of_auxiliary};
@@ -50,6 +51,9 @@ pub struct Trainer {
     pub(super) progress: Progress,
     pub(super) record: RunRecord,
     pub(super) clock: Clock,
+    pub(super) coach: Coach,
+    /// Whether the first step was taken by this trainer.
+    pub(super) from_the_start: bool,
 }
 
 impl Trainer {
@@ -69,6 +73,8 @@ impl Trainer {
         if self.progress.step == 0 {
             self.checkpoint(run, CheckpointKind::Last, &mut observers)?;
         }
+        let advice = self.coach.advise_on_data(&self.config);
+        self.notify_advice(&advice, &mut observers);
         let total = self.total_steps();
         while self.progress.step < total {
             if self.has_stalled() {
@@ -93,9 +99,49 @@ impl Trainer {
                 return Ok(Ending::Stopped);
             }
         }
+        if self.progress.batch > 0 {
+            // The last epoch is not complete.
+            let train = self.progress.model.clone().averages();
+            self.consult_coach(&train, None, &mut observers)?;
+        }
         self.fit_prior(&mut observers)?;
         self.checkpoint(run, CheckpointKind::Last, &mut observers)?;
         Ok(Ending::Finished)
+    }
+
+    /// Asks the coach, with the averages over the steps of the epoch, and the validation loss.
+    fn consult_coach(
+        &mut self,
+        train: &Metrics,
+        validation: Option<f64>,
+        observers: &mut Observers<'_>,
+    ) -> Result<(), TrainError> {
+        let Progress { step, epoch, batch, best, best_epoch, .. } = self.progress;
+        let part = batch as f64 / self.steps_per_epoch() as f64;
+        let best = best.map(|best| (best, best_epoch));
+        let now = Now { step, epoch: epoch as f64 + part, train, validation, best };
+        let generator = self.generator(self.prior_source());
+        let advice = self.coach.advise(&self.config, &generator, &self.data, now)?;
+        self.notify_advice(&advice, observers);
+        Ok(())
+    }
+
+    fn notify_advice(&self, advice: &[Advice], observers: &mut Observers<'_>) {
+        let Progress { step, epoch, .. } = self.progress;
+        for advice in advice {
+            observers.notify(&Event::Advice { step, epoch, advice });
+        }
+    }
+
+    /// Returns the current model as a generator that draws z from `prior`.
+    fn generator(&self, prior: Option<PriorSource>) -> Generator {
+        Generator {
+            vae: self.vae(),
+            transform: Arc::clone(&self.data.transform),
+            device: self.device.clone(),
+            seed: self.config.train.seed,
+            prior,
+        }
     }
 
     /// Fits a prior on the codes of the training data, for a model that is trained without a prior.
@@ -105,13 +151,7 @@ impl Trainer {
             return Ok(());
         }
         let seed = self.config.train.seed;
-        let generator = Generator {
-            vae: self.vae(),
-            transform: Arc::clone(&self.data.transform),
-            device: self.device.clone(),
-            seed,
-            prior: None,
-        };
+        let generator = self.generator(None);
         let chosen = fitted::chosen_examples(self.data.train.len(), seed);
         let codes = generator.codes_to_fit(&self.data.train, &chosen)?;
         match FittedPrior::fit(&codes, seed, &self.device) {
@@ -127,11 +167,13 @@ impl Trainer {
         if self.model.pending.is_empty() {
             return Ok(());
         }
-        let mut values = self.model.pending.flush(&mut self.progress.model)?;
+        let flushed = self.model.pending.flush(&mut self.progress.model)?;
+        self.coach.observe_steps(flushed.extremes, self.from_the_start);
+        let mut values = flushed.averages;
         for (spec, learning) in self.requirements.auxiliaries.iter().zip(&mut self.auxiliaries) {
             if !learning.pending.is_empty() {
                 let average = self.progress.auxiliaries.entry(spec.name.to_owned()).or_default();
-                values.extend(of_auxiliary(spec.name, learning.pending.flush(average)?));
+                values.extend(of_auxiliary(spec.name, learning.pending.flush(average)?.averages));
             }
         }
         observers.notify(&Event::Step {
@@ -182,6 +224,7 @@ impl Trainer {
             images_per_second,
             vae: &networks.vae,
         });
+        self.consult_coach(&train, score, observers)?;
         if better {
             self.fit_prior(observers)?;
             self.checkpoint(run, CheckpointKind::Best, observers)?;

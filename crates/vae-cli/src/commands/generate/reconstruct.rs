@@ -12,7 +12,7 @@ use crate::output::array;
 use crate::output::file::{Format, print_written};
 use crate::output::printer::Printer;
 use crate::output::table::{self, Key};
-use crate::output::training::{RECONSTRUCTIONS, reconstruction_sheet};
+use crate::pictures::sheets::{self, RECONSTRUCTIONS};
 
 /// Reconstruct data: encode each example to the mean of q(z|x), and decode it again.
 #[derive(Args, Debug)]
@@ -53,7 +53,8 @@ impl Execute for ReconstructArgs {
         let values = || generator.reconstruct(&examples, &indices, self.draw);
         match format {
             Format::Png => {
-                reconstruction_sheet(&generator, &examples, self.draw)?.write(&self.out)?;
+                sheets::reconstructions(&generator, &examples, RECONSTRUCTIONS, self.draw)?
+                    .write(&self.out)?;
             }
             Format::Npy => {
                 array::write(&self.out, &[&[indices.len()], dims].concat(), &values()?)?;

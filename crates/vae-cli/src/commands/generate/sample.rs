@@ -14,7 +14,7 @@ use crate::failure::request;
 use crate::open;
 use crate::output::file::{Format, print_written, write};
 use crate::output::printer::Printer;
-use crate::output::training::{SAMPLES, SAMPLES_PER_CLASS, class_sheet};
+use crate::pictures::sheets::{self, SAMPLES, SAMPLES_PER_CLASS};
 
 /// Generate samples: draw z from the prior and write the mean of p(x|z).
 #[derive(Args, Debug)]
@@ -104,7 +104,7 @@ impl Execute for SampleArgs {
             let columns = 2 * (n as f64 / 2.0).sqrt().ceil() as usize;
             write(&self.out, &dims, &pairs, Some(columns), names)?;
         } else if all_classes && format == Format::Png {
-            class_sheet(&generator, &samples).write(&self.out)?;
+            sheets::classes(&generator, &samples).write(&self.out)?;
         } else {
             write(&self.out, &dims, &samples, None, names)?;
         }

@@ -14,6 +14,7 @@ use crate::open;
 use crate::output::file::Format;
 use crate::output::printer::Printer;
 use crate::output::{array, frames};
+use crate::pictures::traversal::Traversal;
 
 /// Vary one latent dimension at a time: a row per dimension, those with the largest KL first.
 #[derive(Args, Debug)]
@@ -54,48 +55,27 @@ impl Execute for TraverseArgs {
         }
         let (generator, checkpoint) = open::generator(&self.model, 0, printer)?;
         open::require_encoder(&checkpoint)?;
-        generator.check_continuous()?;
+        let latent = generator.vae.config().latent;
+        open::check_size(self.dims.min(latent).saturating_mul(self.steps), &generator.vae)?;
         let (_, examples) = open::examples(&self.read, &checkpoint, printer)?;
         open::check_index(self.from, &examples, &self.read)?;
-        let summary = generator.latent_summary(&examples)?;
-        let latent = generator.vae.config().latent;
-        let dimensions: Vec<usize> = summary.order().into_iter().take(self.dims).collect();
-        open::check_size(dimensions.len().saturating_mul(self.steps), &generator.vae)?;
-        let values: Vec<f32> = (0..self.steps)
-            .map(|i| self.range * (2.0 * i as f32 / (self.steps - 1) as f32 - 1.0))
-            .collect();
-        let from = [self.from as u32];
-        let base = generator.encode(&examples, &from)?;
-        let label = examples.labels_at(&from);
-        let mut z = Vec::with_capacity(dimensions.len() * self.steps * latent);
-        for dimension in &dimensions {
-            z.extend(generator.along(&base, *dimension, &values)?);
-        }
-        let decoded = generator.decode(&z, label.as_deref(), false)?;
+        let traversal =
+            Traversal::new(&generator, &examples, self.from, self.dims, self.range, self.steps)?;
+        let Traversal { dimensions, values, decoded, summary } = &traversal;
         let (shape, theme) = (generator.vae.shape(), Theme::from(self.theme));
         match format {
             None => {
                 let title = |step: usize| Some(format!("z = {:+.2}", values[step]));
-                frames::write(&self.out, shape, &decoded, self.steps, theme, title)?;
+                frames::write(&self.out, shape, decoded, self.steps, theme, title)?;
             }
             Some(Format::Npy) => {
                 let n = dimensions.len() * self.steps;
-                array::write(&self.out, &[&[n], shape].concat(), &decoded)?;
+                array::write(&self.out, &[&[n], shape].concat(), decoded)?;
             }
             Some(_) => {
                 Sheet::check(shape, dimensions.len() * self.steps)?;
-                let row = |d: &usize| match &summary.kl {
-                    Some(kl) => format!("z{}  {:.2} nats", d + 1, kl[*d]),
-                    None => format!("z{}", d + 1),
-                };
-                let mut sheet = Sheet::new(shape, self.steps)
-                    .theme(theme)
-                    .title(&format!("Example {}, one latent dimension at a time", self.from))
-                    .row_labels(dimensions.iter().map(row).collect())
-                    .column_labels(values.iter().map(|v| format!("{v:+.1}")).collect());
-                sheet.cover(&decoded);
-                sheet.extend(&decoded);
-                sheet.write(&self.out)?;
+                let title = format!("Example {}, one latent dimension at a time", self.from);
+                traversal.sheet(shape, theme).title(&title).write(&self.out)?;
             }
         }
         let path = self.out.display().to_string();

@@ -11,8 +11,8 @@ use super::{Run, replace};
 use crate::error::TrainError;
 use crate::learn::events::{Event, Observer};
 
-/// The observer that writes `metrics.jsonl`. `split` of a line is `train` or `validation`.
-/// `average` is `steps` for averages since the last line, or `epoch`.
+/// The observer that writes `metrics.jsonl`. A line has averages or a warning of the coach. `split` of
+/// averages is `train` or `validation`; `average` is `steps` for those since the last line, or `epoch`.
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
@@ -49,7 +49,12 @@ impl MetricsLog {
         Ok(Self { path, file })
     }
 
-    fn line(&mut self, head: Value, values: &Metrics, speed: Option<f64>) -> Result<(), String> {
+    fn averages(
+        &mut self,
+        head: Value,
+        values: &Metrics,
+        speed: Option<f64>,
+    ) -> Result<(), String> {
         let mut object = head;
         for (name, value) in values {
             object[name] = json!(value);
@@ -57,6 +62,10 @@ impl MetricsLog {
         if let Some(speed) = speed {
             object["images_per_second"] = json!(speed.round());
         }
+        self.line(&object)
+    }
+
+    fn line(&mut self, object: &Value) -> Result<(), String> {
         self.file
             .write_all(format!("{object}\n").as_bytes())
             .map_err(|e| format!("{}: {e}; the log is not continued", self.path.display()))
@@ -70,7 +79,7 @@ impl Observer for MetricsLog {
                 let head = json!({
                     "step": step, "epoch": epoch, "split": "train", "average": "steps",
                 });
-                self.line(head, values, Some(*images_per_second))
+                self.averages(head, values, Some(*images_per_second))
             }
             Event::Epoch { step, epoch, train, validation, images_per_second, .. } => {
                 let head = |split| {
@@ -78,12 +87,19 @@ impl Observer for MetricsLog {
                         "step": step, "epoch": epoch, "split": split, "average": "epoch",
                     })
                 };
-                self.line(head("train"), train, Some(*images_per_second))?;
+                self.averages(head("train"), train, Some(*images_per_second))?;
                 match validation {
-                    Some(values) => self.line(head("validation"), values, None),
+                    Some(values) => self.averages(head("validation"), values, None),
                     None => Ok(()),
                 }
             }
+            Event::Advice { step, epoch, advice } => self.line(&json!({
+                "step": step,
+                "epoch": epoch,
+                "warning": advice.warning,
+                "code": advice.code,
+                "advice": advice.advice,
+            })),
             Event::Checkpoint { .. } | Event::Warning(_) => Ok(()),
         }
     }
