@@ -111,7 +111,7 @@ fn data_of_another_range_is_named_before_the_first_step() {
     let few = ["train.max_steps=1", "train.batch_size=16"];
     provokes("pixel-range", "by 255", "mnist-mlp", &[&data, few[0], few[1]]);
 
-    let row = |i: usize| format!("{},{}\n", i * 100, 70_000 - i * i);
+    let row = |i: usize| format!("{}e-5,{}e-5\n", i, 300 - i);
     let table: String = ["a,b\n".to_owned()].into_iter().chain((0..64).map(row)).collect();
     std::fs::write(folder.path().join("far.csv"), table).unwrap();
     let data = format!("data.source={}", source("far.csv"));

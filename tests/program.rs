@@ -5,8 +5,10 @@
 
 mod bad_input;
 mod browser;
+mod built_in_model;
 mod cli;
 mod documents;
+mod help;
 #[cfg(unix)]
 mod interruption;
 

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use burn::tensor::Device;
 use indicatif::HumanBytes;
 use vae_data::source::Progress;
 use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
 use vae_eval::{Generator, PriorSource};
-use vae_model::{Vae, compatibility};
+use vae_model::{ModelFile, Vae, compatibility};
 use vae_train::data::TrainingData;
 use vae_train::{Backend, Checkpoint, CheckpointKind, Override, Run};
 
@@ -75,7 +76,7 @@ pub fn with_environment<T>(
 ///
 /// # Errors
 /// If there is none; the message says how to make one.
-pub fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Result<PathBuf> {
+fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Result<PathBuf> {
     let run = match run {
         Some(file) if file.is_file() => {
             return match checkpoint {
@@ -114,6 +115,34 @@ pub fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Resu
     Ok(file)
 }
 
+/// The model that comes with the program: `model/digits.toml` says how it was made.
+const BUILT_IN: &[u8] = include_bytes!("../model/digits.vae");
+/// Its name in messages.
+const BUILT_IN_NAME: &str = "the model that comes with the program";
+
+/// Reads the checkpoint that flags name. Before the first run it is the model that comes with the
+/// program. Returns what was read, too.
+///
+/// # Errors
+/// If there is no such checkpoint, or if it cannot be read.
+pub fn checkpoint(
+    run: Option<&Path>,
+    which: Option<CheckpointArg>,
+    device: &Device,
+    printer: &Printer,
+) -> Result<(Checkpoint, String)> {
+    if run.is_none() && which.is_none() && Run::all(Path::new(RUNS)).is_empty() {
+        printer.say(&format!(
+            "there is no run under {RUNS}/ yet: this is {BUILT_IN_NAME}; `vae-cli train` trains another"
+        ));
+        let name = Path::new(BUILT_IN_NAME);
+        let file = ModelFile::read_bytes(BUILT_IN.to_vec(), name)?;
+        return Ok((Checkpoint::of_file(&file, name, device)?, BUILT_IN_NAME.to_owned()));
+    }
+    let file = model_file(run, which)?;
+    Ok((Checkpoint::read(&file, device)?, file.display().to_string()))
+}
+
 /// Returns the newest run under `runs/`.
 ///
 /// # Errors
@@ -133,14 +162,12 @@ pub fn generator(
     seed: u64,
     printer: &Printer,
 ) -> Result<(Generator, Checkpoint)> {
-    let file = model_file(args.run.as_deref(), args.checkpoint)?;
     let backend = backend(&args.backend, printer)?;
-    let checkpoint = Checkpoint::read(&file, &backend.device)?;
+    let (checkpoint, name) =
+        checkpoint(args.run.as_deref(), args.checkpoint, &backend.device, printer)?;
     printer.detail(&format!(
-        "model: {}, epoch {}, step {}",
-        file.display(),
-        checkpoint.progress.epoch,
-        checkpoint.progress.step
+        "model: {name}, epoch {}, step {}",
+        checkpoint.progress.epoch, checkpoint.progress.step
     ));
     let generator = Generator {
         vae: checkpoint.vae.clone(),

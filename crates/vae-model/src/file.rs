@@ -108,6 +108,14 @@ impl ModelFile {
         }
         let mut bytes = Vec::new();
         file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
+        Self::read_bytes(bytes, path)
+    }
+
+    /// Reads the bytes of a file, as [`Self::read`] does. `path` appears in error messages.
+    ///
+    /// # Errors
+    /// If they are damaged, or have a newer format.
+    pub fn read_bytes(bytes: Vec<u8>, path: &Path) -> Result<Self, FileError> {
         Self::from_bytes(bytes).map_err(|why| malformed(path, why))
     }
 

@@ -5,7 +5,7 @@
 //! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
 //! analyze/    measures a model           evaluate, classify, encode, latents
 //! browse/     shows what there is        info, runs, curves, report, presets, data
-//! machine/    checks this machine        bench, doctor, completions
+//! machine/    checks this machine        bench, doctor, completions, man
 //! ```
 //!
 //! A new command is a file in one of the folders and two lines here: its `mod` and its entry in
@@ -43,6 +43,7 @@ pub mod machine {
     pub mod bench;
     pub mod completions;
     pub mod doctor;
+    pub mod man;
 }
 
 use anyhow::Result;
@@ -96,6 +97,7 @@ commands! {
     Bench(machine::bench::BenchArgs),
     Doctor(machine::doctor::DoctorArgs),
     Completions(machine::completions::CompletionsArgs),
+    Man(machine::man::ManArgs),
 }
 
 #[cfg(test)]

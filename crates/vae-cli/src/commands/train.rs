@@ -21,6 +21,7 @@ use crate::args::{BackendArgs, DataDirArgs};
 use crate::failure::request;
 use crate::open::{self, RUNS};
 use crate::output::printer::{Printer, print_to_stderr};
+use crate::output::show::ShowArgs;
 use crate::output::text::with_commas;
 use crate::output::training::{Console, Sheets};
 use crate::pictures::sheets::RECONSTRUCTIONS;
@@ -69,6 +70,8 @@ pub struct TrainArgs {
     /// Seed of all random numbers: weights, order of the examples, noise.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    #[command(flatten)]
+    pub show: ShowArgs,
     /// Set any value of the configuration, such as model.latent=10. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -78,6 +81,8 @@ impl Execute for TrainArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
         let overrides = overrides(self)?;
         let run = run_of(self)?;
+        let overview = run.folder().join("overview.png");
+        self.show.check(&overview, printer)?;
         let folder = run.folder().to_owned();
         if run.exists() && !self.resume {
             // If the run is being trained, the error is that of the lock.
@@ -152,10 +157,11 @@ impl Execute for TrainArgs {
             if let Err(why) = sheets.finish(epoch, &vae, trainer.prior_source()) {
                 printer.warn(&why);
             }
-            if config.train.sheet_every > 0
-                && let Err(why) = write_overview(&run, sheets.generator(), &config, &shown)
-            {
-                printer.warn(&format!("{why:#}"));
+            if config.train.sheet_every > 0 {
+                let written = write_overview(&overview, &run, sheets.generator(), &config, &shown);
+                if let Err(why) = written.and_then(|()| self.show.draw(&overview)) {
+                    printer.warn(&format!("{why:#}"));
+                }
             }
         }
         conclude(&run, &trainer, ending, printer)?;
@@ -264,6 +270,7 @@ fn sheets(
 
 /// Writes `overview.png` of a trained model.
 fn write_overview(
+    path: &Path,
     run: &Run,
     generator: &Generator,
     config: &ValidConfig,
@@ -273,8 +280,7 @@ fn write_overview(
     let trains_encoder = config.objective.requirements().trains_encoder;
     let source = format!("{} (test)", config.data.source);
     let examples = trains_encoder.then_some((shown, source.as_str()));
-    let path = run.folder().join("overview.png");
-    Ok(overview::page(generator, examples, log, Theme::Light)?.write(&path)?)
+    Ok(overview::page(generator, examples, log, Theme::Light)?.write(path)?)
 }
 
 /// Returns a flag that Ctrl-C sets. A second Ctrl-C ends the program at once.

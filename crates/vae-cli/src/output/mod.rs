@@ -5,6 +5,7 @@
 //! text       columns of text and counts with commas
 //! axis       a choice on an axis of a model, as text and as JSON
 //! progress   the progress bar
+//! show       --show: a written picture in the terminal
 //! training   what a training shows and draws while it runs
 //! file       a result file: its format, from its name, and its writer
 //!   array      .npy   numbers for other programs
@@ -20,6 +21,7 @@ pub mod file;
 pub mod frames;
 pub mod printer;
 pub mod progress;
+pub mod show;
 pub mod table;
 pub mod text;
 pub mod training;

@@ -44,6 +44,11 @@ impl Printer {
         !self.quiet && io::stderr().is_terminal()
     }
 
+    /// Returns whether the result is printed as JSON.
+    pub fn prints_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints the result on stdout: `json` with `--json`, else `text`.
     ///
     /// # Errors

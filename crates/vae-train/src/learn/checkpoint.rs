@@ -175,14 +175,21 @@ impl Checkpoint {
     /// If the file cannot be read, is damaged, has a newer format, or if its parameters do not
     /// match its configuration.
     pub fn read(path: &Path, device: &Device) -> Result<Self, TrainError> {
-        let file = ModelFile::read(path)?;
+        Self::of_file(&ModelFile::read(path)?, path, device)
+    }
+
+    /// Returns the checkpoint in `file`, on `device`. `path` appears in error messages.
+    ///
+    /// # Errors
+    /// If the file holds no checkpoint, or if its parameters do not match its configuration.
+    pub fn of_file(file: &ModelFile, path: &Path, device: &Device) -> Result<Self, TrainError> {
         let vae = file.model(path, device)?;
         let malformed = |why: String| FileError::Malformed { path: path.to_owned(), why };
         let config = file.metadata.get("config");
         let config = config.ok_or_else(|| malformed("no `config` in its metadata".into()))?;
         let config = TrainConfig::from_toml("its configuration", config, &[])
             .map_err(|e| malformed(e.to_string()))?;
-        let transform: Transform = parsed(&file, path, "transform")?;
+        let transform: Transform = parsed(file, path, "transform")?;
         if !fits(&transform, vae.shape()) {
             return Err(malformed("`transform` does not fit the model".into()).into());
         }
@@ -196,14 +203,14 @@ impl Checkpoint {
                 .push(network.map_err(|why| malformed(format!("its {}: {why}", spec.name)))?);
             let section = optimizer_section(&spec);
             auxiliary_optimizers.push(OptimizerState {
-                counters: parsed(&file, path, &section)?,
+                counters: parsed(file, path, &section)?,
                 tensors: file.section(&section),
             });
         }
         let fitted_prior = FittedPrior::from_tensors(file.section("sampler"), &vae, device);
         let fitted_prior =
             fitted_prior.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
-        let mut progress: Progress = parsed(&file, path, "progress")?;
+        let mut progress: Progress = parsed(file, path, "progress")?;
         // Older versions wrote an average for a critic even if there was none.
         progress.auxiliaries.retain(|_, average| average.images > 0);
         Ok(Self {
@@ -212,12 +219,12 @@ impl Checkpoint {
             fitted_prior,
             config,
             transform,
-            data: parsed(&file, path, "data")?,
+            data: parsed(file, path, "data")?,
             progress,
-            run: parsed(&file, path, "run")?,
+            run: parsed(file, path, "run")?,
             optimizer: OptimizerState {
                 tensors: file.section("optimizer"),
-                counters: parsed(&file, path, "optimizer")?,
+                counters: parsed(file, path, "optimizer")?,
             },
             vae,
         })

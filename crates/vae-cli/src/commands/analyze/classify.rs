@@ -27,7 +27,7 @@ use crate::output::text::{columns, with_commas};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli classify --labels 10\n  \
     vae-cli classify --mode probe --features latent --seeds 10\n  \
-    vae-cli classify --apply classifier.vae --data mnist --predictions classes.npy")]
+    vae-cli classify --apply classifier.vae --data digits --predictions classes.npy")]
 pub struct ClassifyArgs {
     #[command(flatten)]
     pub model: ModelArgs,

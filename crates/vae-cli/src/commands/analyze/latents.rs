@@ -12,6 +12,7 @@ use crate::failure::request;
 use crate::open;
 use crate::output::file::print_written;
 use crate::output::printer::Printer;
+use crate::output::show::ShowArgs;
 use crate::output::table::{self, Key};
 use crate::output::text::with_commas;
 use crate::pictures::codes::{Method, PERPLEXITY};
@@ -37,6 +38,8 @@ pub struct LatentsArgs {
     #[arg(long, default_value = "latents.png", value_name = "PATH")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub show: ShowArgs,
+    #[command(flatten)]
     pub theme: ThemeArgs,
 }
 
@@ -45,6 +48,7 @@ const TSNE_EXAMPLES: usize = 5_000;
 
 impl Execute for LatentsArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
+        self.show.check(&self.out, printer)?;
         let as_table = self.out.extension().is_some_and(|extension| extension == "csv");
         if !as_table && FigureFormat::of(&self.out).is_err() {
             let path = self.out.display();
@@ -75,6 +79,7 @@ impl Execute for LatentsArgs {
             let data = format!("{} ({})", source.name, self.read.split);
             write_figure(&map.scatter(&examples, &data, Theme::from(self.theme)), &self.out)?;
         }
+        self.show.draw(&self.out)?;
         print_written(printer, &self.out, examples.len())
     }
 }

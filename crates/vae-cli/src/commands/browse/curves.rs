@@ -12,6 +12,7 @@ use crate::args::ThemeArgs;
 use crate::commands::Execute;
 use crate::open;
 use crate::output::printer::Printer;
+use crate::output::show::ShowArgs;
 use crate::pictures::log;
 
 /// Plot the loss and its terms over the steps of one run or several.
@@ -31,11 +32,14 @@ pub struct CurvesArgs {
     #[arg(long, default_value = "curves.png", value_name = "PATH")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub show: ShowArgs,
+    #[command(flatten)]
     pub theme: ThemeArgs,
 }
 
 impl Execute for CurvesArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
+        self.show.check(&self.out, printer)?;
         FigureFormat::of(&self.out)?;
         let runs = match &self.runs[..] {
             [] => vec![open::newest_run()?],
@@ -52,6 +56,7 @@ impl Execute for CurvesArgs {
         let x_label = "step".to_owned();
         let figure = Curves { title, x_label, panels, theme: Theme::from(self.theme) };
         write_figure(&figure, &self.out)?;
+        self.show.draw(&self.out)?;
         let path = self.out.display().to_string();
         let names: Vec<&str> = logs.iter().map(|log| log.name.as_str()).collect();
         printer.result(&path, || json!({ "out": path, "runs": names, "terms": terms }))

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use vae_model::parameters::parameters;
-use vae_train::{Backend, Checkpoint};
+use vae_train::Backend;
 
 use crate::commands::Execute;
 use crate::open;
@@ -16,6 +16,7 @@ use crate::output::text::{columns, with_commas};
 
 /// Describe a run or a model file: architecture, data, progress.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli info\n  vae-cli info runs/flat --json")]
 pub struct InfoArgs {
     /// Folder of a run, or a .vae file [default: the newest run under runs/].
     pub run: Option<PathBuf>,
@@ -23,14 +24,13 @@ pub struct InfoArgs {
 
 impl Execute for InfoArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
-        let file = open::model_file(self.run.as_deref(), None)?;
         let backend = Backend::any_cpu()?;
-        let c = Checkpoint::read(&file, &backend.device)?;
+        let (c, file) = open::checkpoint(self.run.as_deref(), None, &backend.device, printer)?;
         let weights: usize = parameters(&c.vae).values().map(|p| p.values.len()).sum();
         let model = &c.config.model;
         let row = |name: &str, value: String| vec![name.to_owned(), value];
         let mut rows = vec![
-            row("file", file.display().to_string()),
+            row("file", file.clone()),
             row("input", format!("{:?}", c.vae.shape())),
             row("encoder", model.encoder.summary()),
             row(
@@ -63,7 +63,7 @@ impl Execute for InfoArgs {
                 Err(e) => unreachable!("a configuration is read as it is written: {e}"),
             };
             json!({
-                "file": file.display().to_string(),
+                "file": file,
                 "input": c.vae.shape(),
                 "weights": weights,
                 "config": config,

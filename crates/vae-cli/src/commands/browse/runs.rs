@@ -13,6 +13,7 @@ use crate::output::text::columns;
 
 /// List the runs, newest first, with their last losses.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli runs\n  vae-cli runs --json")]
 pub struct RunsArgs {
     /// Folder of the runs.
     #[arg(default_value = "runs")]

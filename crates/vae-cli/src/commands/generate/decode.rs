@@ -16,7 +16,7 @@ use crate::output::printer::Printer;
 /// Decode latent codes to data: write the mean of p(x|z) of each code.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli decode codes.npy --out decoded.npy\n  \
-    vae-cli decode codes.npy --label 7 --out sevens.png")]
+    vae-cli decode z.npy --run runs/conditional --label 7 --out sevens.png")]
 pub struct DecodeArgs {
     /// The codes: a .npy array, f32 or f64 [n, latent], as `vae-cli encode` writes it.
     pub codes: PathBuf,

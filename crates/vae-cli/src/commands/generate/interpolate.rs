@@ -14,6 +14,7 @@ use crate::open;
 use crate::output::file::{Format, print_written, write};
 use crate::output::frames;
 use crate::output::printer::Printer;
+use crate::output::show::ShowArgs;
 
 /// Interpolate in the latent space, between examples or between random z.
 #[derive(Args, Debug)]
@@ -53,6 +54,8 @@ pub struct InterpolateArgs {
     /// an array; .csv is a table (vectors only).
     #[arg(long, default_value = "interpolation.png", value_name = "PATH")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub show: ShowArgs,
 }
 
 /// The ends of all paths.
@@ -65,6 +68,7 @@ struct Ends {
 
 impl Execute for InterpolateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
+        self.show.check(&self.out, printer)?;
         if !frames::is_animation(&self.out) {
             Format::of(&self.out)?;
         }
@@ -97,6 +101,7 @@ impl Execute for InterpolateArgs {
             let names = checkpoint.data.settings.columns.as_deref();
             write(&self.out, generator.vae.shape(), &values, Some(self.steps), names)?;
         }
+        self.show.draw(&self.out)?;
         print_written(printer, &self.out, values.len() / generator.vae.numbers())
     }
 }

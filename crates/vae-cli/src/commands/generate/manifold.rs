@@ -15,6 +15,7 @@ use crate::open;
 use crate::output::array;
 use crate::output::file::{Format, print_written};
 use crate::output::printer::Printer;
+use crate::output::show::ShowArgs;
 
 /// Decode a plane of the latent space: a grid of z at equal steps of probability.
 ///
@@ -41,6 +42,8 @@ pub struct ManifoldArgs {
     #[arg(long, default_value = "manifold.png", value_name = "PATH")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub show: ShowArgs,
+    #[command(flatten)]
     pub theme: ThemeArgs,
 }
 
@@ -62,6 +65,7 @@ struct Grid {
 
 impl Execute for ManifoldArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
+        self.show.check(&self.out, printer)?;
         let format = Format::of(&self.out)?;
         if format == Format::Csv {
             let path = self.out.display();
@@ -103,6 +107,7 @@ impl Execute for ManifoldArgs {
             sheet.extend(&decoded);
             sheet.write(&self.out)?;
         }
+        self.show.draw(&self.out)?;
         print_written(printer, &self.out, self.n * self.n)
     }
 }

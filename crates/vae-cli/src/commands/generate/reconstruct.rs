@@ -11,6 +11,7 @@ use crate::open;
 use crate::output::array;
 use crate::output::file::{Format, print_written};
 use crate::output::printer::Printer;
+use crate::output::show::ShowArgs;
 use crate::output::table::{self, Key};
 use crate::pictures::sheets::{self, RECONSTRUCTIONS};
 
@@ -34,6 +35,8 @@ pub struct ReconstructArgs {
     /// the data.id_column of the data, or `index`.
     #[arg(long, default_value = "reconstructions.png", value_name = "PATH")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub show: ShowArgs,
     /// Write a sample of p(x|z) instead of its mean.
     #[arg(long)]
     pub draw: bool,
@@ -41,6 +44,7 @@ pub struct ReconstructArgs {
 
 impl Execute for ReconstructArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
+        self.show.check(&self.out, printer)?;
         let format = Format::of(&self.out)?;
         let (generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
         open::require_encoder(&checkpoint)?;
@@ -66,6 +70,7 @@ impl Execute for ReconstructArgs {
                 table::write(&self.out, &key, &names, values()?.chunks(len))?;
             }
         }
+        self.show.draw(&self.out)?;
         print_written(printer, &self.out, examples.len())
     }
 }

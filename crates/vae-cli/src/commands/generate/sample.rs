@@ -14,12 +14,13 @@ use crate::failure::request;
 use crate::open;
 use crate::output::file::{Format, print_written, write};
 use crate::output::printer::Printer;
+use crate::output::show::ShowArgs;
 use crate::pictures::sheets::{self, SAMPLES, SAMPLES_PER_CLASS};
 
 /// Generate samples: draw z from the prior and write the mean of p(x|z).
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli sample --n 64\n  \
-    vae-cli sample --label 7 --out sevens.npy\n  vae-cli sample --n 32 --nearest")]
+    vae-cli sample --run runs/conditional --label 7 --out sevens.npy\n  vae-cli sample --n 32 --nearest")]
 pub struct SampleArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -44,6 +45,8 @@ pub struct SampleArgs {
     /// range of the data; .csv is a table (vectors only).
     #[arg(long, default_value = "samples.png", value_name = "PATH")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub show: ShowArgs,
     /// Write a sample of p(x|z) instead of its mean.
     #[arg(long)]
     pub draw: bool,
@@ -67,6 +70,7 @@ pub enum PriorArg {
 
 impl Execute for SampleArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
+        self.show.check(&self.out, printer)?;
         let format = Format::of(&self.out)?;
         if self.nearest && format != Format::Png {
             return Err(request(
@@ -108,6 +112,7 @@ impl Execute for SampleArgs {
         } else {
             write(&self.out, &dims, &samples, None, names)?;
         }
+        self.show.draw(&self.out)?;
         print_written(printer, &self.out, n)
     }
 }

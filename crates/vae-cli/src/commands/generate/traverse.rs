@@ -13,6 +13,7 @@ use crate::failure::request;
 use crate::open;
 use crate::output::file::Format;
 use crate::output::printer::Printer;
+use crate::output::show::ShowArgs;
 use crate::output::{array, frames};
 use crate::pictures::traversal::Traversal;
 
@@ -42,11 +43,14 @@ pub struct TraverseArgs {
     #[arg(long, default_value = "traversal.png", value_name = "PATH")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub show: ShowArgs,
+    #[command(flatten)]
     pub theme: ThemeArgs,
 }
 
 impl Execute for TraverseArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
+        self.show.check(&self.out, printer)?;
         let animated = frames::is_animation(&self.out);
         let format = if animated { None } else { Some(Format::of(&self.out)?) };
         if format == Some(Format::Csv) {
@@ -78,6 +82,7 @@ impl Execute for TraverseArgs {
                 traversal.sheet(shape, theme).title(&title).write(&self.out)?;
             }
         }
+        self.show.draw(&self.out)?;
         let path = self.out.display().to_string();
         printer.result(&path, || {
             let kl = summary.kl.as_ref().map(|kl| dimensions.iter().map(|d| kl[*d]).collect());

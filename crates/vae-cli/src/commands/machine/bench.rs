@@ -29,6 +29,7 @@ use crate::output::text::{columns, with_commas};
 /// and additions of matrix products and convolutions. The roof is the backend's own product of two
 /// large matrices, measured in the same run.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli bench\n  vae-cli bench conv --only training --json")]
 pub struct BenchArgs {
     /// Name of a preset (see `vae-cli presets`), or a TOML file.
     #[arg(default_value = "mnist-mlp")]

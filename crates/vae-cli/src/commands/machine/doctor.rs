@@ -18,6 +18,7 @@ use crate::output::text::columns;
 /// Computes the same loss and gradients on every backend and on a CPU backend. Fails with exit code
 /// 1 if they differ by more than rounding.
 #[derive(Args, Debug)]
+#[command(after_help = "Example:\n  vae-cli doctor")]
 pub struct DoctorArgs {
     #[command(flatten)]
     pub data_dir: DataDirArgs,

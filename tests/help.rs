@@ -1,0 +1,107 @@
+//! `--help`: every command ends its help with examples, and every example works.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use vae_tests::Program;
+
+use super::program;
+
+/// Commands of the program, from its own help.
+fn commands(program: &Program) -> Vec<String> {
+    let help = program.ok("--help").stdout;
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let list = list.split("\n\n").next().unwrap();
+    let names = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// What makes an example quick: these arguments are added to it.
+fn quick(command: &str) -> &'static str {
+    match command {
+        "train" => "--max-steps 12 --batch-size 50 --backend flex -q",
+        "bench" => "--steps 1 --samples 5 --time-limit 1 --batch-size 16 --backend flex",
+        "evaluate" | "classify" | "encode" | "latents" | "manifold" | "traverse" | "report"
+        | "reconstruct" => "--limit 120 --backend flex",
+        "sample" | "interpolate" | "decode" | "export" => "--backend flex",
+        _ => "",
+    }
+}
+
+/// Examples that need other arguments than their command to be quick.
+fn quick_instead(example: &str) -> Option<&'static str> {
+    match example {
+        // The resumed run has more steps to do.
+        _ if example.contains("train --resume") => Some("--max-steps 20 --backend flex -q"),
+        // A limit changes the test data that they must be the same as.
+        _ if example.contains("--apply") => Some("--limit 120 --backend flex"),
+        _ => None,
+    }
+}
+
+/// Makes what the examples name.
+fn prepare(program: &Program) {
+    let train = "--backend flex --data digits --limit 400 --batch-size 50 --epochs 1 -q";
+    for (preset, out) in [
+        ("vamp", "runs/vamp"),
+        ("gated", "runs/gated"),
+        ("conditional", "runs/conditional"),
+        ("mnist-mlp", "runs/flat"),
+    ] {
+        program.ok(&format!("train {preset} {train} --out {out}"));
+    }
+    let presets = program.ok("presets mnist-mlp").stdout;
+    fs::write(program.path("my.toml"), presets.replace("\"auto\"", "\"digits\"")).unwrap();
+    program.ok("encode --run runs/conditional --backend flex --limit 20 --out z.npy");
+    program.ok("data show digits --out all.npy -q");
+    fs::create_dir_all(program.path("out")).unwrap();
+}
+
+#[test]
+fn every_command_has_examples_and_each_of_them_works() {
+    let program = program();
+    prepare(&program);
+    let mut examples: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for command in commands(&program) {
+        let help = program.ok(&format!("{command} --help")).stdout;
+        let lines = help.lines().map(str::trim).filter(|line| line.starts_with("vae-cli "));
+        let found: Vec<String> = lines.map(str::to_owned).collect();
+        assert!(!found.is_empty(), "`{command} --help` has no example");
+        examples.insert(command, found);
+    }
+    let order: Vec<&String> = examples.keys().collect();
+    assert!(order.len() > 15, "{order:?}");
+    for (command, examples) in &examples {
+        for example in examples {
+            // A redirection is the shell's.
+            let (arguments, target) = match example.split_once(" > ") {
+                Some((arguments, target)) => (arguments, Some(target)),
+                None => (example.as_str(), None),
+            };
+            let arguments = arguments.strip_prefix("vae-cli ").unwrap();
+            let added = quick_instead(example).unwrap_or_else(|| quick(command));
+            // Without arguments `train` would look for MNIST.
+            let data = if arguments == "train" { "--data digits" } else { "" };
+            let mut outcome = program.run(&format!("{arguments} {added} {data}"));
+            if outcome.code == 2 && outcome.stderr.contains("unexpected argument '--limit'") {
+                outcome = program.run(arguments);
+            }
+            assert_eq!(outcome.code, 0, "{example}: {outcome:?}");
+            if target == Some("my.toml") {
+                assert!(outcome.stdout.contains("[model]"), "{example}");
+            }
+        }
+    }
+}
+
+#[test]
+fn manual_pages_are_written_for_the_program_and_each_command() {
+    let program = program();
+    program.ok("man --out man1");
+    let page = fs::read_to_string(program.path("man1/vae-cli-train.1")).unwrap();
+    assert!(page.contains("--resume") || page.contains("\\-\\-resume"), "{page}");
+    let pages = fs::read_dir(program.path("man1")).unwrap().count();
+    assert_eq!(pages, 1 + commands(&program).len());
+    assert!(program.path("man1/vae-cli.1").exists());
+}
