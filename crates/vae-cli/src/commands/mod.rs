@@ -1,10 +1,11 @@
-//! The commands: one file each, in four groups.
+//! The commands: one file each, in five groups.
 //!
 //! ```text
 //! train       makes a run
 //! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
 //! analyze/    measures a model           evaluate, classify, encode, latents
 //! browse/     shows what there is        info, runs, curves, presets, data
+//! share/      other programs' files      export, import
 //! machine/    checks this machine        bench, doctor, completions
 //! ```
 //!
@@ -36,6 +37,11 @@ pub mod browse {
     pub mod info;
     pub mod presets;
     pub mod runs;
+}
+
+pub mod share {
+    pub mod export;
+    pub mod import;
 }
 
 pub mod machine {
@@ -87,6 +93,8 @@ commands! {
     Classify(analyze::classify::ClassifyArgs),
     Encode(analyze::encode::EncodeArgs),
     Decode(generate::decode::DecodeArgs),
+    Export(share::export::ExportArgs),
+    Import(share::import::ImportArgs),
     Info(browse::info::InfoArgs),
     Runs(browse::runs::RunsArgs),
     Presets(browse::presets::PresetsArgs),

@@ -97,6 +97,7 @@ impl Trainer {
         data: TrainingData,
         backend: &Backend,
     ) -> Result<Self, TrainError> {
+        checkpoint.check_resumable()?;
         checkpoint.config.may_resume_with(&config)?;
         // A CPU keeps the number of replicas of the run: results depend on it by rounding.
         let replicas = checkpoint.config.train.replicas;
@@ -204,6 +205,7 @@ impl Trainer {
             replicas: count,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             note: data.resolved.note.clone(),
+            imported: None,
         };
         Ok(Self {
             requirements: config.objective.requirements(),
