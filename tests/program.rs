@@ -6,6 +6,7 @@
 mod bad_input;
 mod cli;
 mod documents;
+mod exports;
 #[cfg(unix)]
 mod interruption;
 

@@ -59,9 +59,13 @@ impl Numbers {
     /// Returns the numbers in `bytes`, little-endian. All but f64 are exact.
     fn parse(self, bytes: &[u8]) -> Vec<f32> {
         match self {
-            Self::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+            Self::F64 => {
+                bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()
+            }
             Self::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            Self::F16 => bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            Self::F16 => {
+                bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()
+            }
             Self::Bf16 => {
                 bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect()
             }

@@ -55,7 +55,10 @@ fn write_card(
     for (part, choice) in [
         ("input", format!("{:?}", description.input)),
         ("encoder", model.encoder.summary()),
-        ("posterior q(z\\|x)", format!("{}, z has {} dimensions", model.posterior.kind(), model.latent)),
+        (
+            "posterior q(z\\|x)",
+            format!("{}, z has {} dimensions", model.posterior.kind(), model.latent),
+        ),
         ("prior p(z)", prior(description, model.prior.kind())),
         ("decoder", model.decoder.summary()),
         ("likelihood p(x\\|z)", model.likelihood.kind().to_owned()),
@@ -171,8 +174,12 @@ fn write_figures(
     };
     let lines: Vec<_> = ["train", "validation"].into_iter().filter_map(newest).collect();
     let Some(first) = lines.first() else { return Ok(()) };
-    let terms: Vec<&String> = first.keys().filter(|key| !NO_TERMS.contains(&key.as_str())).collect();
-    writeln!(card, "\n## Figures\n\nAverages per example, in nats where they are log-densities.\n")?;
+    let terms: Vec<&String> =
+        first.keys().filter(|key| !NO_TERMS.contains(&key.as_str())).collect();
+    writeln!(
+        card,
+        "\n## Figures\n\nAverages per example, in nats where they are log-densities.\n"
+    )?;
     let names: Vec<&str> = terms.iter().map(|term| term.as_str()).collect();
     writeln!(card, "| examples | epoch | {} |", names.join(" | "))?;
     writeln!(card, "|{}", "---|".repeat(2 + names.len()))?;

@@ -83,7 +83,11 @@ pub fn import(
     let source = config.data.source.clone();
     Ok(Checkpoint {
         vae,
-        auxiliary_optimizers: initial.auxiliaries.iter().map(|_| OptimizerState::default()).collect(),
+        auxiliary_optimizers: initial
+            .auxiliaries
+            .iter()
+            .map(|_| OptimizerState::default())
+            .collect(),
         auxiliaries: initial.auxiliaries,
         fitted_prior,
         transform,
@@ -141,7 +145,9 @@ fn transform(
         None => Transform::Affine { offset: Vec::new(), unit: Vec::new() },
     };
     if !fits(&transform, &data.shape) {
-        return request("the transform in the file's description does not fit the shape of an example");
+        return request(
+            "the transform in the file's description does not fit the shape of an example",
+        );
     }
     Ok(transform)
 }
@@ -226,10 +232,9 @@ fn read_all(
             Some(shape) if shape == expected => {
                 found.insert(path, (place, name));
             }
-            shape => mismatch.shapes.push(format!(
-                "{}, must be {expected:?}",
-                shown(&name, shape.unwrap_or_default())
-            )),
+            shape => mismatch
+                .shapes
+                .push(format!("{}, must be {expected:?}", shown(&name, shape.unwrap_or_default()))),
         }
     }
     mismatch.extra.extend(theirs.iter().map(|(ours, name)| {

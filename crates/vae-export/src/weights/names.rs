@@ -29,9 +29,7 @@ pub fn exported(path: &str, dimensions: usize) -> Exported {
         // nn.Embedding.
         "codebook" | "embedding" => named(&format!("{last}.weight"), false),
         // The linear layers of a step of inverse autoregressive flow, and of the prior over codes.
-        "inputs" | "context" | "mean" | "gate" if in_flow => {
-            named(&format!("{last}.weight"), true)
-        }
+        "inputs" | "context" | "mean" | "gate" if in_flow => named(&format!("{last}.weight"), true),
         "inward" | "outward" if in_code_prior => named(&format!("{last}.weight"), true),
         "bias" if in_flow => named("inputs.bias", false),
         "mean_bias" if in_flow => named("mean.bias", false),

@@ -101,8 +101,22 @@ fn check_pickle(bytes: &[u8]) -> Result<(), String> {
             }
             // MARK, TUPLE, TUPLE1 to TUPLE3, EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT, APPEND, APPENDS,
             // SETITEM, SETITEMS, REDUCE, BUILD, BINPERSID, NONE, NEWTRUE, NEWFALSE.
-            b'(' | b't' | 0x85..=0x87 | b')' | b']' | b'}' | b'a' | b'e' | b's' | b'u' | b'R'
-            | b'b' | b'Q' | b'N' | 0x88 | 0x89 => 0,
+            b'('
+            | b't'
+            | 0x85..=0x87
+            | b')'
+            | b']'
+            | b'}'
+            | b'a'
+            | b'e'
+            | b's'
+            | b'u'
+            | b'R'
+            | b'b'
+            | b'Q'
+            | b'N'
+            | 0x88
+            | 0x89 => 0,
             // PROTO, BININT1, BINGET, BINPUT.
             0x80 | b'K' | b'h' | b'q' => 1,
             // BININT2.
@@ -143,8 +157,10 @@ mod tests {
     #[test]
     fn a_pickle_of_plain_values_passes() {
         check_pickle(&pickle(b"K\x07")).unwrap();
-        check_pickle(&pickle(b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nJ\x01\x00\x00\x00tQ"))
-            .unwrap();
+        check_pickle(&pickle(
+            b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nJ\x01\x00\x00\x00tQ",
+        ))
+        .unwrap();
     }
 
     #[test]

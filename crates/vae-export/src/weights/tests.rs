@@ -1,5 +1,6 @@
 //! Export and import of every preset: the same bits in every parameter.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -20,7 +21,7 @@ fn device() -> Device {
 }
 
 /// Numbers with other bits in every parameter and at every place.
-fn filled(tensors: std::collections::BTreeMap<String, Stored>) -> std::collections::BTreeMap<String, Stored> {
+fn filled(tensors: BTreeMap<String, Stored>) -> BTreeMap<String, Stored> {
     let value = |i: usize, path: &str| (i as f32 + 0.1).sin() + path.len() as f32 / 7.0;
     let fill = |(path, Stored { shape, values }): (String, Stored)| {
         let values = (0..values.len()).map(|i| value(i, &path)).collect();
@@ -48,7 +49,11 @@ fn checkpoint(preset: &str, sets: &[&str]) -> Checkpoint {
     Checkpoint {
         fitted_prior: if config.matches_prior() { None } else { Some(fitted(&vae)) },
         transform,
-        data: DataRecord { source: config.data.source.clone(), examples: 9, ..DataRecord::default() },
+        data: DataRecord {
+            source: config.data.source.clone(),
+            examples: 9,
+            ..DataRecord::default()
+        },
         progress: Progress { step: 7, epoch: 3, ..Progress::default() },
         run: RunRecord::default(),
         optimizer: OptimizerState::default(),
@@ -106,11 +111,24 @@ fn assert_round_trip(name: &str, before: &Checkpoint) {
     assert!(after.run.imported.is_some() && after.check_resumable().is_err(), "{name}");
 }
 
+/// Checks that the table of names in docs/pytorch.md has all tensors of a model.
+fn assert_documented(name: &str, checkpoint: &Checkpoint) {
+    const TABLE: &str = include_str!("../../../../docs/pytorch.md");
+    for tensor in super::safetensors::tensors(checkpoint).keys() {
+        let part = |part| if str::parse::<usize>(part).is_ok() { "N" } else { part };
+        let row = tensor.split('.').map(part).collect::<Vec<_>>().join(".");
+        let both = row.strip_suffix(".weight").or(row.strip_suffix(".bias"));
+        let both = both.map_or(row.clone(), |module| format!("{module}.*"));
+        let found = [row, both].iter().any(|row| TABLE.contains(&format!("`{row}`")));
+        assert!(found, "{name}: `{tensor}` is not in docs/pytorch.md");
+    }
+}
+
 #[test]
 fn every_preset_keeps_every_bit() {
     for (preset, _) in presets::ALL {
         let checkpoint = checkpoint(preset, &[]);
-        if std::env::var("NAMES").is_ok() { for n in super::safetensors::tensors(&checkpoint).keys() { eprintln!("NAME {}", n.split('.').map(|p| if p.parse::<usize>().is_ok() {"N"} else {p}).collect::<Vec<_>>().join(".")); } }
+        assert_documented(preset, &checkpoint);
         assert_round_trip(preset, &checkpoint);
     }
 }
@@ -123,10 +141,41 @@ fn choices_without_a_preset_keep_every_bit() {
         &["model.likelihood.kind=gaussian", "model.likelihood.spread=global"],
         &["model.encoder.kind=conv", "model.encoder.residual=1", "model.encoder.groups=4"],
         &["model.encoder.head_depth=3", "model.encoder.gated=true"],
+        &["data.source=curves", "model.likelihood.kind=gaussian"],
     ] {
-        let checkpoint = checkpoint("default", sets);
-        if std::env::var("NAMES").is_ok() { for n in super::safetensors::tensors(&checkpoint).keys() { eprintln!("NAME {}", n.split('.').map(|p| if p.parse::<usize>().is_ok() {"N"} else {p}).collect::<Vec<_>>().join(".")); } }
-        assert_round_trip(&sets.join(" "), &checkpoint);
+        let (name, checkpoint) = (sets.join(" "), checkpoint("default", sets));
+        assert_documented(&name, &checkpoint);
+        assert_round_trip(&name, &checkpoint);
     }
-    assert_round_trip("vectors", &checkpoint("default", &["data.source=curves", "model.likelihood.kind=gaussian"]));
+}
+
+/// The error of an import of `checkpoint`'s export into another configuration.
+fn refusal(checkpoint: &Checkpoint, preset: &str, sets: &[&str]) -> String {
+    let sets: Vec<Override> = sets.iter().map(|s| Override::set(s).unwrap()).collect();
+    let config = presets::resolve(preset, &sets).unwrap();
+    let error = imported(&to_safetensors(checkpoint).unwrap(), config).unwrap_err();
+    assert!(error.is_request());
+    error.to_string()
+}
+
+#[test]
+fn all_differences_are_listed_at_once() {
+    let small = &["model.encoder.hidden=[8]"];
+    let error = refusal(&checkpoint("default", small), "default", &["model.encoder.hidden=[8,4]"]);
+    for part in [
+        "missing: ",
+        "`encoder.layers.1.weight` [4, 8]",
+        "`encoder.layers.1.bias` [4]",
+        "of another shape: ",
+        "`posterior.mean.output.weight` [20, 8], must be [20, 4]",
+        "`posterior.log_var.output.weight` [20, 8], must be [20, 4]",
+        "`decoder.trunk.layers.0.weight` [8, 20], must be [4, 20]",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let flow = checkpoint("iaf", &["model.encoder.hidden=[8]"]);
+    let error =
+        refusal(&flow, "iaf", &["model.encoder.hidden=[8]", "model.posterior.flow_steps=0"]);
+    assert!(error.contains("not in the model: `posterior.context.output.bias` ["), "{error}");
+    assert!(error.contains("`posterior.flow.0.gate.weight` [") && !error.contains("missing"));
 }

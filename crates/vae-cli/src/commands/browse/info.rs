@@ -43,7 +43,8 @@ impl Execute for InfoArgs {
             row("objective", Chosen::new(&c.config.objective).text()),
             row("weights", with_commas(weights)),
         ];
-        let trained = row("trained", format!("{} epochs, {} steps", c.progress.epoch, c.progress.step));
+        let trained =
+            row("trained", format!("{} epochs, {} steps", c.progress.epoch, c.progress.step));
         // An imported file need not say how it was trained.
         if c.data.examples > 0 {
             let data = format!("{}, {} examples", c.data.source, with_commas(c.data.examples));

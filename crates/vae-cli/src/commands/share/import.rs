@@ -58,7 +58,9 @@ impl Execute for ImportArgs {
         let run = self.run();
         if run.folder().exists() {
             let path = run.folder().display();
-            return Err(request(format!("--out {path}: this exists already, choose another --out")));
+            return Err(request(format!(
+                "--out {path}: this exists already, choose another --out"
+            )));
         }
         if ![0, 1, 3].contains(&self.input.len()) {
             return Err(request(
