@@ -8,6 +8,7 @@ mod browser;
 mod built_in_model;
 mod cli;
 mod documents;
+mod exports;
 mod help;
 #[cfg(unix)]
 mod interruption;

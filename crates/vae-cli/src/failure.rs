@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Error;
 use vae_data::DataError;
 use vae_eval::EvalError;
+use vae_export::ExportError;
 use vae_model::FileError;
 use vae_model::compatibility::Unusable;
 use vae_train::{TrainError, backend};
@@ -58,6 +59,9 @@ fn advice(cause: &(dyn StdError + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref::<DataError>() {
         return data_advice(error);
+    }
+    if let Some(error) = cause.downcast_ref::<ExportError>() {
+        return export_advice(error);
     }
     unusable_advice(cause.downcast_ref::<Unusable>()?)
 }
@@ -119,6 +123,25 @@ fn data_advice(error: &DataError) -> Option<String> {
     }
 }
 
+fn export_advice(error: &ExportError) -> Option<String> {
+    match error {
+        ExportError::UnknownShape { .. } => {
+            Some("name it with --input, such as --input 1,28,28".to_owned())
+        }
+        ExportError::UnknownClasses { .. } => Some("name it with --classes N".to_owned()),
+        ExportError::Mismatch { mismatch, .. } if !mismatch.missing.is_empty() => Some(
+            "tensors with other names: rename them with --map FILE; another architecture: change \
+             --config or --set"
+                .to_owned(),
+        ),
+        ExportError::Train(error) => training_advice(error),
+        ExportError::Mismatch { .. }
+        | ExportError::Io { .. }
+        | ExportError::Malformed { .. }
+        | ExportError::Request(_) => None,
+    }
+}
+
 fn file_advice(error: &FileError) -> Option<String> {
     match error {
         FileError::HoldsClassifier { .. } => {
@@ -143,6 +166,7 @@ fn is_request(error: &Error) -> bool {
             || cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_request)
             || cause.downcast_ref::<EvalError>().is_some_and(EvalError::is_request)
             || cause.downcast_ref::<DataError>().is_some_and(DataError::is_request)
+            || cause.downcast_ref::<ExportError>().is_some_and(ExportError::is_request)
     })
 }
 
@@ -178,6 +202,8 @@ mod tests {
             ),
             (TrainError::Data(unread()).into(), "--data DIR"),
             (unread().into(), "--data DIR"),
+            (ExportError::UnknownShape { source_name: data() }.into(), "--input"),
+            (ExportError::UnknownClasses { source_name: data() }.into(), "--classes"),
             (Unusable::NoLabels.into(), "--data"),
             (Unusable::UnknownClass { found: 9, known: 2 }.into(), "--data"),
             (Unusable::NoLikelihood.into(), "--set"),

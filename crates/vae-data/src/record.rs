@@ -5,7 +5,7 @@ use crate::source::{OpenedSource, SourceSettings};
 use serde::{Deserialize, Serialize};
 
 /// The identity of training data, to load them again and to detect changes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
     /// The specification of the source; never `auto`.
     pub source: String,

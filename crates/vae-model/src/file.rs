@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::description::{DataSpec, VaeConfig};
 use crate::error::FileError;
-use crate::init::{Stored, build_stored};
+use crate::init::Stored;
 use crate::vae::{Vae, VaeSpec};
 
 /// The version that is written, and the newest version that is read.
@@ -173,8 +173,8 @@ impl ModelFile {
     }
 
     fn try_model(&self, device: &Device) -> Result<Vae, String> {
-        let spec = self.model_spec()?;
-        build_stored(self.section("model"), device, |init| spec.build(init))
+        self.model_spec()?
+            .load(self.section("model"), device)
             .map_err(|why| format!("weights of another architecture than its configuration: {why}"))
     }
 

@@ -1,6 +1,8 @@
 //! `Vae`: encoder + posterior + prior + decoder + likelihood (+ condition), one choice on each
 //! axis.
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
@@ -8,7 +10,7 @@ use crate::batch::Batch;
 use crate::compatibility;
 use crate::description::{DataSpec, VaeConfig};
 use crate::error::ConfigError;
-use crate::init::{Init, count_weights};
+use crate::init::{Init, Stored, build_stored, count_weights};
 use crate::likelihood::{Likelihood, LikelihoodDistribution};
 use crate::multiplications::{Multiplications, weights_of_matrices};
 use crate::network::{Decoder, Encoder, concat_condition};
@@ -55,6 +57,18 @@ impl VaeSpec {
     /// device.
     pub fn init(&self, noise: &dyn Noise, device: &Device) -> Vae {
         self.build(&Init::drawn(noise, device))
+    }
+
+    /// Makes the model with stored parameters, by path, on `device`.
+    ///
+    /// # Errors
+    /// Names the first parameter that is missing, unknown or of another shape.
+    pub fn load(
+        &self,
+        parameters: BTreeMap<String, Stored>,
+        device: &Device,
+    ) -> Result<Vae, String> {
+        build_stored(parameters, device, |init| self.build(init))
     }
 
     /// Makes the model with weights from `init`.

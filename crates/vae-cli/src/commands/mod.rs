@@ -1,10 +1,11 @@
-//! The commands: one file each, in four groups.
+//! The commands: one file each, in five groups.
 //!
 //! ```text
 //! train       makes a run
 //! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
 //! analyze/    measures a model           evaluate, classify, encode, latents
 //! browse/     shows what there is        info, runs, curves, report, presets, data
+//! share/      other programs' files      export, import
 //! machine/    checks this machine        bench, doctor, completions, man
 //! ```
 //!
@@ -37,6 +38,11 @@ pub mod browse {
     pub mod presets;
     pub mod report;
     pub mod runs;
+}
+
+pub mod share {
+    pub mod export;
+    pub mod import;
 }
 
 pub mod machine {
@@ -90,6 +96,8 @@ commands! {
     Classify(analyze::classify::ClassifyArgs),
     Encode(analyze::encode::EncodeArgs),
     Decode(generate::decode::DecodeArgs),
+    Export(share::export::ExportArgs),
+    Import(share::import::ImportArgs),
     Info(browse::info::InfoArgs),
     Runs(browse::runs::RunsArgs),
     Presets(browse::presets::PresetsArgs),

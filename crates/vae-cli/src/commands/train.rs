@@ -96,6 +96,7 @@ impl Execute for TrainArgs {
         let (mut lock, config, checkpoint) = if self.resume {
             let lock = run.lock()?;
             let last = Checkpoint::read(&run.checkpoint(CheckpointKind::Last), &backend.device)?;
+            last.check_resumable()?;
             (Some(lock), config_to_resume(self, &last, &overrides)?, Some(last))
         } else {
             (None, presets::resolve(config_name(self), &overrides)?, None)

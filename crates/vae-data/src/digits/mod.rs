@@ -53,6 +53,9 @@ pub const TEST: usize = 10_000;
 /// Classes: the digits 0 to 9.
 pub const CLASSES: usize = 10;
 
+/// The shape of the images.
+pub const SHAPE: Shape = Shape::Image { channels: 1, height: SIDE, width: SIDE };
+
 /// The seed of the data set. Another seed gives another data set.
 const SEED: u64 = 28;
 
@@ -88,14 +91,13 @@ pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
             write(&mut hand, &mut numbers, image);
             row.copy_from_slice(&hand.factors());
         });
-    let shape = Shape::Image { channels: 1, height: SIDE, width: SIDE };
     Ok(Examples {
         labels: Some(labels),
         factors: Some(Factors {
             names: NAMES.iter().map(|name| name.to_string()).collect(),
             values: factors,
         }),
-        ..Examples::new(shape, Values::Bytes(bytes))
+        ..Examples::new(SHAPE, Values::Bytes(bytes))
     })
 }
 

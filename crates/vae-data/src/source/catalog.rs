@@ -11,7 +11,7 @@ use super::published::mnist::MNIST;
 use super::settings::{Setting, SourceSettings};
 use super::{Location, Source};
 use crate::error::DataError;
-use crate::examples::Examples;
+use crate::examples::{Examples, Shape};
 use crate::split::Split;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,12 @@ pub static NAMED: [&dyn Source; 5] = [&Digits, &Curves, &MNIST, &FASHION_MNIST, 
 /// Returns the source with this name.
 pub fn named(name: &str) -> Option<&'static dyn Source> {
     NAMED.into_iter().find(|source| source.name() == name)
+}
+
+/// Returns the shape of an example and the number of classes of the source `spec`, if they are known
+/// without reading it. [`AUTO`] stands for sources of one layout.
+pub fn layout(spec: &str) -> Option<(Shape, usize)> {
+    named(if spec == AUTO { MNIST.name } else { spec })?.layout()
 }
 
 /// Information about a named source that needs no reading.

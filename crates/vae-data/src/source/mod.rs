@@ -23,13 +23,13 @@ mod settings;
 mod tests;
 
 pub use auto::AUTO;
-pub use catalog::{OpenedSource, SourceInfo, fetch, list, named};
+pub use catalog::{OpenedSource, SourceInfo, fetch, layout, list, named};
 pub use environment::{Environment, Progress};
 pub use files::read_array;
 pub use settings::{Setting, SourceSettings};
 
 use crate::error::DataError;
-use crate::examples::Examples;
+use crate::examples::{Examples, Shape};
 use crate::hold_out::no_validation;
 use crate::split::Split;
 use std::fmt;
@@ -52,6 +52,12 @@ pub trait Source: fmt::Debug + Send + Sync {
 
     /// Returns the current location. It reads no examples and downloads nothing.
     fn location(&self, environment: &Environment) -> Location;
+
+    /// Returns the shape of an example and the number of classes (0 without labels). `None` if the
+    /// examples must be read for that.
+    fn layout(&self) -> Option<(Shape, usize)> {
+        None
+    }
 
     /// Downloads missing files.
     ///

@@ -486,3 +486,21 @@ fn the_published_files_have_the_sums_computed_by_another_reader() {
         );
     }
 }
+
+#[test]
+fn the_layout_of_a_named_source_is_that_of_its_examples() {
+    let environment = Environment { offline: true, ..Environment::default() };
+    for source in NAMED {
+        let known = source.layout().unwrap_or_else(|| panic!("{}", source.name()));
+        if source.location(&environment) == Location::BuiltIn {
+            let settings = SourceSettings::default();
+            let read = source.read_first(Split::Train, 1, &settings, &environment).unwrap();
+            assert_eq!(known, (read.0.shape, read.1), "{}", source.name());
+        }
+    }
+    // Whichever `auto` chooses.
+    assert_eq!(layout(AUTO), layout("digits"));
+    assert_eq!(layout(AUTO), layout("mnist"));
+    assert_eq!(layout("binarized-mnist").unwrap().1, 0);
+    assert_eq!(layout("pictures"), None);
+}

@@ -98,6 +98,7 @@ impl Trainer {
         data: TrainingData,
         backend: &Backend,
     ) -> Result<Self, TrainError> {
+        checkpoint.check_resumable()?;
         checkpoint.config.may_resume_with(&config)?;
         // A CPU keeps the number of replicas of the run: results depend on it by rounding.
         let replicas = checkpoint.config.train.replicas;
@@ -205,6 +206,7 @@ impl Trainer {
             replicas: count,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             note: data.resolved.note.clone(),
+            imported: None,
         };
         let coach = Coach::new(&config, &data)?;
         Ok(Self {

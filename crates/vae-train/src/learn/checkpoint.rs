@@ -70,6 +70,10 @@ pub struct RunRecord {
     pub version: String,
     /// An automatic choice and its reason, if there was one.
     pub note: Option<String>,
+    /// The file that the weights were imported from. Nothing is known then of an optimizer, and of
+    /// data and training only what that file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<String>,
 }
 
 /// The complete state of training.
@@ -119,6 +123,20 @@ impl Checkpoint {
     /// be fitted.
     pub fn prior_source(&self) -> Option<PriorSource> {
         prior_source(&self.config, self.fitted_prior.as_ref())
+    }
+
+    /// Checks that training can continue from here.
+    ///
+    /// # Errors
+    /// For imported weights, which have no state of an optimizer.
+    pub fn check_resumable(&self) -> Result<(), TrainError> {
+        match &self.run.imported {
+            None => Ok(()),
+            Some(file) => Err(TrainError::Request(format!(
+                "cannot resume: the weights were imported from {file}, without the state of an \
+                 optimizer; an imported run can be used in every other way"
+            ))),
+        }
     }
 
     /// Writes the file atomically.

@@ -42,11 +42,19 @@ impl Execute for InfoArgs {
             row("likelihood", Chosen::new(&model.likelihood).text()),
             row("objective", Chosen::new(&c.config.objective).text()),
             row("weights", with_commas(weights)),
-            row("data", format!("{}, {} examples", c.data.source, with_commas(c.data.examples))),
-            row("trained", format!("{} epochs, {} steps", c.progress.epoch, c.progress.step)),
-            row("backend", format!("{} on {}", c.run.backend, c.run.device)),
-            row("version", c.run.version.clone()),
         ];
+        let trained =
+            row("trained", format!("{} epochs, {} steps", c.progress.epoch, c.progress.step));
+        // An imported file need not say how it was trained.
+        if c.data.examples > 0 {
+            let data = format!("{}, {} examples", c.data.source, with_commas(c.data.examples));
+            rows.extend([row("data", data), trained]);
+        }
+        rows.push(match &c.run.imported {
+            Some(file) => row("imported", format!("from {file}")),
+            None => row("backend", format!("{} on {}", c.run.backend, c.run.device)),
+        });
+        rows.push(row("version", c.run.version.clone()));
         if c.vae.classes() > 0 {
             rows.push(row("condition", format!("{} classes", c.vae.classes())));
         }

@@ -43,6 +43,10 @@ impl Source for Curves {
         Location::BuiltIn
     }
 
+    fn layout(&self) -> Option<(Shape, usize)> {
+        Some((Shape::Vector { len: LEN }, FAMILIES.len()))
+    }
+
     fn read(
         &self,
         split: Split,

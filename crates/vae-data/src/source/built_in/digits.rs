@@ -2,7 +2,7 @@
 
 use crate::digits;
 use crate::error::DataError;
-use crate::examples::Examples;
+use crate::examples::{Examples, Shape};
 use crate::source::{Environment, Location, Source, SourceSettings};
 use crate::split::Split;
 
@@ -21,6 +21,10 @@ impl Source for Digits {
 
     fn location(&self, _: &Environment) -> Location {
         Location::BuiltIn
+    }
+
+    fn layout(&self) -> Option<(Shape, usize)> {
+        Some((digits::SHAPE, digits::CLASSES))
     }
 
     fn read(

@@ -16,8 +16,10 @@ use crate::split::Split;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Rows and columns of the images of all these data sets.
-const SIDE: usize = 28;
+/// The shape of the images of all these data sets.
+const SHAPE: Shape = Shape::Image { channels: 1, height: 28, width: 28 };
+/// The number of classes of those with labels.
+const CLASSES: usize = 10;
 
 /// The format of a split.
 #[derive(Debug)]
@@ -75,6 +77,11 @@ impl Source for PublishedSet {
             Ok(located) => Location::Path(folder_of(&located)),
             Err(_) => Location::Absent,
         }
+    }
+
+    fn layout(&self) -> Option<(Shape, usize)> {
+        let has_labels = self.splits.iter().all(|s| matches!(s.form, Form::Idx(_)));
+        Some((SHAPE, if has_labels { CLASSES } else { 0 }))
     }
 
     fn fetch(&self, environment: &Environment) -> Result<(), DataError> {
@@ -225,10 +232,9 @@ impl PublishedSplit {
                 load_idx(self.examples, [images, labels], [path(images)?, path(labels)?])
             }
             Form::Amat(file) => {
-                let pixels = amat::read(path(file)?, self.examples, SIDE * SIDE)?;
+                let pixels = amat::read(path(file)?, self.examples, SHAPE.len())?;
                 checksum::matches(path(file)?, file.sha256, &pixels.sha256)?;
-                let shape = Shape::Image { channels: 1, height: SIDE, width: SIDE };
-                Ok(Examples::new(shape, Values::Bytes(pixels.bytes)))
+                Ok(Examples::new(SHAPE, Values::Bytes(pixels.bytes)))
             }
         }
     }
@@ -247,17 +253,17 @@ fn load_idx(
         }
     }
     let examples = idx::pair(images, labels)?;
-    let shape = Shape::Image { channels: 1, height: SIDE, width: SIDE };
-    if (examples.len(), examples.shape) != (n, shape) {
+    if (examples.len(), examples.shape) != (n, SHAPE) {
         let why = format!(
-            "holds {} images of {}, but the published file has {n} of {shape}",
+            "holds {} images of {}, but the published file has {n} of {SHAPE}",
             examples.len(),
             examples.shape
         );
         return Err(DataError::malformed(images, why));
     }
-    if let Some(i) = examples.labels.iter().flatten().position(|&label| label > 9) {
-        return Err(DataError::malformed(labels, format!("the label of image {i} is above 9")));
+    if let Some(i) = examples.labels.iter().flatten().position(|&label| label as usize >= CLASSES) {
+        let why = format!("the label of image {i} is above {}", CLASSES - 1);
+        return Err(DataError::malformed(labels, why));
     }
     Ok(examples)
 }
