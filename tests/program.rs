@@ -8,6 +8,7 @@ mod cli;
 mod documents;
 #[cfg(unix)]
 mod interruption;
+mod onnx;
 
 use vae_tests::Program;
 

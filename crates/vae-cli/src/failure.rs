@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Error;
 use vae_data::DataError;
 use vae_eval::EvalError;
+use vae_export::ExportError;
 use vae_model::FileError;
 use vae_model::compatibility::Unusable;
 use vae_train::{TrainError, backend};
@@ -143,6 +144,7 @@ fn is_request(error: &Error) -> bool {
             || cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_request)
             || cause.downcast_ref::<EvalError>().is_some_and(EvalError::is_request)
             || cause.downcast_ref::<DataError>().is_some_and(DataError::is_request)
+            || cause.downcast_ref::<ExportError>().is_some_and(ExportError::is_request)
     })
 }
 

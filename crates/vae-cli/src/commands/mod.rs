@@ -1,9 +1,10 @@
-//! The commands: one file each, in four groups.
+//! The commands: one file each, in five groups.
 //!
 //! ```text
 //! train       makes a run
 //! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
 //! analyze/    measures a model           evaluate, classify, encode, latents
+//! share/      fits in with other programs  export
 //! browse/     shows what there is        info, runs, curves, presets, data
 //! machine/    checks this machine        bench, doctor, completions
 //! ```
@@ -28,6 +29,10 @@ pub mod analyze {
     pub mod encode;
     pub mod evaluate;
     pub mod latents;
+}
+
+pub mod share {
+    pub mod export;
 }
 
 pub mod browse {
@@ -87,6 +92,7 @@ commands! {
     Classify(analyze::classify::ClassifyArgs),
     Encode(analyze::encode::EncodeArgs),
     Decode(generate::decode::DecodeArgs),
+    Export(share::export::ExportArgs),
     Info(browse::info::InfoArgs),
     Runs(browse::runs::RunsArgs),
     Presets(browse::presets::PresetsArgs),
