@@ -92,7 +92,8 @@ fn uniform(purpose: &str, n: usize) -> Vec<f32> {
     KeyedNoise::new(5, Phase::Generate).uniform(purpose, [1, 1, n])
 }
 
-/// A model whose biases, scales and shifts are random too: some are 0 or 1 at first.
+/// A model of random numbers: biases, scales and shifts are random too, some of which are 0 or 1 at
+/// first. Weights are larger than at first, so that different x have different codes.
 fn random_model(config: &VaeConfig, shape: Shape) -> Vae {
     #[derive(serde::Serialize)]
     struct Whole<'a> {
@@ -102,9 +103,13 @@ fn random_model(config: &VaeConfig, shape: Shape) -> Vae {
     let data = DataSpec { shape: shape.dims(), classes: CLASSES };
     let spec = VaeSpec::new(config.clone(), data).unwrap();
     let mut tensors = parameters(&spec.init(&KeyedNoise::new(3, Phase::Init), &device));
-    for (path, stored) in tensors.iter_mut().filter(|(_, stored)| stored.shape.len() == 1) {
-        let noise = uniform(path, stored.values.len());
-        stored.values.iter_mut().zip(noise).for_each(|(v, u)| *v += u - 0.5);
+    for (path, stored) in &mut tensors {
+        if stored.shape.len() > 1 {
+            stored.values.iter_mut().for_each(|v| *v *= 2.5);
+        } else {
+            let noise = uniform(path, stored.values.len());
+            stored.values.iter_mut().zip(noise).for_each(|(v, u)| *v += u - 0.5);
+        }
     }
     let mut file = ModelFile::default();
     file.add_section("model", tensors);
@@ -238,10 +243,10 @@ fn other_cases() -> Vec<Case> {
     }
     let conditional = "latent = 6\ncondition = \"label\"\n[encoder]\nhead_depth = 3";
     for (name, posterior) in [
-        ("gaussian", "kind = \"gaussian\"\nlog_var_range = [-0.05, 0.1]"),
+        ("gaussian", "kind = \"gaussian\"\nlog_var_range = [-0.2, 0.2]"),
         ("flow", "kind = \"gaussian\"\nflow_steps = 3\nflow_hidden = 10"),
         ("point", "kind = \"point\""),
-        ("vq", "kind = \"vq\"\nnum_embeddings = 5\nembedding_dim = 2"),
+        ("vq", "kind = \"vq\"\nnum_embeddings = 50\nembedding_dim = 2"),
     ] {
         let conv = format!("{conditional}\n{conv}\n[posterior]\n{posterior}");
         add(&format!("conditional conv {name}"), &conv, COLOUR, Pixels::Binary, Scale::None);

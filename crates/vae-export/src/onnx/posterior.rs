@@ -10,7 +10,7 @@ use super::mlp::head;
 pub fn why_no_log_var(posterior: &PosteriorConfig) -> Option<&'static str> {
     match posterior {
         PosteriorConfig::Gaussian(config) if config.flow_steps == 0 => None,
-        PosteriorConfig::Gaussian(_) => Some("a flow follows the Gaussian, so q(z|x) is none"),
+        PosteriorConfig::Gaussian(_) => Some("q(z|x) is made by a flow, and its variance has no closed form"),
         PosteriorConfig::Point(_) => Some("q(z|x) is a point without a variance"),
         PosteriorConfig::Vq(_) => Some("z is made of discrete codes, without a variance"),
     }
