@@ -225,3 +225,83 @@ fn info(name: &str, numbers: DataType, shape: &[usize], about: &str) -> ValueInf
         doc_string: Some(about.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message;
+    use vae_model::network::{Activation, ConvConfig};
+
+    use super::*;
+    use crate::onnx::conv;
+
+    /// Checks that every value has a name of its own, and is there before it is read.
+    fn check(graph: &GraphProto) {
+        let names = |values: &[ValueInfoProto]| -> Vec<String> {
+            values.iter().map(|value| value.name.clone().unwrap()).collect()
+        };
+        let mut known = BTreeSet::from([String::new()]);
+        let constants = graph.initializer.iter().map(|tensor| tensor.name.clone().unwrap());
+        for name in names(&graph.input).into_iter().chain(constants) {
+            assert!(known.insert(name.clone()), "{name} is there twice");
+        }
+        for node in &graph.node {
+            assert!(node.input.iter().all(|name| known.contains(name)), "{node:?}");
+            assert!(node.output.iter().all(|name| known.insert(name.clone())), "{node:?}");
+        }
+        assert!(names(&graph.output).iter().all(|name| known.contains(name)));
+    }
+
+    #[test]
+    fn a_graph_reads_only_what_is_there() {
+        let mut parameters = BTreeMap::new();
+        let mut add = |path: &str, shape: &[usize]| {
+            let values = vec![0.5; shape.iter().product()];
+            parameters.insert(path.to_owned(), Stored { shape: shape.to_vec(), values });
+        };
+        for (layer, before) in [("first", 3), ("blocks.0.0", 4), ("blocks.0.1", 4)] {
+            add(&format!("encoder.stages.0.{layer}.conv.weight"), &[4, before, 3, 3]);
+            for name in ["conv.bias", "norm.scale", "norm.shift"] {
+                add(&format!("encoder.stages.0.{layer}.{name}"), &[4]);
+            }
+        }
+        let config = ConvConfig {
+            channels: vec![4],
+            hidden: vec![],
+            residual: 1,
+            groups: 2,
+            activation: Activation::Silu,
+            head_depth: 1,
+        };
+        let mut graph = Graph::new("g", &parameters);
+        let x = graph.input("x", &[1, 6, 10], "x");
+        let label = graph.input("label", &[2], "label");
+        let y = conv::encoder(&mut graph, &config, &[1, 6, 10], &x, Some((&label, 2)));
+        graph.output(&y, "y", &[60], "y");
+        let graph = graph.finish();
+        check(&graph);
+        let of = |kind: &str| {
+            graph.node.iter().filter(|node| node.op_type.as_deref() == Some(kind)).count()
+        };
+        assert_eq!([of("Conv"), of("InstanceNormalization"), of("Sigmoid")], [3; 3]);
+        // Each parameter is read once.
+        for path in parameters.keys() {
+            let readers = graph.node.iter().filter(|node| node.input.contains(path));
+            assert_eq!(readers.count(), 1, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_an_input_are_those_of_the_schema() {
+        let parameters = BTreeMap::new();
+        let mut graph = Graph::new("g", &parameters);
+        graph.input("x", &[2], "d");
+        let expected = b"\x0a\x01x\
+            \x12\x0f\x0a\x0d\x08\x01\x12\x09\
+            \x0a\x03\x12\x01n\
+            \x0a\x02\x08\x02\
+            \x1a\x01d";
+        assert_eq!(graph.finish().input[0].encode_to_vec(), expected);
+    }
+}

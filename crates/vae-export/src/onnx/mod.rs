@@ -185,3 +185,21 @@ fn check_size(path: &Path, bytes: usize) -> Result<(), ExportError> {
         path.display()
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_that_readers_refuse_is_refused() {
+        let path = Path::new("out/decoder.onnx");
+        assert!(check_size(path, MAX_BYTES).is_ok());
+        let error = check_size(path, MAX_BYTES + 1).unwrap_err();
+        assert!(error.is_request());
+        let message = error.to_string();
+        assert!(
+            message.contains("out/decoder.onnx") && message.contains("2147483648"),
+            "{message}"
+        );
+    }
+}

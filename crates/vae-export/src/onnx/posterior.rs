@@ -10,21 +10,11 @@ use super::mlp::head;
 pub fn why_no_log_var(posterior: &PosteriorConfig) -> Option<&'static str> {
     match posterior {
         PosteriorConfig::Gaussian(config) if config.flow_steps == 0 => None,
-        PosteriorConfig::Gaussian(_) => Some("q(z|x) is made by a flow, and its variance has no closed form"),
+        PosteriorConfig::Gaussian(_) => {
+            Some("q(z|x) is made by a flow, and its variance has no closed form")
+        }
         PosteriorConfig::Point(_) => Some("q(z|x) is a point without a variance"),
         PosteriorConfig::Vq(_) => Some("z is made of discrete codes, without a variance"),
-    }
-}
-
-/// Returns what the output `mean` is.
-pub fn about_mean(posterior: &PosteriorConfig) -> &'static str {
-    match posterior {
-        PosteriorConfig::Gaussian(config) if config.flow_steps == 0 => "mean of q(z|x)",
-        PosteriorConfig::Gaussian(_) => {
-            "the flow of the mean of its Gaussian, a typical z of q(z|x)"
-        }
-        PosteriorConfig::Point(_) => "z of x",
-        PosteriorConfig::Vq(_) => "z of x: the vectors of its codes",
     }
 }
 
@@ -36,21 +26,20 @@ pub fn outputs(
     latent: usize,
     features: &Value,
 ) {
-    let about = about_mean(posterior);
     match posterior {
         PosteriorConfig::Point(_) => {
             let z = head(graph, "posterior.mean", encoder, features);
-            graph.output(&z, "mean", &[latent], about);
+            graph.output(&z, "mean", &[latent], "z of x");
         }
         PosteriorConfig::Gaussian(config) if config.flow_steps > 0 => {
             let mean = head(graph, "posterior.mean", encoder, features);
             let context = head(graph, "posterior.context", encoder, features);
             let z = flow(graph, config, latent, &mean, &context);
-            graph.output(&z, "mean", &[latent], about);
+            graph.output(&z, "mean", &[latent], "the flow of the mean of the Gaussian before it");
         }
         PosteriorConfig::Gaussian(config) => {
             let mean = head(graph, "posterior.mean", encoder, features);
-            graph.output(&mean, "mean", &[latent], about);
+            graph.output(&mean, "mean", &[latent], "mean of q(z|x)");
             let mut log_var = head(graph, "posterior.log_var", encoder, features);
             if let Some((low, high)) = config.log_var_range {
                 let (low, high) = (graph.scalar(low), graph.scalar(high));
@@ -64,15 +53,11 @@ pub fn outputs(
             let codebook = graph.parameter("posterior.codebook");
             let vectors = graph.apply("Gather", &[&codebook, &nearest]);
             let z = graph.regroup(&vectors, latent);
-            graph.output(&z, "mean", &[latent], about);
+            graph.output(&z, "mean", &[latent], "z of x: the vectors of its codes");
             let positions = latent / config.embedding_dim;
             let nearest = graph.regroup(&nearest, positions);
-            graph.integer_output(
-                &nearest,
-                "codes",
-                &[positions],
-                "index of each vector in the codebook",
-            );
+            let about = "index of each vector in the codebook";
+            graph.integer_output(&nearest, "codes", &[positions], about);
         }
     }
 }
