@@ -12,6 +12,7 @@ mod exports;
 mod help;
 #[cfg(unix)]
 mod interruption;
+mod onnx;
 
 use vae_tests::Program;
 

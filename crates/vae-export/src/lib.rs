@@ -3,6 +3,7 @@
 //! ```text
 //! weights   named tensors in PyTorch's layout      .safetensors, a folder for a model hub
 //!           and back to a run                      .safetensors, .pt
+//! onnx      encoder and decoder as graphs          encoder.onnx, decoder.onnx
 //! ```
 //!
 //! The example trains a little, writes the weights for PyTorch, and reads them back:
@@ -38,6 +39,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod error;
+pub mod onnx;
 pub mod weights;
 
 pub use error::{ExportError, Mismatch};

@@ -4,8 +4,8 @@
 //! train       makes a run
 //! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
 //! analyze/    measures a model           evaluate, classify, encode, latents
-//! browse/     shows what there is        info, runs, curves, report, presets, data
 //! share/      other programs' files      export, import
+//! browse/     shows what there is        info, runs, curves, report, presets, data
 //! machine/    checks this machine        bench, doctor, completions, man
 //! ```
 //!

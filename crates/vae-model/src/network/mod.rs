@@ -5,7 +5,7 @@
 mod conv;
 mod mlp;
 
-pub use crate::ops::Activation;
+pub use crate::ops::{Activation, LEAK, NORM_EPSILON};
 pub use conv::{ConvConfig, ConvDecoder, ConvEncoder, ConvStack};
 pub use mlp::{Head, Mlp, MlpConfig, MlpDecoder};
 

@@ -21,7 +21,7 @@ pub enum Activation {
 }
 
 /// Slope of [`Activation::LeakyRelu`] below 0.
-const LEAK: f32 = 0.01;
+pub const LEAK: f32 = 0.01;
 
 impl Activation {
     /// Applies the activation to every element.

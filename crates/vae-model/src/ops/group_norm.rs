@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 
 use super::Activation;
 
-/// Added to the variance.
-const EPSILON: f32 = 1e-5;
+/// Added to the variance by group normalization.
+pub const EPSILON: f32 = 1e-5;
 
 /// What follows a normalization: `add` is added (the input of a residual block, He et al. 2016), then
 /// comes the activation.

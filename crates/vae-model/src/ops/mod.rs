@@ -45,12 +45,12 @@ mod logistic;
 #[cfg(feature = "flex")]
 mod parts;
 
-pub use activation::Activation;
+pub use activation::{Activation, LEAK};
 pub use bernoulli::bernoulli_log_prob;
 pub use convolution::{Size, convolve};
 pub use dense::dense;
 pub use gaussian::{kl_from_standard, log_density_at_draw, log_standard_normal, reparameterize};
-pub use group_norm::{After, group_norm};
+pub use group_norm::{After, EPSILON as NORM_EPSILON, group_norm};
 #[cfg(feature = "flex")]
 pub use logistic::{Squash, logistic_log_prob};
 

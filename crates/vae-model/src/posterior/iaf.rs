@@ -32,6 +32,22 @@ pub struct IafStep {
 }
 
 impl IafStep {
+    /// Added to s, so that a step initially changes z little.
+    pub const GATE_SHIFT: f64 = 2.0;
+
+    /// Returns the masks of the weights, 0 or 1, row-major: of `inputs` `[latent, hidden]`, and of
+    /// `mean` and `gate` `[hidden, latent]`.
+    pub fn masks(latent: usize, hidden: usize) -> [Vec<f32>; 2] {
+        // Hidden unit j reads the context and the first degree(j) dimensions. Output d reads the
+        // units that do not read dimension d or a later one.
+        let degree = |j: usize| j % latent;
+        let mask = |rows: usize, columns: usize, on: &dyn Fn(usize, usize) -> bool| {
+            let at = |i: usize| f32::from(u8::from(on(i / columns, i % columns)));
+            (0..rows * columns).map(at).collect()
+        };
+        [mask(latent, hidden, &|d, j| d < degree(j)), mask(hidden, latent, &|j, d| degree(j) <= d)]
+    }
+
     /// Makes a step for `latent` dimensions and a context of `context` numbers.
     pub fn new(init: &Init<'_>, latent: usize, context: usize, hidden: usize) -> Self {
         let bound = 1.0 / ((latent + context) as f64).sqrt();
@@ -54,17 +70,12 @@ impl IafStep {
     /// contexts `[rows, context]`.
     pub fn forward(&self, z: Tensor<2>, context: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let (hidden, latent) = (self.hidden, self.latent);
-        // Hidden unit j reads the context and the first degree(j) dimensions. Output d reads the
-        // units that do not read dimension d or a later one.
-        let degree = |j: usize| j % latent;
         let device = z.device().inner();
-        let mask = |rows: usize, columns: usize, on: &dyn Fn(usize, usize) -> bool| {
-            let at = |i: usize| f32::from(u8::from(on(i / columns, i % columns)));
-            let values: Vec<f32> = (0..rows * columns).map(at).collect();
-            Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &device)
+        let mask = |values, shape: [usize; 2]| {
+            Tensor::<2>::from_data(TensorData::new(values, shape), &device)
         };
-        let inward = mask(latent, hidden, &|d, j| d < degree(j));
-        let outward = mask(hidden, latent, &|j, d| degree(j) <= d);
+        let [inward, outward] = Self::masks(latent, hidden);
+        let (inward, outward) = (mask(inward, [latent, hidden]), mask(outward, [hidden, latent]));
         let seen = z.clone().matmul(self.inputs.val() * inward)
             + context.matmul(self.context.val())
             + self.bias.val().unsqueeze::<2>();
@@ -72,7 +83,7 @@ impl IafStep {
         let mean = seen.clone().matmul(self.mean.val() * outward.clone())
             + self.mean_bias.val().unsqueeze::<2>();
         let gate = seen.matmul(self.gate.val() * outward) + self.gate_bias.val().unsqueeze::<2>();
-        let gate = gate.add_scalar(2.0);
+        let gate = gate.add_scalar(Self::GATE_SHIFT);
         let log_det = activation::log_sigmoid(gate.clone()).sum_dim(1);
         let sigma = activation::sigmoid(gate);
         (mean.clone() + sigma * (z - mean), log_det)

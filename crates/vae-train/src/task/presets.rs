@@ -17,6 +17,15 @@ pub fn text(name: &str) -> Option<&'static str> {
     ALL.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
 }
 
+/// Returns the names of the presets with the model and the objective of `config`, sorted.
+pub fn alike(config: &TrainConfig) -> Vec<&'static str> {
+    let is_alike = |name: &&str| {
+        resolve(name, &[])
+            .is_ok_and(|own| (&own.model, &own.objective) == (&config.model, &config.objective))
+    };
+    ALL.iter().map(|(name, _)| *name).filter(is_alike).collect()
+}
+
 /// Returns the lines of the description of a preset, which is the comment at the start of its text.
 pub fn description(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim)
@@ -72,5 +81,14 @@ mod tests {
             // The description has a line about the expected results.
             assert!(about.iter().any(|line| line.contains("xpected")), "{name}");
         }
+    }
+
+    #[test]
+    fn presets_alike_have_the_same_model_and_objective() {
+        let sets = ["train.epochs=3", "data.limit=9"].map(|s| Override::set(s).unwrap());
+        assert_eq!(alike(&resolve("vamp", &sets).unwrap()), ["vamp"]);
+        assert_eq!(alike(&resolve(DEFAULT, &sets).unwrap()), [DEFAULT, "mnist-mlp"]);
+        let other = Override::set("model.latent=7").unwrap();
+        assert!(alike(&resolve("vamp", &[other]).unwrap()).is_empty());
     }
 }
