@@ -61,7 +61,7 @@ impl Execute for ExportArgs {
             FormatArg::Safetensors => {
                 write(&self.out, &weights::to_safetensors(&checkpoint)?)?;
             }
-            FormatArg::Hub => self.write_hub(&checkpoint, &run_of(&file))?,
+            FormatArg::Hub => self.write_hub(&checkpoint, &file)?,
         }
         let out = self.out.display().to_string();
         printer.result(&out, || json!({ "out": out, "model": file.display().to_string() }))
@@ -69,13 +69,19 @@ impl Execute for ExportArgs {
 }
 
 impl ExportArgs {
-    fn write_hub(&self, checkpoint: &Checkpoint, run: &Run) -> Result<()> {
+    /// Writes the folder of the model in the checkpoint `file`. It has the name of its run, and the
+    /// figures of the run's log.
+    fn write_hub(&self, checkpoint: &Checkpoint, file: &Path) -> Result<()> {
         if self.out.is_file() {
             let path = self.out.display();
             return Err(request(format!("--out {path}: this is a file, and a folder is written")));
         }
-        let log = if run.metrics().is_file() { run.history()? } else { Vec::new() };
-        let files = weights::hub_files(checkpoint, &run.name(), &log)?;
+        let (name, log) = match run_of(file) {
+            Some(run) if run.metrics().is_file() => (run.name(), run.history()?),
+            Some(run) => (run.name(), Vec::new()),
+            None => (file.file_stem().unwrap_or_default().to_string_lossy().into(), Vec::new()),
+        };
+        let files = weights::hub_files(checkpoint, &name, &log)?;
         std::fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
         for (name, bytes) in files {
             write(&self.out.join(name), &bytes)?;
@@ -84,10 +90,11 @@ impl ExportArgs {
     }
 }
 
-/// Returns the run of a checkpoint. A file outside of a run has the name of its folder, and no log.
-fn run_of(checkpoint: &Path) -> Run {
-    let folder = checkpoint.parent().and_then(Path::parent).unwrap_or(Path::new(""));
-    Run::new(folder)
+/// Returns the run of a checkpoint, if the file is in one.
+fn run_of(checkpoint: &Path) -> Option<Run> {
+    let path = checkpoint.canonicalize().ok()?;
+    let checkpoints = path.parent().filter(|folder| folder.ends_with("checkpoints"))?;
+    checkpoints.parent().map(Run::new)
 }
 
 /// Writes a file atomically.
