@@ -129,11 +129,6 @@ fn export_advice(error: &ExportError) -> Option<String> {
             Some("name it with --input, such as --input 1,28,28".to_owned())
         }
         ExportError::UnknownClasses { .. } => Some("name it with --classes N".to_owned()),
-        ExportError::Mismatch { mismatch, .. } if !mismatch.missing.is_empty() => Some(
-            "tensors with other names: rename them with --map FILE; another architecture: change \
-             --config or --set"
-                .to_owned(),
-        ),
         ExportError::Train(error) => training_advice(error),
         ExportError::Mismatch { .. }
         | ExportError::Io { .. }

@@ -25,7 +25,11 @@ pub enum ExportError {
         why: String,
     },
     /// The tensors of a file are not those of the model.
-    #[error("{}: its tensors do not fit the configuration:{mismatch}", path.display())]
+    #[error(
+        "{}: its tensors do not fit the model; rename them with a map of names, or change the \
+         configuration{mismatch}",
+        path.display()
+    )]
     Mismatch {
         /// The file.
         path: PathBuf,
@@ -87,7 +91,10 @@ impl fmt::Display for Mismatch {
             ("in the map of names", &self.map),
         ] {
             if !names.is_empty() {
-                write!(f, "\n  {what}: {}", names.join(", "))?;
+                write!(f, "\n  {what}:")?;
+            }
+            for name in names {
+                write!(f, "\n    {name}")?;
             }
         }
         Ok(())

@@ -97,8 +97,8 @@ impl WeightFile {
         let opened = if bytes.starts_with(b"PK") {
             Self::pytorch(path)
         } else if bytes.starts_with(b"\x80\x02\x8a\x0a") {
-            Err("a file of a PyTorch older than 1.6: load it there, and save it again with a newer \
-                 one"
+            Err("a file in the format before PyTorch 1.6: load it in Python, and save it again \
+                 with torch.save(state, FILE)"
                 .to_owned())
         } else {
             file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
-use vae_data::Transform;
+use vae_data::{Pixels, Transform};
 use vae_model::config::Choice;
 use vae_model::parameters::parameters;
 use vae_train::Checkpoint;
@@ -119,16 +119,16 @@ fn write_data(card: &mut String, checkpoint: &Checkpoint) -> std::fmt::Result {
         )?,
     }
     let transform = match &checkpoint.transform {
-        Transform::Pixels(_) => format!(
-            "x are pixels, `{}`: grey is byte / 255, signed is 2 byte / 255 - 1, binary is 1 from \
-             byte 128, stochastic is 1 with probability byte / 255.",
-            serde_json::json!(checkpoint.config.data.pixels).as_str().unwrap_or_default()
-        ),
-        Transform::Affine { offset, .. } if offset.is_empty() => "x are the values.".to_owned(),
+        Transform::Pixels(pixels) => match pixels {
+            Pixels::Grey => "x is byte / 255 of each pixel.",
+            Pixels::Signed => "x is 2 byte / 255 - 1 of each pixel.",
+            Pixels::Binary => "x is 1 for a byte of 128 and above, otherwise 0.",
+            Pixels::Stochastic => "x is 1 with probability byte / 255, otherwise 0.",
+        },
+        Transform::Affine { offset, .. } if offset.is_empty() => "x are the values.",
         Transform::Affine { .. } => {
             "x = (value - offset) / unit, with the offset and the unit of each column in \
              `config.json`."
-                .to_owned()
         }
     };
     writeln!(card, "{transform}")

@@ -71,11 +71,12 @@ pub fn import(
     let example = || NameMap::of_example(file.shapes().map(|(name, _)| name));
     let map = map.cloned().or_else(example).unwrap_or_default();
     let parameters = read_all(file, &map, &initial.vae, device)?;
+    let section = format!("{FITTED}.");
     let (fitted, own): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        parameters.into_iter().partition(|(path, _)| path.starts_with("sampler."));
+        parameters.into_iter().partition(|(path, _)| path.starts_with(&section));
     let malformed = |why| ExportError::malformed(file.path(), why);
     let vae = spec.vae().load(own, device).map_err(malformed)?;
-    let fitted = fitted.into_iter().map(|(path, t)| (path["sampler.".len()..].to_owned(), t));
+    let fitted = fitted.into_iter().map(|(path, t)| (path[section.len()..].to_owned(), t));
     let fitted_prior = FittedPrior::from_tensors(fitted.collect(), &vae, device)
         .map_err(|why| malformed(format!("its fitted prior: {why}")))?;
 
@@ -173,7 +174,8 @@ fn wanted(
             }
             None => {
                 // The number of Gaussians is that of the file.
-                let weights = tensors.get("sampler.weights").and_then(|name| file.shape(name));
+                let weights =
+                    tensors.get(&format!("{prefix}weights")).and_then(|name| file.shape(name));
                 let k = weights.and_then(|shape| shape.first()).copied().unwrap_or(1);
                 let d = vae.config().latent;
                 [("weights", vec![k]), ("means", vec![k, d]), ("factors", vec![k, d, d])]

@@ -163,10 +163,10 @@ fn all_differences_are_listed_at_once() {
     let small = &["model.encoder.hidden=[8]"];
     let error = refusal(&checkpoint("default", small), "default", &["model.encoder.hidden=[8,4]"]);
     for part in [
-        "missing: ",
+        "missing:\n",
         "`encoder.layers.1.weight` [4, 8]",
         "`encoder.layers.1.bias` [4]",
-        "of another shape: ",
+        "of another shape:\n",
         "`posterior.mean.output.weight` [20, 8], must be [20, 4]",
         "`posterior.log_var.output.weight` [20, 8], must be [20, 4]",
         "`decoder.trunk.layers.0.weight` [8, 20], must be [4, 20]",
@@ -176,6 +176,6 @@ fn all_differences_are_listed_at_once() {
     let flow = checkpoint("iaf", &["model.encoder.hidden=[8]"]);
     let error =
         refusal(&flow, "iaf", &["model.encoder.hidden=[8]", "model.posterior.flow_steps=0"]);
-    assert!(error.contains("not in the model: `posterior.context.output.bias` ["), "{error}");
+    assert!(error.contains("not in the model:\n    `posterior.context.output.bias` ["), "{error}");
     assert!(error.contains("`posterior.flow.0.gate.weight` [") && !error.contains("missing"));
 }

@@ -19,6 +19,7 @@ use crate::output::text::columns;
 
 /// List, download or show data sets.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli data list\n  vae-cli data show digits")]
 pub struct DataArgs {
     #[command(subcommand)]
     pub command: DataCommand,
@@ -42,7 +43,7 @@ pub enum DataCommand {
 
 /// The flags of `data show`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  vae-cli data list\n  vae-cli data show digits\n  \
+#[command(after_help = "Examples:\n  vae-cli data show digits\n  \
     vae-cli data show digits --out x.npy --labels y.npy --factors f.npy")]
 pub struct ShowArgs {
     /// Data to show: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy,

@@ -26,7 +26,11 @@ impl Execute for ManArgs {
         // Flags that all commands take stand on each page, and commands know their full name.
         program.build();
         fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
-        let commands: Vec<clap::Command> = program.get_subcommands().cloned().collect();
+        let commands: Vec<clap::Command> = program
+            .get_subcommands()
+            .filter(|command| command.get_name() != "help")
+            .cloned()
+            .collect();
         let mut pages = Vec::new();
         for command in [program].into_iter().chain(commands) {
             let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();

@@ -85,7 +85,7 @@ impl Execute for ExportArgs {
                 checkpoint.write(&self.out)?;
                 vec![self.out.clone()]
             }
-            FormatArg::Hub => self.write_hub(&checkpoint, &run_of(Path::new(&file)))?,
+            FormatArg::Hub => self.write_hub(&checkpoint, Path::new(&file))?,
             FormatArg::Onnx => self.write_onnx(&checkpoint, printer)?,
         };
         let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
@@ -109,9 +109,15 @@ impl ExportArgs {
         }
     }
 
-    fn write_hub(&self, checkpoint: &Checkpoint, run: &Run) -> Result<Vec<PathBuf>> {
-        let log = if run.metrics().is_file() { run.history()? } else { Vec::new() };
-        let files = weights::hub_files(checkpoint, &run.name(), &log)?;
+    /// Writes the folder of the model in the checkpoint `file`. It has the name of its run, and the
+    /// figures of the run's log.
+    fn write_hub(&self, checkpoint: &Checkpoint, file: &Path) -> Result<Vec<PathBuf>> {
+        let (name, log) = match run_of(file) {
+            Some(run) if run.metrics().is_file() => (run.name(), run.history()?),
+            Some(run) => (run.name(), Vec::new()),
+            None => (file.file_stem().unwrap_or_default().to_string_lossy().into(), Vec::new()),
+        };
+        let files = weights::hub_files(checkpoint, &name, &log)?;
         std::fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
         let mut written = Vec::new();
         for (name, bytes) in files {
@@ -139,9 +145,11 @@ impl ExportArgs {
     }
 }
 
-/// Returns the run of a checkpoint. A file outside of a run has the name of its folder, and no log.
-fn run_of(checkpoint: &Path) -> Run {
-    Run::new(checkpoint.parent().and_then(Path::parent).unwrap_or(checkpoint))
+/// Returns the run of a checkpoint, if the file is in one.
+fn run_of(checkpoint: &Path) -> Option<Run> {
+    let path = checkpoint.canonicalize().ok()?;
+    let checkpoints = path.parent().filter(|folder| folder.ends_with("checkpoints"))?;
+    checkpoints.parent().map(Run::new)
 }
 
 /// Writes a file atomically.
