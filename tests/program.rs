@@ -8,6 +8,7 @@ mod cli;
 mod documents;
 #[cfg(unix)]
 mod interruption;
+mod tensorboard;
 
 use vae_tests::Program;
 
