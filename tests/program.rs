@@ -13,6 +13,7 @@ mod help;
 #[cfg(unix)]
 mod interruption;
 mod onnx;
+mod tensorboard;
 
 use vae_tests::Program;
 

@@ -52,7 +52,7 @@ pub use learn::checkpoint::{Checkpoint, Progress, RunRecord, RunningAverage};
 pub use learn::coach;
 pub use learn::events::{Event, Observer};
 pub use learn::replicas::{Replicas, Share};
-pub use learn::run::{CheckpointKind, MetricsLog, Run, RunLock};
+pub use learn::run::{CheckpointKind, MetricsLog, Run, RunLock, TensorBoard};
 pub use learn::trainer::{Ending, Trainer};
 pub use learn::{optimizer, schedule};
 pub use task::config::{Override, TrainConfig, ValidConfig};

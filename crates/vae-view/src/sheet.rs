@@ -131,13 +131,15 @@ impl Sheet {
         }
     }
 
-    /// Writes the sheet as a PNG.
+    /// Writes the sheet as a PNG. Returns its width and height in pixels.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), ViewError> {
+    pub fn write(&self, path: &Path) -> Result<(u32, u32), ViewError> {
         let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
-        self.draw()?.save(path).map_err(|e| failed(e.to_string()))
+        let sheet = self.draw()?;
+        sheet.save(path).map_err(|e| failed(e.to_string()))?;
+        Ok(sheet.dimensions())
     }
 
     /// Returns the sheet as pixels.

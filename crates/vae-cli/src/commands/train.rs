@@ -11,8 +11,8 @@ use vae_data::source::AUTO;
 use vae_data::{Examples, Split};
 use vae_eval::{Generator, PriorSource};
 use vae_train::{
-    Backend, Checkpoint, CheckpointKind, Ending, MetricsLog, Override, Run, TrainConfig, Trainer,
-    ValidConfig, data, presets,
+    Backend, Checkpoint, CheckpointKind, Ending, MetricsLog, Observer, Override, Run, TensorBoard,
+    TrainConfig, Trainer, ValidConfig, data, presets,
 };
 use vae_view::Theme;
 
@@ -23,7 +23,7 @@ use crate::open::{self, RUNS};
 use crate::output::printer::{Printer, print_to_stderr};
 use crate::output::show::ShowArgs;
 use crate::output::text::with_commas;
-use crate::output::training::{Console, Sheets};
+use crate::output::training::{Console, LatentHistograms, Sheets};
 use crate::pictures::sheets::RECONSTRUCTIONS;
 use crate::pictures::{log, overview};
 
@@ -147,15 +147,35 @@ impl Execute for TrainArgs {
         let stop = stop_on_signal();
         let mut log = MetricsLog::open(&run, step)?;
         let mut console = Console::new(printer, step, total, config.train.epochs);
-        let mut sheets = sheets(&run, &config, &shown, &data, &trainer, &backend);
-        let observers: Vec<&mut dyn vae_train::Observer> =
-            vec![&mut log, &mut sheets, &mut console];
+        let mut tensorboard = match config.train.tensorboard {
+            true => Some(TensorBoard::start(&run, step)?),
+            false => None,
+        };
+        let generator = generator(&config, &data, &trainer, &backend);
+        let trains_encoder = config.objective.requirements().trains_encoder;
+        let mut latents = tensorboard.clone().filter(|_| trains_encoder).map(|tensorboard| {
+            LatentHistograms::new(tensorboard, shown.clone(), generator.clone())
+        });
+        let mut few = shown.clone();
+        few.truncate(2 * RECONSTRUCTIONS);
+        let mut sheets = Sheets::new(
+            run.samples(),
+            config.train.sheet_every,
+            few,
+            generator,
+            trains_encoder,
+            tensorboard.clone(),
+        );
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut log, &mut sheets, &mut console];
+        observers.extend(tensorboard.as_mut().map(|observer| observer as &mut dyn Observer));
+        observers.extend(latents.as_mut().map(|observer| observer as &mut dyn Observer));
         let ending = trainer.train(Some(&run), observers, &stop);
         console.finish();
         let ending = ending?;
         if ending != Ending::Stopped {
-            let (epoch, vae) = (trainer.progress().epoch, trainer.vae());
-            if let Err(why) = sheets.finish(epoch, &vae, trainer.prior_source()) {
+            let (progress, vae) = (trainer.progress(), trainer.vae());
+            let prior = trainer.prior_source();
+            if let Err(why) = sheets.finish(progress.step, progress.epoch, &vae, prior) {
                 printer.warn(&why);
             }
             if config.train.sheet_every > 0 {
@@ -247,26 +267,20 @@ fn config_to_resume(
     Ok(if is_auto { config.with_source(&last.config.data.source) } else { config })
 }
 
-/// Returns the observer that draws sheets.
-fn sheets(
-    run: &Run,
+/// Returns the generator of a training, for what it draws while it runs.
+fn generator(
     config: &ValidConfig,
-    shown: &Examples,
     data: &data::TrainingData,
     trainer: &Trainer,
     backend: &Backend,
-) -> Sheets {
-    let generator = Generator {
+) -> Generator {
+    Generator {
         vae: trainer.vae(),
         transform: Arc::clone(&data.transform),
         device: backend.device.clone(),
         seed: config.train.seed,
         prior: Some(trainer.prior_source().unwrap_or(PriorSource::Standard)),
-    };
-    let reconstruct = config.objective.requirements().trains_encoder;
-    let mut few = shown.clone();
-    few.truncate(2 * RECONSTRUCTIONS);
-    Sheets::new(run.samples(), config.train.sheet_every, few, generator, reconstruct)
+    }
 }
 
 /// Writes `overview.png` of a trained model.

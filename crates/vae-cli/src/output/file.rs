@@ -113,7 +113,8 @@ pub fn write(
             };
             sheet.cover(values);
             sheet.extend(values);
-            Ok(sheet.write(out)?)
+            sheet.write(out)?;
+            Ok(())
         }
     }
 }

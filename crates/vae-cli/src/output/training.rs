@@ -1,17 +1,21 @@
-//! What a training shows and draws while it runs: progress lines, and sheets of images.
+//! What a training shows and draws while it runs: progress lines, sheets of images, and histograms.
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use vae_data::Examples;
 use vae_eval::{Generator, Metrics, PriorSource};
 use vae_model::Vae;
-use vae_train::{Event, Observer};
+use vae_train::{Event, Observer, TensorBoard};
+use vae_view::Sheet;
 
 use super::printer::Printer;
 use super::progress::Bar;
 use super::text::with_commas;
 use crate::pictures::sheets::{self, RECONSTRUCTIONS};
+
+/// Examples whose latents are shown as histograms.
+const LATENTS: usize = 500;
 
 /// Shows a training on stderr: a progress bar on a terminal, and a line per epoch.
 pub struct Console {
@@ -84,26 +88,32 @@ pub struct Sheets {
     examples: Examples,
     generator: Generator,
     reconstruct: bool,
+    /// Where the sheets are shown too.
+    tensorboard: Option<TensorBoard>,
     last_drawn: Option<u64>,
 }
 
 impl Sheets {
     /// Draws sheets with `generator` into `folder` every `every` epochs (0: never). Draws
-    /// reconstructions of `examples` if `reconstruct`, which needs a trained encoder.
+    /// reconstructions of `examples` if `reconstruct`, which needs a trained encoder. The sheets go
+    /// to `tensorboard` too, if there is one.
     pub fn new(
         folder: PathBuf,
         every: u64,
         examples: Examples,
         generator: Generator,
         reconstruct: bool,
+        tensorboard: Option<TensorBoard>,
     ) -> Self {
-        Self { folder, every, examples, generator, reconstruct, last_drawn: None }
+        Self { folder, every, examples, generator, reconstruct, tensorboard, last_drawn: None }
     }
 
-    /// Draws the sheets of the trained model, after `epoch` epochs, unless they are drawn already, and
-    /// a film of all. A prior that was fitted at the end of the training replaces N(0, I).
+    /// Draws the sheets of the trained model, after `step` steps and `epoch` epochs, unless they are
+    /// drawn already, and a film of all. A prior that was fitted at the end of the training replaces
+    /// N(0, I).
     pub fn finish(
         &mut self,
+        step: u64,
         epoch: u64,
         vae: &Vae,
         prior: Option<PriorSource>,
@@ -112,7 +122,7 @@ impl Sheets {
             self.generator.prior = prior;
             self.last_drawn = None;
         }
-        self.draw(epoch, vae)?;
+        self.draw(step, epoch, vae)?;
         if self.every > 0 {
             sheets::film(&self.folder, &self.folder.join("training.gif"))
                 .map_err(|e| format!("{e:#}"))?;
@@ -125,25 +135,32 @@ impl Sheets {
         &self.generator
     }
 
-    fn draw(&mut self, epoch: u64, vae: &Vae) -> Result<(), String> {
+    fn draw(&mut self, step: u64, epoch: u64, vae: &Vae) -> Result<(), String> {
         if self.every == 0 || self.last_drawn == Some(epoch) {
             return Ok(());
         }
         self.generator.vae = vae.clone();
-        self.write(epoch).map_err(|e| format!("{e:#}"))?;
+        self.write(step, epoch).map_err(|e| format!("{e:#}"))?;
         self.last_drawn = Some(epoch);
         Ok(())
     }
 
     /// Writes the sheets of an epoch.
-    fn write(&self, epoch: u64) -> Result<()> {
-        let sheet = sheets::samples(&self.generator)?;
-        let path = |what: &str| self.folder.join(format!("epoch-{epoch:04}-{what}.png"));
-        sheet.write(&path("samples"))?;
+    fn write(&self, step: u64, epoch: u64) -> Result<()> {
+        let write = |what: &str, sheet: &Sheet| -> Result<()> {
+            let path = self.folder.join(format!("epoch-{epoch:04}-{what}.png"));
+            let size = sheet.write(&path)?;
+            if let Some(tensorboard) = &self.tensorboard {
+                let png = std::fs::read(&path).with_context(|| path.display().to_string())?;
+                tensorboard.image(step, what, size, png).map_err(|why| anyhow!(why))?;
+            }
+            Ok(())
+        };
+        write("samples", &sheets::samples(&self.generator)?)?;
         if self.reconstruct {
             let sheet =
                 sheets::reconstructions(&self.generator, &self.examples, RECONSTRUCTIONS, false)?;
-            sheet.write(&path("reconstructions"))?;
+            write("reconstructions", &sheet)?;
         }
         Ok(())
     }
@@ -152,10 +169,44 @@ impl Sheets {
 impl Observer for Sheets {
     fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
         match event {
-            Event::Epoch { epoch, vae, .. } if self.every > 0 && epoch % self.every == 0 => {
-                self.draw(*epoch, vae)
+            Event::Epoch { step, epoch, vae, .. } if self.every > 0 && epoch % self.every == 0 => {
+                self.draw(*step, *epoch, vae)
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Writes a histogram of each latent dimension after every epoch: of the means of q(z|x) of the same
+/// examples.
+pub struct LatentHistograms {
+    tensorboard: TensorBoard,
+    examples: Examples,
+    generator: Generator,
+}
+
+impl LatentHistograms {
+    /// Largest number of latent dimensions that are shown, the first ones.
+    const MOST: usize = 64;
+
+    /// Shows the latents of the first of `examples`, which a model like that of `generator` encodes.
+    pub fn new(tensorboard: TensorBoard, mut examples: Examples, generator: Generator) -> Self {
+        examples.truncate(LATENTS);
+        Self { tensorboard, examples, generator }
+    }
+}
+
+impl Observer for LatentHistograms {
+    fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
+        let Event::Epoch { step, vae, .. } = event else { return Ok(()) };
+        self.generator.vae = (*vae).clone();
+        let indices: Vec<u32> = (0..self.examples.len() as u32).collect();
+        let means = self.generator.encode(&self.examples, &indices).map_err(|e| e.to_string())?;
+        let latent = vae.config().latent;
+        for dimension in 0..latent.min(Self::MOST) {
+            let values: Vec<f32> = means.iter().skip(dimension).step_by(latent).copied().collect();
+            self.tensorboard.histogram(*step, &format!("mean/z{}", dimension + 1), &values)?;
+        }
+        Ok(())
     }
 }

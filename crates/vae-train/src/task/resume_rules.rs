@@ -5,8 +5,8 @@ use crate::error::TrainError;
 
 impl ValidConfig {
     /// Checks that a run with this configuration can be resumed with `new`. Only the totals
-    /// `epochs` and `max_steps` and the intervals of logging, checkpoints and sheets may change.
-    /// `replicas` = 0 keeps the number of the run.
+    /// `epochs` and `max_steps`, the intervals of logging, checkpoints and sheets, and `tensorboard`
+    /// may change. `replicas` = 0 keeps the number of the run.
     ///
     /// # Errors
     /// Names the first key that differs.
@@ -17,6 +17,7 @@ impl ValidConfig {
         comparable.train.log_every = self.train.log_every;
         comparable.train.checkpoint_every = self.train.checkpoint_every;
         comparable.train.sheet_every = self.train.sheet_every;
+        comparable.train.tensorboard = self.train.tensorboard;
         if new.train.replicas == 0 {
             comparable.train.replicas = self.train.replicas;
         }
@@ -59,7 +60,9 @@ mod tests {
     #[test]
     fn a_run_may_grow_and_log_differently_but_nothing_else() {
         let old = config("", &[]);
-        for set in ["train.epochs=30", "train.max_steps=9", "train.log_every=3"] {
+        for set in
+            ["train.epochs=30", "train.max_steps=9", "train.log_every=3", "train.tensorboard=true"]
+        {
             assert!(old.may_resume_with(&config("", &[set])).is_ok(), "{set}");
         }
         for (set, key) in [

@@ -1,7 +1,8 @@
-//! Run folders: `config.toml`, `metrics.jsonl`, `checkpoints/{last,best}.vae`, `samples/`, and a
-//! lock.
+//! Run folders: `config.toml`, `metrics.jsonl`, `checkpoints/{last,best}.vae`, `samples/`, a lock,
+//! and perhaps event files for TensorBoard.
 
 mod metrics_log;
+mod tensorboard;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::error::TrainError;
 
 pub use metrics_log::MetricsLog;
+pub use tensorboard::TensorBoard;
 
 /// The folder of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

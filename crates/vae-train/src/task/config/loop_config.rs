@@ -33,6 +33,8 @@ pub struct LoopConfig {
     pub checkpoint_every: u64,
     /// Number of epochs between two sheets of samples and reconstructions; 0 for none.
     pub sheet_every: u64,
+    /// Whether a run gets event files for TensorBoard.
+    pub tensorboard: bool,
     /// The optimizer of the model.
     pub optimizer: OptimizerConfig,
     /// The optimizer of the auxiliary networks, such as a critic. Without this setting, it has the
@@ -56,6 +58,7 @@ impl Default for LoopConfig {
             log_every: 50,
             checkpoint_every: 1,
             sheet_every: 1,
+            tensorboard: false,
             optimizer: OptimizerConfig::default(),
             critic_optimizer: None,
             schedule: ScheduleConfig::default(),
