@@ -12,7 +12,7 @@
 //!      |    \
 //!      |    open      from flags to backend, model, data       -> vae-train, vae-data
 //!      |
-//!   output     stdout and stderr, PNG sheets, .npy, .csv, progress
+//!   output     stdout and stderr, PNG sheets, arrays, tables, progress
 //!
 //!   failure    from an error to a message, a flag that helps, and an exit code
 //! ```
