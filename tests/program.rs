@@ -3,6 +3,7 @@
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod arrays;
 mod bad_input;
 mod browser;
 mod built_in_model;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::HumanBytes;
-use vae_data::source::Progress;
+use vae_data::source::{InMemory, Parts, Progress};
 use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
 use vae_eval::{Generator, PriorSource};
 use vae_model::{ModelFile, Vae, compatibility};
@@ -249,17 +249,9 @@ pub fn examples(
         (data.resolved, Arc::unwrap_or_clone(part))
     } else {
         with_environment(args.data_dir.data_dir.clone(), printer, |environment| {
-            let settings = source_settings(checkpoint);
-            let opened = match &args.data {
-                Some(other) => OpenedSource::open_other(other, &settings, environment)?,
-                None => OpenedSource::open(&checkpoint.data.source, &settings, environment)?,
-            };
+            let opened = open_source(args, checkpoint, environment)?;
             let mut examples = split(&opened, &args.split, environment)?;
-            // Model files of version 0.1.0 have no class names.
-            let names = &checkpoint.data.classes;
-            if args.data.is_some() && checkpoint.vae.classes() > 0 && !names.is_empty() {
-                examples.number_classes_as(names)?;
-            }
+            number_classes(&mut examples, args, checkpoint)?;
             Ok((opened, examples))
         })?
     };
@@ -268,10 +260,7 @@ pub fn examples(
         examples.truncate(limit);
     }
     if examples.is_empty() {
-        return Err(request(format!(
-            "{}: there are no examples to read; name other data with --data, or raise --limit",
-            resolved.name
-        )));
+        return Err(no_examples(&resolved.name));
     }
     printer.detail(&format!(
         "data: {} {} examples of {} ({})",
@@ -281,6 +270,88 @@ pub fn examples(
         resolved.location
     ));
     Ok((resolved, examples))
+}
+
+/// Opens the source that flags name, or that of the model.
+fn open_source(
+    args: &ReadArgs,
+    checkpoint: &Checkpoint,
+    environment: &Environment,
+) -> Result<OpenedSource> {
+    let settings = source_settings(checkpoint);
+    Ok(match &args.data {
+        Some(other) => OpenedSource::open_other(other, &settings, environment)?,
+        None => OpenedSource::open(&checkpoint.data.source, &settings, environment)?,
+    })
+}
+
+/// Numbers the classes of other data as those of the model.
+fn number_classes(examples: &mut Examples, args: &ReadArgs, checkpoint: &Checkpoint) -> Result<()> {
+    // Model files of version 0.1.0 have no class names.
+    let names = &checkpoint.data.classes;
+    if args.data.is_some() && checkpoint.vae.classes() > 0 && !names.is_empty() {
+        examples.number_classes_as(names)?;
+    }
+    Ok(())
+}
+
+fn no_examples(name: &str) -> anyhow::Error {
+    request(format!(
+        "{name}: there are no examples to read; name other data with --data, or raise --limit"
+    ))
+}
+
+/// The examples that flags name, read a part at a time.
+pub struct PartReader<'a> {
+    /// The source of the examples.
+    pub source: OpenedSource,
+    parts: Box<dyn Parts>,
+    args: &'a ReadArgs,
+    checkpoint: &'a Checkpoint,
+    /// Examples that are read.
+    done: usize,
+}
+
+/// Opens the examples that flags name, to read them a part at a time. All examples of a file are not
+/// in memory as a whole; a split is, because its examples are chosen from all of them.
+///
+/// # Errors
+/// The errors of [`examples`]. Those of all examples come when they are read.
+pub fn parts<'a>(
+    args: &'a ReadArgs,
+    checkpoint: &'a Checkpoint,
+    printer: &Printer,
+) -> Result<PartReader<'a>> {
+    let (source, parts): (_, Box<dyn Parts>) = if args.split == "all" {
+        with_environment(args.data_dir.data_dir.clone(), printer, |environment| {
+            let source = open_source(args, checkpoint, environment)?;
+            let parts = source.parts(environment)?;
+            printer.detail(&format!("data: all of {} ({})", source.name, source.location));
+            Ok((source, parts))
+        })?
+    } else {
+        let (source, examples) = examples(args, checkpoint, printer)?;
+        (source, Box::new(InMemory::new(examples)))
+    };
+    Ok(PartReader { source, parts, args, checkpoint, done: 0 })
+}
+
+impl PartReader<'_> {
+    /// Returns the next `most` examples. There are fewer only at the end, and `None` after it.
+    ///
+    /// # Errors
+    /// If they cannot be read, if the model cannot read them, or if there are none at all.
+    pub fn next(&mut self, most: usize) -> Result<Option<Examples>> {
+        let left = self.args.limit.unwrap_or(usize::MAX) - self.done;
+        let part = if left == 0 { None } else { self.parts.next(most.min(left))? };
+        let Some(mut examples) = part else {
+            return if self.done == 0 { Err(no_examples(&self.source.name)) } else { Ok(None) };
+        };
+        number_classes(&mut examples, self.args, self.checkpoint)?;
+        check_examples(&examples, self.checkpoint, &self.source.name)?;
+        self.done += examples.len();
+        Ok(Some(examples))
+    }
 }
 
 /// Checks that the encoder of a model was trained.

@@ -135,6 +135,21 @@ impl Transform {
     /// # Panics
     /// If the transform cannot be applied to the examples. [`Self::check`] checks that.
     pub fn gather(&self, examples: &Examples, indices: &[u32], draws: &Stream) -> Vec<f32> {
+        self.gather_from(0, examples, indices, draws)
+    }
+
+    /// Returns what [`Self::gather`] returns, for examples that are the part of a larger source from
+    /// the index `first` on. Stochastic pixels are those of the index in that source.
+    ///
+    /// # Panics
+    /// As [`Self::gather`].
+    pub fn gather_from(
+        &self,
+        first: u32,
+        examples: &Examples,
+        indices: &[u32],
+        draws: &Stream,
+    ) -> Vec<f32> {
         let width = examples.shape.len();
         let mut x = Vec::with_capacity(indices.len() * width);
         for &index in indices {
@@ -142,7 +157,7 @@ impl Transform {
             match (&examples.values, self) {
                 (Values::Bytes(bytes), Self::Pixels(Pixels::Stochastic)) => {
                     for (block, bytes) in bytes[row].chunks(4).enumerate() {
-                        let u = draws.uniform4([block as u32, index, 0, 0]);
+                        let u = draws.uniform4([block as u32, first.wrapping_add(index), 0, 0]);
                         let draw = bytes.iter().zip(u);
                         x.extend(draw.map(|(b, u)| f32::from(u < f32::from(*b) / 255.0)));
                     }

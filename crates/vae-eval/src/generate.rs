@@ -18,8 +18,9 @@ use crate::fitted::{Codes, FittedPrior};
 use crate::labels::{one_hot, one_hot_of};
 use crate::noise::{KeyedNoise, Phase};
 
-/// Number of rows that are computed at once.
-const CHUNK: usize = 1_000;
+/// Number of rows that are computed at once. Parts of this size give what the whole gives, bit for
+/// bit; parts of other sizes may be rounded differently.
+pub const CHUNK: usize = 1_000;
 
 /// A trained model with the settings to generate outputs. Inputs and outputs are in the range of
 /// the data: pixels in [0, 1], vectors in their own units.
@@ -60,6 +61,18 @@ impl fmt::Debug for PriorSource {
             Self::Custom(_) => f.write_str("Custom"),
         }
     }
+}
+
+/// Numbers of q(z|x) of some examples, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoding {
+    /// Means, `[n, latent]`.
+    pub mean: Vec<f32>,
+    /// Logarithms of the variances, `[n, latent]`. `None` if q(z|x) is not a Gaussian of independent
+    /// dimensions.
+    pub log_var: Option<Vec<f32>>,
+    /// Draws, `[n, draws, latent]`.
+    pub draws: Vec<f32>,
 }
 
 /// Noise whose normal numbers are multiplied by a factor.
@@ -220,6 +233,21 @@ impl Generator {
         labels: Option<&[u32]>,
         draw: bool,
     ) -> Result<Vec<f32>, EvalError> {
+        self.decode_from(0, z, labels, draw)
+    }
+
+    /// Returns what [`Self::decode`] returns, for z that are the rows of a larger array from the row
+    /// `first` on. Labels and random numbers are those of the row in that array.
+    ///
+    /// # Errors
+    /// The errors of [`Self::decode`].
+    pub fn decode_from(
+        &self,
+        first: usize,
+        z: &[f32],
+        labels: Option<&[u32]>,
+        draw: bool,
+    ) -> Result<Vec<f32>, EvalError> {
         let latent = self.vae.config().latent;
         if !z.len().is_multiple_of(latent) {
             let n = z.len();
@@ -232,9 +260,10 @@ impl Generator {
         for (i, rows) in z.chunks(CHUNK * latent).enumerate() {
             let n = rows.len() / latent;
             let data = TensorData::new(rows.to_vec(), [n, latent]);
-            let condition = self.condition(labels, i * CHUNK, n)?;
+            let first = first + i * CHUNK;
+            let condition = self.condition(labels, first, n)?;
             let p = self.vae.decode(Tensor::from_data(data, &self.device), condition.as_ref());
-            values.extend(self.values(&p, draw, i * CHUNK));
+            values.extend(self.values(&p, draw, first));
         }
         Ok(values)
     }
@@ -255,6 +284,38 @@ impl Generator {
             z.extend(q.mean().into_data().iter::<f32>());
         }
         Ok(z)
+    }
+
+    /// Returns numbers of q(z|x) of all `examples`, with `draws` draws of each. They are the part of
+    /// a larger source from the index `first` on: random numbers are those of the index in that
+    /// source.
+    ///
+    /// # Errors
+    /// If the model cannot read the examples.
+    pub fn encoding(
+        &self,
+        first: usize,
+        examples: &Examples,
+        draws: usize,
+    ) -> Result<Encoding, EvalError> {
+        check_examples(self.vae.spec(), &self.transform, examples)?;
+        let (mut mean, mut log_var, mut drawn) = (Vec::new(), Some(Vec::new()), Vec::new());
+        let indices: Vec<u32> = (0..examples.len() as u32).collect();
+        for part in indices.chunks(CHUNK) {
+            let condition = self.known_condition(examples, part)?;
+            let x = self.x_from(first, examples, part);
+            let q = self.vae.encode(x, condition.as_ref());
+            mean.extend(q.mean().into_data().iter::<f32>());
+            log_var = log_var.zip(q.gaussian()).map(|(mut log_var, gaussian)| {
+                log_var.extend(gaussian.log_var.clone().into_data().iter::<f32>());
+                log_var
+            });
+            if draws > 0 {
+                let z = q.draw(&self.noise(first + part[0] as usize), draws).z;
+                drawn.extend(z.swap_dims(0, 1).into_data().iter::<f32>());
+            }
+        }
+        Ok(Encoding { mean, log_var, draws: drawn })
     }
 
     /// Returns the discrete codes of the examples at `indices`, `[indices, positions]`, row-major.
@@ -345,7 +406,12 @@ impl Generator {
     }
 
     pub(crate) fn x(&self, examples: &Examples, indices: &[u32]) -> Tensor<2> {
-        let x = self.transform.gather(examples, indices, &self.draws());
+        self.x_from(0, examples, indices)
+    }
+
+    /// Returns x of the examples at `indices` of the part of a source from the index `first` on.
+    fn x_from(&self, first: usize, examples: &Examples, indices: &[u32]) -> Tensor<2> {
+        let x = self.transform.gather_from(first as u32, examples, indices, &self.draws());
         let data = TensorData::new(x, [indices.len(), self.vae.numbers()]);
         Tensor::from_data(data, &self.device)
     }
@@ -465,6 +531,50 @@ mod tests {
         // This custom prior has one dimension more than the model.
         generator.prior = Some(PriorSource::Custom(Arc::new(StandardNormal::new(3))));
         assert!(generator.draw_prior(5, None).unwrap_err().to_string().contains("15 numbers"));
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn parts_of_any_size_have_the_random_numbers_of_the_whole() {
+        use vae_data::{Pixels, Shape, Transform, Values};
+        use vae_model::{DataSpec, VaeConfig, VaeSpec};
+
+        let device = Device::flex();
+        let config = VaeConfig { latent: 3, ..VaeConfig::default() };
+        let spec = VaeSpec::new(config, DataSpec::new(&[1, 4, 4])).unwrap();
+        let generator = Generator {
+            vae: spec.init(&KeyedNoise::new(0, Phase::Init), &device),
+            transform: Arc::new(Transform::Pixels(Pixels::Stochastic)),
+            device,
+            seed: 4,
+            prior: None,
+        };
+        let bytes = (0..20 * 16).map(|i| (i * 37 % 256) as u8).collect();
+        let shape = Shape::Image { channels: 1, height: 4, width: 4 };
+        let examples = Examples::new(shape, Values::Bytes(bytes));
+        let whole = generator.encoding(0, &examples, 2).unwrap();
+        assert_eq!((whole.mean.len(), whole.draws.len()), (60, 120));
+        let means = generator.encode(&examples, &(0..20).collect::<Vec<_>>()).unwrap();
+        assert_eq!(whole.mean, means);
+        let decoded = generator.decode(&means, None, true).unwrap();
+        // Products of other sizes may be rounded differently.
+        let near = |a: &[f32], b: &[f32]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5)
+        };
+        for size in [1, 7] {
+            for first in (0..20).step_by(size) {
+                let rows: Vec<usize> = (first..(first + size).min(20)).collect();
+                let part = generator.encoding(first, &examples.select(&rows), 2).unwrap();
+                let n = rows.len();
+                let range = first * 3..(first + n) * 3;
+                assert!(near(&part.mean, &whole.mean[range.clone()]), "{size}: {first}");
+                let log_var = whole.log_var.as_ref().unwrap();
+                assert!(near(&part.log_var.unwrap(), &log_var[range.clone()]), "{size}: {first}");
+                assert!(near(&part.draws, &whole.draws[first * 6..(first + n) * 6]), "{first}");
+                let drawn = generator.decode_from(first, &means[range], None, true).unwrap();
+                assert!(near(&drawn, &decoded[first * 16..(first + n) * 16]), "{size}: {first}");
+            }
+        }
     }
 
     #[cfg(feature = "flex")]

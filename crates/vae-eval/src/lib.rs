@@ -74,7 +74,7 @@ pub use check::check_examples;
 pub use error::EvalError;
 pub use evaluate::{Evaluation, Evaluator, Metrics};
 pub use fitted::{FittedPrior, GaussianMixture};
-pub use generate::{Generator, Path, PriorSource};
+pub use generate::{CHUNK, Encoding, Generator, Path, PriorSource};
 pub use labels::one_hot_of;
 pub use latent::{LatentSummary, PrincipalAxes, normal_quantile};
 pub use noise::{KeyedNoise, Phase};

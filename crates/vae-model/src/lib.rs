@@ -84,7 +84,7 @@ pub use batch::Batch;
 pub use classifier::{Classifier, load_classifier};
 pub use description::{Condition, DataSpec, MAX_CLASSES, MAX_NUMBERS, MAX_WEIGHTS, VaeConfig};
 pub use error::{ConfigError, FileError};
-pub use file::{ModelFile, load, write_atomically};
+pub use file::{AtomicFile, ModelFile, load, write_atomically};
 pub use multiplications::Multiplications;
 pub use networks::{Networks, Role};
 pub use networks_spec::NetworksSpec;

@@ -102,7 +102,7 @@ pub fn write(
     match Format::for_examples(out, dims)? {
         Format::Npy => super::array::write(out, &[&[n], dims].concat(), values),
         Format::Csv => {
-            let names = table::names(names, 'x', dims[0]);
+            let names = table::names(names, "x", dims[0]);
             table::write(out, &Key::index(), &names, values.chunks(dims[0]))
         }
         Format::Png => {

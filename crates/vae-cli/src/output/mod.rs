@@ -11,6 +11,7 @@
 //!   array      .npy   numbers for other programs
 //!   table      .csv   vectors with identifiers
 //!   frames     .gif   sheets one after the other
+//! rows       a result file that is written a part at a time: .npy, .npz, .csv, .parquet
 //! ```
 //!
 //! Sheets and plots are drawn by the crate `vae-view`.
@@ -21,6 +22,7 @@ pub mod file;
 pub mod frames;
 pub mod printer;
 pub mod progress;
+pub mod rows;
 pub mod show;
 pub mod table;
 pub mod text;

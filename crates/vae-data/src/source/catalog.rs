@@ -9,7 +9,7 @@ use super::published::binarized_mnist::BINARIZED_MNIST;
 use super::published::fashion_mnist::FASHION_MNIST;
 use super::published::mnist::MNIST;
 use super::settings::{Setting, SourceSettings};
-use super::{Location, Source};
+use super::{Location, Parts, Source};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape};
 use crate::split::Split;
@@ -220,6 +220,15 @@ impl OpenedSource {
     /// If the source cannot be read.
     pub fn read_all(&self, environment: &Environment) -> Result<Examples, DataError> {
         self.source.read_all(&self.settings, environment)
+    }
+
+    /// Opens what [`Self::read_all`] reads, to read it a part at a time. Files and folders are then
+    /// not in memory as a whole.
+    ///
+    /// # Errors
+    /// If the source cannot be read.
+    pub fn parts(&self, environment: &Environment) -> Result<Box<dyn Parts>, DataError> {
+        self.source.parts(&self.settings, environment)
     }
 }
 

@@ -7,6 +7,7 @@
 //!   published   data sets to download: one file each
 //!     download    checksum and download of a published file
 //!   files       files and folders of the user: one file per format
+//! parts       examples that are read a part at a time
 //! environment folders of this machine
 //! settings    settings of the configuration
 //! ```
@@ -17,6 +18,7 @@ mod catalog;
 mod download;
 mod environment;
 mod files;
+mod parts;
 mod published;
 mod settings;
 #[cfg(test)]
@@ -25,7 +27,8 @@ mod tests;
 pub use auto::AUTO;
 pub use catalog::{OpenedSource, SourceInfo, fetch, layout, list, named};
 pub use environment::{Environment, Progress};
-pub use files::read_array;
+pub use files::open_codes;
+pub use parts::{InMemory, Parts};
 pub use settings::{Setting, SourceSettings};
 
 use crate::error::DataError;
@@ -115,7 +118,32 @@ pub trait Source: fmt::Debug + Send + Sync {
         settings: &SourceSettings,
         environment: &Environment,
     ) -> Result<Examples, DataError> {
-        read_splits(self, settings, environment)
+        let mut all = self.read(Split::Train, settings, environment)?;
+        for split in self.splits().into_iter().skip(1) {
+            all.append(self.read(split, settings, environment)?)?;
+        }
+        Ok(all)
+    }
+
+    /// Opens the examples that [`Self::read_all`] reads, to read them a part at a time. Sources that
+    /// need not be in memory as a whole override this.
+    ///
+    /// # Errors
+    /// If the source cannot be read.
+    fn parts(
+        &self,
+        settings: &SourceSettings,
+        environment: &Environment,
+    ) -> Result<Box<dyn Parts>, DataError> {
+        Ok(Box::new(InMemory::new(self.read_all(settings, environment)?)))
+    }
+
+    /// Returns the splits that the source has, the training split first.
+    fn splits(&self) -> Vec<Split> {
+        match self.publishes_validation() {
+            true => vec![Split::Train, Split::Validation, Split::Test],
+            false => vec![Split::Train, Split::Test],
+        }
     }
 
     /// Checks that the source has a split.
@@ -123,25 +151,8 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// # Errors
     /// If it does not have the split.
     fn require(&self, split: Split) -> Result<(), DataError> {
-        match split {
-            Split::Validation if !self.publishes_validation() => Err(no_validation()),
-            Split::Train | Split::Validation | Split::Test => Ok(()),
-        }
+        if self.splits().contains(&split) { Ok(()) } else { Err(no_validation()) }
     }
-}
-
-/// Reads all splits of `source`, one after the other.
-fn read_splits(
-    source: &(impl Source + ?Sized),
-    settings: &SourceSettings,
-    environment: &Environment,
-) -> Result<Examples, DataError> {
-    let mut all = source.read(Split::Train, settings, environment)?;
-    if source.publishes_validation() {
-        all.append(source.read(Split::Validation, settings, environment)?)?;
-    }
-    all.append(source.read(Split::Test, settings, environment)?)?;
-    Ok(all)
 }
 
 /// The location of a source.

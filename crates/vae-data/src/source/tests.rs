@@ -504,3 +504,117 @@ fn the_layout_of_a_named_source_is_that_of_its_examples() {
     assert_eq!(layout("binarized-mnist").unwrap().1, 0);
     assert_eq!(layout("pictures"), None);
 }
+
+/// Writes a file or folder of each kind of more than 20 examples. Returns their specifications, each
+/// with the settings to read it.
+fn one_of_each_kind(dir: &Path) -> Vec<(String, SourceSettings)> {
+    let data: Vec<u8> = (0..23 * 6).map(|i| (i * 7 % 251) as u8).collect();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let floats: Vec<u8> =
+        data.iter().flat_map(|byte| (f32::from(*byte) / 3.0).to_le_bytes()).collect();
+    let table: String =
+        (0..23).map(|i| format!("r{i},{},c{}\n", f64::from(i) / 7.0, i % 3)).collect();
+    let of_table = SourceSettings {
+        id_column: Some("id".into()),
+        label_column: Some("class".into()),
+        ..Default::default()
+    };
+    let plain = SourceSettings::default;
+    let images = write("images.idx", &idx::tests::idx(&[23, 2, 3], &data));
+    let labels = write("labels.idx", &idx::tests::idx(&[23], &data[..23]));
+    for i in 0..23u8 {
+        for folder in
+            ["pictures/a", "pictures/b", "splits/train/a", "splits/train/b", "splits/test/b"]
+        {
+            let picture = image::GrayImage::from_pixel(3, 2, image::Luma([i * 9]));
+            let path = dir.join(folder).join(format!("{i}.png"));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            picture.save(path).unwrap();
+        }
+    }
+    vec![
+        (write("bytes.npy", &npy::tests::npy("|u1", "False", "(23, 2, 3)", &data)), plain()),
+        (write("floats.npy", &npy::tests::npy("<f4", "False", "(23, 6)", &floats)), plain()),
+        (write("table.csv", format!("id,x,class\n{table}").as_bytes()), of_table),
+        (images.clone(), plain()),
+        (format!("{images},{labels}"), plain()),
+        (dir.join("pictures").display().to_string(), plain()),
+        (dir.join("splits").display().to_string(), plain()),
+        ("curves".into(), plain()),
+    ]
+}
+
+#[test]
+fn parts_of_any_size_are_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let environment = Environment::default();
+    for (spec, settings) in one_of_each_kind(dir.path()) {
+        let source = OpenedSource::open(&spec, &settings, &environment).unwrap();
+        let whole = source.read_all(&environment).unwrap();
+        for most in [1, 7, usize::MAX] {
+            if spec == "curves" && most == 1 {
+                continue;
+            }
+            let mut parts = source.parts(&environment).unwrap();
+            let mut joined = parts.next(most).unwrap().unwrap();
+            let mut ended = joined.len() < most;
+            while let Some(part) = parts.next(most).unwrap() {
+                assert!(!ended && part.len() <= most, "{spec}: {most}");
+                ended = part.len() < most;
+                joined.append(part).unwrap();
+            }
+            assert!(joined == whole, "{spec}: {most}");
+            assert!(parts.next(most).unwrap().is_none(), "{spec}: {most}");
+        }
+        // The splits hold the same examples.
+        let [train, test] = [Split::Train, Split::Test]
+            .map(|split| source.read(split, &environment).unwrap().len());
+        assert_eq!(train + test, whole.len(), "{spec}");
+    }
+}
+
+#[test]
+fn a_file_larger_than_what_is_read_at_once_is_read_in_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.npy");
+    let header = npy::tests::npy("|u1", "False", "(6000000, 28, 28)", &[]);
+    let pixels = 6_000_000 * 784;
+    fs::write(&path, &header).unwrap();
+    // A file with a hole takes no place on the disk.
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(header.len() as u64 + pixels)
+        .unwrap();
+    let environment = Environment::default();
+    let spec = path.display().to_string();
+    let source = OpenedSource::open(&spec, &SourceSettings::default(), &environment).unwrap();
+    let refused = source.read_all(&environment).unwrap_err().to_string();
+    assert!(refused.contains("large.npy") && refused.contains("at once"), "{refused}");
+    let mut parts = source.parts(&environment).unwrap();
+    assert_eq!(parts.next(1_000).unwrap().unwrap().len(), 1_000);
+    assert_eq!(parts.next(10).unwrap().unwrap().len(), 10);
+}
+
+#[test]
+fn an_error_in_a_later_part_names_the_example_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut numbers = [0.5f32; 24];
+    numbers[17] = f32::NAN;
+    let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let path = dir.path().join("x.npy");
+    fs::write(&path, npy::tests::npy("<f4", "False", "(12, 2)", &bytes)).unwrap();
+    let environment = Environment::default();
+    let spec = path.display().to_string();
+    let source = OpenedSource::open(&spec, &SourceSettings::default(), &environment).unwrap();
+    let mut parts = source.parts(&environment).unwrap();
+    assert!(parts.next(7).is_ok());
+    let why = parts.next(7).unwrap_err().to_string();
+    assert!(why.contains("example 8, element 1 is NaN"), "{why}");
+}

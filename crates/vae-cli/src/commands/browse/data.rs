@@ -158,7 +158,7 @@ fn show(args: &ShowArgs, printer: &Printer) -> Result<()> {
         }
         (Format::Csv, Values::Floats(values)) => {
             let len = examples.shape.len();
-            let names = table::names(examples.columns.as_deref(), 'x', len);
+            let names = table::names(examples.columns.as_deref(), "x", len);
             table::write(&args.out, &Key::of(&resolved, &examples), &names, values.chunks(len))?;
         }
         (Format::Csv, Values::Bytes(_)) => unreachable!("`Format::for_examples` refused images"),

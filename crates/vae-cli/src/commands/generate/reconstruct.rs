@@ -65,7 +65,7 @@ impl Execute for ReconstructArgs {
             }
             Format::Csv => {
                 let len = generator.vae.numbers();
-                let names = table::names(examples.columns.as_deref(), 'x', len);
+                let names = table::names(examples.columns.as_deref(), "x", len);
                 let key = Key::of(&source, &examples);
                 table::write(&self.out, &key, &names, values()?.chunks(len))?;
             }

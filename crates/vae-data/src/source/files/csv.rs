@@ -7,10 +7,10 @@ use super::bounded::{Budget, Input, Stream, reserve};
 use super::format::{Format, Reading};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
-use crate::source::{Setting, SourceSettings};
+use crate::source::{Parts, Setting, SourceSettings};
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, StringRecord, Terminator};
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest number of columns.
 const MOST_COLUMNS: usize = 1 << 16;
@@ -30,7 +30,7 @@ pub static FORMAT: Format = Format {
         Setting::LabelColumn,
     ],
     recognizes: |start| delimiter(start.path).is_some(),
-    reading: Reading::Whole(read),
+    reading: Reading::Whole(|path, settings| Ok(Box::new(Rows::open(path, settings)?))),
 };
 
 /// Returns the delimiter of cells, by the name of the file.
@@ -42,65 +42,110 @@ fn delimiter(path: &Path) -> Option<u8> {
         .find_map(|(ending, delimiter)| name.ends_with(ending).then_some(delimiter))
 }
 
-/// Reads a table as vectors `[rows, columns]` of f32, with labels and identifiers if the settings
-/// name their columns.
+/// The rows of a table as vectors of f32, with labels and identifiers if the settings name their
+/// columns.
 ///
-/// The classes of the whole file are collected. If they are the integers 0, 1, 2 ... without gaps,
-/// they are the labels. Other integers are numbered in the order of their values, other classes in
-/// the order of their names.
-fn read(path: &Path, settings: &SourceSettings) -> Result<Examples, DataError> {
-    let mut table = Table::open(path)?;
-    let Some(first) = table.next()? else {
-        return Err(DataError::malformed(path, "is empty"));
-    };
-    let header = settings.header.unwrap_or_else(|| !first.cells().all(is_number));
-    let names = names(path, &first, header)?;
-    let chosen = Chosen::of(path, &names, settings)?;
+/// The classes are collected from the whole file when it is opened, before its rows are read. If they
+/// are the integers 0, 1, 2 ... without gaps, they are the labels. Other integers are numbered in the
+/// order of their values, other classes in the order of their names.
+struct Rows {
+    path: PathBuf,
+    table: Table,
+    header: bool,
+    names: Vec<String>,
+    chosen: Chosen,
+    /// The next row.
+    next: Option<Row>,
+    classes: Classes,
+}
 
-    let width = chosen.numbers.len();
-    let mut floats: Vec<f32> = Vec::new();
-    let mut ids = chosen.id.map(|_| Vec::new());
-    let mut labels = chosen.label.map(|_| Labels::default());
-    let mut next = if header { table.next()? } else { Some(first) };
-    while let Some(row) = next {
-        row.check_length(path, names.len(), header)?;
-        if floats.capacity() - floats.len() < width {
-            let more = floats.len().max(width);
-            reserve(&mut floats, more)?;
+impl Rows {
+    fn open(path: &Path, settings: &SourceSettings) -> Result<Self, DataError> {
+        let mut rows = Self::at_first_row(path, settings)?;
+        if rows.next.is_none() {
+            return Err(DataError::malformed(path, "holds no row of data below its header"));
         }
-        for &column in &chosen.numbers {
-            floats.push(row.number(path, &names, column)?);
-        }
-        if let (Some(column), Some(ids)) = (chosen.id, &mut ids) {
-            ids.push(row.text(path, &names, column)?.to_owned());
-        }
-        if let (Some(column), Some(labels)) = (chosen.label, &mut labels) {
-            labels.push(row.text(path, &names, column)?);
-            if labels.classes.len() > MOST_CLASSES {
-                let why = format!("holds more than {MOST_CLASSES} classes");
-                return Err(row.wrong(path, &names, column, &why));
+        let Some(column) = rows.chosen.label else { return Ok(rows) };
+        let mut texts = BTreeSet::new();
+        while let Some(row) = rows.next_row()? {
+            let text = row.text(path, &rows.names, column)?;
+            if !texts.contains(text) {
+                texts.insert(text.to_owned());
             }
+            if texts.len() > MOST_CLASSES {
+                let why = format!("holds more than {MOST_CLASSES} classes");
+                return Err(row.wrong(path, &rows.names, column, &why));
+            }
+            rows.table.part.renew();
         }
-        next = table.next()?;
+        Ok(Self { classes: Classes::of(texts), ..Self::at_first_row(path, settings)? })
     }
-    if floats.is_empty() {
-        return Err(DataError::malformed(path, "holds no row of data below its header"));
+
+    fn at_first_row(path: &Path, settings: &SourceSettings) -> Result<Self, DataError> {
+        let mut table = Table::open(path)?;
+        let Some(first) = table.next()? else {
+            return Err(DataError::malformed(path, "is empty"));
+        };
+        let header = settings.header.unwrap_or_else(|| !first.cells().all(is_number));
+        let names = names(path, &first, header)?;
+        let chosen = Chosen::of(path, &names, settings)?;
+        let next = if header { table.next()? } else { Some(first) };
+        let classes = Classes::default();
+        Ok(Self { path: path.to_owned(), table, header, names, chosen, next, classes })
     }
-    let (labels, classes) = match labels {
-        Some(labels) => {
-            let (labels, classes) = labels.numbered();
-            (Some(labels), classes)
+
+    /// Returns the next row, which has a cell for each column.
+    fn next_row(&mut self) -> Result<Option<Row>, DataError> {
+        let Some(row) = self.next.take() else { return Ok(None) };
+        row.check_length(&self.path, self.names.len(), self.header)?;
+        self.next = self.table.next()?;
+        Ok(Some(row))
+    }
+}
+
+impl Parts for Rows {
+    fn next(&mut self, most: usize) -> Result<Option<Examples>, DataError> {
+        self.table.part.renew();
+        let width = self.chosen.numbers.len();
+        let mut floats: Vec<f32> = Vec::new();
+        let mut ids = self.chosen.id.map(|_| Vec::new());
+        let mut labels = self.chosen.label.map(|_| Vec::new());
+        let mut n = 0;
+        while n < most
+            && let Some(row) = self.next_row()?
+        {
+            let (path, names) = (&self.path, &self.names);
+            if floats.capacity() - floats.len() < width {
+                let more = floats.len().max(width);
+                reserve(&mut floats, more)?;
+            }
+            for &column in &self.chosen.numbers {
+                floats.push(row.number(path, names, column)?);
+            }
+            if let (Some(column), Some(ids)) = (self.chosen.id, &mut ids) {
+                ids.push(row.text(path, names, column)?.to_owned());
+            }
+            if let (Some(column), Some(labels)) = (self.chosen.label, &mut labels) {
+                let Some(label) = self.classes.numbers.get(row.text(path, names, column)?) else {
+                    return Err(row.wrong(path, names, column, "changed while it was read"));
+                };
+                labels.push(*label);
+            }
+            n += 1;
         }
-        None => (None, Vec::new()),
-    };
-    let columns = chosen.numbers.iter().map(|&column| names[column].clone()).collect();
-    Ok(Examples {
-        labels,
-        classes,
-        ids,
-        columns: Some(columns),
-        ..Examples::new(Shape::Vector { len: width }, Values::Floats(floats))
-    })
+        if n == 0 {
+            return Ok(None);
+        }
+        let columns =
+            self.chosen.numbers.iter().map(|&column| self.names[column].clone()).collect();
+        Ok(Some(Examples {
+            labels,
+            classes: self.classes.names.clone(),
+            ids,
+            columns: Some(columns),
+            ..Examples::new(Shape::Vector { len: width }, Values::Floats(floats))
+        }))
+    }
 }
 
 fn is_number(cell: &str) -> bool {
@@ -108,16 +153,19 @@ fn is_number(cell: &str) -> bool {
 }
 
 /// An iterator over the rows of a file.
-struct Table<'a> {
-    path: &'a Path,
+struct Table {
+    path: PathBuf,
     reader: Reader<Stream>,
-    budget: Budget,
+    /// Bytes that may be read for the current part.
+    part: Budget,
+    /// Bytes that may be read for the current row.
+    row: Budget,
 }
 
-impl<'a> Table<'a> {
-    fn open(path: &'a Path) -> Result<Self, DataError> {
-        let budget = Budget::new(MOST_ROW);
-        let stream = Input::open(path)?.stream(budget.clone());
+impl Table {
+    fn open(path: &Path) -> Result<Self, DataError> {
+        let (part, row) = (Budget::of_part(), Budget::new(MOST_ROW));
+        let stream = Input::open(path)?.stream(part.clone(), row.clone());
         let reader = ReaderBuilder::new()
             .delimiter(delimiter(path).unwrap_or(b','))
             .has_headers(false)
@@ -126,18 +174,18 @@ impl<'a> Table<'a> {
             // This module checks the lengths of rows, so that the message names the line.
             .flexible(true)
             .from_reader(stream);
-        Ok(Self { path, reader, budget })
+        Ok(Self { path: path.to_owned(), reader, part, row })
     }
 
     fn next(&mut self) -> Result<Option<Row>, DataError> {
         let mut record = ByteRecord::new();
         loop {
-            self.budget.renew();
+            self.row.renew();
             let start = self.reader.position().byte();
             let more = self.reader.read_byte_record(&mut record);
             let more = more.map_err(|e| match e.into_kind() {
                 ErrorKind::Io(e) => self.reader.get_ref().failed(e),
-                other => DataError::malformed(self.path, format!("cannot be read: {other:?}")),
+                other => DataError::malformed(&self.path, format!("cannot be read: {other:?}")),
             })?;
             if !more {
                 return Ok(None);
@@ -155,12 +203,12 @@ impl<'a> Table<'a> {
             self.reader.position().line() - feeds - u64::from(!self.reader.get_ref().has_ended());
         if record.len() > MOST_COLUMNS {
             let why = format!("line {line} has {} columns: at most {MOST_COLUMNS}", record.len());
-            return Err(DataError::malformed(self.path, why));
+            return Err(DataError::malformed(&self.path, why));
         }
         let cells = StringRecord::from_byte_record(record).map_err(|e| {
             let column = e.utf8_error().field() + 1;
             let why = format!("line {line}, column {column}: is not UTF-8 text");
-            DataError::malformed(self.path, why)
+            DataError::malformed(&self.path, why)
         })?;
         Ok(Some(Row { line, cells }))
     }
@@ -330,52 +378,32 @@ fn listed(names: &[String]) -> String {
     text
 }
 
-/// The classes of the rows, numbered in the order of their first rows.
+/// The classes of a table.
 #[derive(Default)]
-struct Labels {
-    /// The number of each row's class.
-    rows: Vec<u32>,
-    /// The number of each class, by its text.
-    classes: HashMap<String, u32>,
+struct Classes {
+    /// The label of each class, by its text.
+    numbers: HashMap<String, u32>,
+    /// The names of the classes. Empty if the labels are the integers of the file.
+    names: Vec<String>,
 }
 
-impl Labels {
-    fn push(&mut self, text: &str) {
-        let class = match self.classes.get(text) {
-            Some(&class) => class,
-            None => {
-                let class = self.classes.len() as u32;
-                self.classes.insert(text.to_owned(), class);
-                class
-            }
-        };
-        self.rows.push(class);
-    }
-
-    /// Returns the label of each row and the names of the classes. There are no names if the labels
-    /// are the integers of the file.
-    fn numbered(self) -> (Vec<u32>, Vec<String>) {
-        let integer = |text: &str| {
+impl Classes {
+    /// Numbers the classes `texts`.
+    fn of(texts: BTreeSet<String>) -> Self {
+        let integer = |text: &String| {
             let value = text.parse::<i64>().ok();
-            value.filter(|value| value.to_string() == text)
+            value.filter(|value| value.to_string() == *text)
         };
-        let mut order: Vec<(&str, u32)> =
-            self.classes.iter().map(|(text, class)| (text.as_str(), *class)).collect();
-        order.sort_unstable();
-        let integers: Option<Vec<i64>> = order.iter().map(|(text, _)| integer(text)).collect();
+        let mut names: Vec<String> = texts.into_iter().collect();
+        let integers: Option<Vec<i64>> = names.iter().map(integer).collect();
         let mut plain = false;
         if let Some(mut integers) = integers {
-            order.sort_by_key(|(text, _)| integer(text));
+            names.sort_by_key(integer);
             integers.sort_unstable();
             plain = integers.iter().copied().eq(0..integers.len() as i64);
         }
-        let mut numbers = vec![0; order.len()];
-        for (number, (_, class)) in order.iter().enumerate() {
-            numbers[*class as usize] = number as u32;
-        }
-        let labels = self.rows.iter().map(|class| numbers[*class as usize]).collect();
-        let names = order.iter().map(|(text, _)| (*text).to_owned());
-        (labels, if plain { Vec::new() } else { names.collect() })
+        let numbers = names.iter().cloned().zip(0..).collect();
+        Self { numbers, names: if plain { Vec::new() } else { names } }
     }
 }
 
@@ -383,6 +411,7 @@ impl Labels {
 mod tests {
     use super::*;
     use crate::rng;
+    use crate::source::parts::whole;
     use std::io::Write;
     use std::path::PathBuf;
 
@@ -395,6 +424,10 @@ mod tests {
     fn load(text: impl AsRef<[u8]>, settings: &SourceSettings) -> Result<Examples, DataError> {
         let dir = tempfile::tempdir().unwrap();
         read(&file(&dir, "t.csv", text), settings)
+    }
+
+    fn read(path: &Path, settings: &SourceSettings) -> Result<Examples, DataError> {
+        whole(Box::new(Rows::open(path, settings)?))
     }
 
     fn plain() -> SourceSettings {

@@ -6,6 +6,7 @@ use super::format::{Format, Reading};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
 use crate::hold_out;
+use crate::source::parts::{Opened, Parts};
 use crate::source::{Setting, SourceSettings};
 use crate::split::Split;
 use image::imageops::FilterType;
@@ -24,17 +25,17 @@ pub static FORMAT: Format = Format {
     name: "a folder of pictures",
     settings: &[Setting::Size, Setting::Channels],
     recognizes: |start| start.path.is_dir(),
-    reading: Reading::BySplit { read, publishes_validation },
+    reading: Reading::BySplit { open, publishes_validation },
 };
 
-/// Reads `split` of the folder `root` as bytes, in the order of the file names.
+/// Opens `split` of the folder `root`: bytes, in the order of the file names.
 ///
 /// Images are scaled to cover the size of the settings (height, width), and cropped to it around
 /// their centre. Without that setting, all images must have the same size. Without the setting of
 /// channels, there is 1 channel if every image is grey, otherwise 3. Transparency is ignored.
 /// Without sub-folders `train` and `test`, the test split is a sixth of the images, always the same
 /// ones.
-fn read(root: &Path, split: Split, settings: &SourceSettings) -> Result<Examples, DataError> {
+fn open(root: &Path, split: Split, settings: &SourceSettings) -> Opened {
     let SourceSettings { size, channels, .. } = *settings;
     if let Some(n) = channels.filter(|n| ![1, 3].contains(n)) {
         return Err(DataError::Request(format!("{n} channels: pictures can be read with 1 or 3")));
@@ -57,9 +58,32 @@ fn read(root: &Path, split: Split, settings: &SourceSettings) -> Result<Examples
         let classes = listing.classes;
         listing = Listing::of(&root.join(split.to_string()))?.with_classes(&classes)?;
     }
-    let (bytes, labels) = (listing.decode(shape)?, listing.labels());
-    let classes = listing.classes;
-    Ok(Examples { labels, classes, ..Examples::new(shape, Values::Bytes(bytes)) })
+    Ok(Box::new(Pictures { listing, shape, next: 0 }))
+}
+
+/// The images of a split.
+struct Pictures {
+    listing: Listing,
+    shape: Shape,
+    /// Index of the next image.
+    next: usize,
+}
+
+impl Parts for Pictures {
+    fn next(&mut self, most: usize) -> Result<Option<Examples>, DataError> {
+        let end = self.next.saturating_add(most).min(self.listing.pictures.len());
+        let part = &self.listing.pictures[self.next..end];
+        if part.is_empty() {
+            return Ok(None);
+        }
+        let bytes = decode_all(part, self.shape)?;
+        let classes = self.listing.classes.clone();
+        let labels = part.iter().map(|(_, label)| *label);
+        let labels = (!classes.is_empty()).then(|| labels.collect());
+        self.next = end;
+        let pictures = Examples::new(self.shape, Values::Bytes(bytes));
+        Ok(Some(Examples { labels, classes, ..pictures }))
+    }
 }
 
 /// Returns whether the folder has a validation split.
@@ -141,10 +165,6 @@ impl Listing {
         Ok(self)
     }
 
-    fn labels(&self) -> Option<Vec<u32>> {
-        (!self.classes.is_empty()).then(|| self.pictures.iter().map(|(_, label)| *label).collect())
-    }
-
     /// Returns the shape of all images: from the settings, otherwise from the headers of the files.
     fn shape(
         &self,
@@ -175,23 +195,23 @@ impl Listing {
         }
         image_shape(channels, height as usize, width as usize)
     }
+}
 
-    /// Returns the pixels of all images in `shape`, one image after the other.
-    fn decode(&self, shape: Shape) -> Result<Vec<u8>, DataError> {
-        // The first image is decoded before memory for all is allocated, because its header may be
-        // wrong.
-        let mut first = vec![0; shape.len()];
-        decode(&self.pictures[0].0, shape, &mut first)?;
-        let len = shape.len().saturating_mul(self.pictures.len());
-        let mut bytes = Vec::new();
-        reserve(&mut bytes, len)?;
-        bytes.resize(len, 0);
-        bytes
-            .par_chunks_exact_mut(shape.len())
-            .zip(&self.pictures)
-            .try_for_each(|(pixels, (path, _))| decode(path, shape, pixels))?;
-        Ok(bytes)
-    }
+/// Returns the pixels of `pictures` in `shape`, one image after the other. There must be one.
+fn decode_all(pictures: &[(PathBuf, u32)], shape: Shape) -> Result<Vec<u8>, DataError> {
+    // The first image is decoded before memory for all is allocated, because its header may be
+    // wrong.
+    let mut first = vec![0; shape.len()];
+    decode(&pictures[0].0, shape, &mut first)?;
+    let len = shape.len().saturating_mul(pictures.len());
+    let mut bytes = Vec::new();
+    reserve(&mut bytes, len)?;
+    bytes.resize(len, 0);
+    bytes
+        .par_chunks_exact_mut(shape.len())
+        .zip(pictures)
+        .try_for_each(|(pixels, (path, _))| decode(path, shape, pixels))?;
+    Ok(bytes)
 }
 
 fn image_shape(channels: usize, height: usize, width: usize) -> Result<Shape, DataError> {
@@ -289,6 +309,7 @@ fn unreadable(path: &Path, e: image::ImageError) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::parts::whole;
     use image::{GrayImage, Luma, Rgb, RgbImage};
 
     /// Reads a split by size and channels.
@@ -298,7 +319,8 @@ mod tests {
         size: Option<(usize, usize)>,
         channels: Option<usize>,
     ) -> Result<Examples, DataError> {
-        super::read(root, split, &SourceSettings { size, channels, ..Default::default() })
+        let settings = SourceSettings { size, channels, ..Default::default() };
+        whole(open(root, split, &settings)?)
     }
 
     fn grey(path: &Path, side: u32, value: u8) {

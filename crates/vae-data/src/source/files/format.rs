@@ -3,7 +3,8 @@
 use crate::error::DataError;
 use crate::examples::Examples;
 use crate::hold_out::of_one_piece;
-use crate::source::{Environment, Location, Setting, Source, SourceSettings, read_splits};
+use crate::source::parts::{self, Chain, Opened, Parts};
+use crate::source::{Environment, Location, Setting, Source, SourceSettings};
 use crate::split::Split;
 use std::path::{Path, PathBuf};
 
@@ -28,15 +29,15 @@ pub struct Start<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Whether a file or folder has splits.
+/// How a file or folder is opened, and whether it has splits.
 #[derive(Debug)]
 pub enum Reading {
     /// Without splits: a sixth of the examples is the test split.
-    Whole(fn(&Path, &SourceSettings) -> Result<Examples, DataError>),
+    Whole(fn(&Path, &SourceSettings) -> Opened),
     /// With splits.
     BySplit {
-        /// Reads one split.
-        read: fn(&Path, Split, &SourceSettings) -> Result<Examples, DataError>,
+        /// Opens one split.
+        open: fn(&Path, Split, &SourceSettings) -> Opened,
         /// Returns whether there is a validation split.
         publishes_validation: fn(&Path) -> bool,
     },
@@ -86,8 +87,10 @@ impl Source for FileSource {
         _: &Environment,
     ) -> Result<Examples, DataError> {
         match self.format.reading {
-            Reading::Whole(read) => split_of(&read(&self.path, settings)?, split, &self.path),
-            Reading::BySplit { read, .. } => read(&self.path, split, settings),
+            Reading::Whole(open) => {
+                split_of(&parts::whole(open(&self.path, settings)?)?, split, &self.path)
+            }
+            Reading::BySplit { open, .. } => parts::whole(open(&self.path, split, settings)?),
         }
     }
 
@@ -96,9 +99,21 @@ impl Source for FileSource {
         settings: &SourceSettings,
         environment: &Environment,
     ) -> Result<Examples, DataError> {
+        parts::whole(self.parts(settings, environment)?)
+    }
+
+    fn parts(
+        &self,
+        settings: &SourceSettings,
+        _: &Environment,
+    ) -> Result<Box<dyn Parts>, DataError> {
         match self.format.reading {
-            Reading::Whole(read) => read(&self.path, settings),
-            Reading::BySplit { .. } => read_splits(self, settings, environment),
+            Reading::Whole(open) => open(&self.path, settings),
+            Reading::BySplit { open, .. } => {
+                let splits = self.splits().into_iter().rev();
+                let opened = splits.map(|split| open(&self.path, split, settings));
+                Ok(Box::new(Chain { left: opened.collect::<Result<_, _>>()? }))
+            }
         }
     }
 }

@@ -4,10 +4,11 @@
 //! The header has two zero bytes, the type (8: unsigned byte), the number of dimensions, and the
 //! dimensions as big-endian u32.
 
-use super::bounded::Input;
+use super::bounded::{Body, Input};
 use super::format::{Format, Reading, file_name, split_of};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
+use crate::source::parts::{self, Parts};
 use crate::source::{Environment, Location, Source, SourceSettings};
 use crate::split::Split;
 use std::path::{Path, PathBuf};
@@ -17,17 +18,60 @@ pub static FORMAT: Format = Format {
     name: "an IDX file of images",
     settings: &[],
     recognizes: |start| start.bytes.first() == Some(&0),
-    reading: Reading::Whole(|path, _| images(path)),
+    reading: Reading::Whole(|path, _| Ok(Box::new(Images::open(path)?))),
 };
 
-/// Reads a file of images, without labels.
-pub fn images(path: &Path) -> Result<Examples, DataError> {
-    let ([n, height, width], bytes) = read(path, "images")?;
-    if n == 0 || height == 0 || width == 0 {
-        let why = format!("holds no image: its header says {n} images of {height}x{width}");
-        return Err(DataError::malformed(path, why));
+/// Images, and their labels if there is a file of them.
+struct Images {
+    shape: Shape,
+    pixels: Body,
+    labels: Option<Body>,
+    /// Number of images that are not read yet.
+    left: usize,
+}
+
+impl Images {
+    /// Reads the header of a file of images.
+    fn open(path: &Path) -> Result<Self, DataError> {
+        let ([n, height, width], pixels) = open(path, "images")?;
+        if n == 0 || height == 0 || width == 0 {
+            let why = format!("holds no image: its header says {n} images of {height}x{width}");
+            return Err(DataError::malformed(path, why));
+        }
+        let shape = Shape::Image { channels: 1, height, width };
+        Ok(Self { shape, pixels, labels: None, left: n })
     }
-    Ok(Examples::new(Shape::Image { channels: 1, height, width }, Values::Bytes(bytes)))
+
+    /// Reads the headers of a file of images and the file of their labels.
+    fn open_pair(image_file: &Path, label_file: &Path) -> Result<Self, DataError> {
+        let ([n], labels) = open(label_file, "labels")?;
+        let images = Self::open(image_file)?;
+        if images.left != n {
+            let why = format!(
+                "holds {n} labels, but {} holds {} images",
+                image_file.display(),
+                images.left
+            );
+            return Err(DataError::malformed(label_file, why));
+        }
+        Ok(Self { labels: Some(labels), ..images })
+    }
+}
+
+impl Parts for Images {
+    fn next(&mut self, most: usize) -> Result<Option<Examples>, DataError> {
+        let n = self.left.min(most);
+        if n == 0 {
+            return Ok(None);
+        }
+        let labels = self.labels.as_mut().map(|labels| labels.next(n as u64)).transpose()?;
+        let bytes = self.pixels.next((n as u64).saturating_mul(self.shape.len() as u64))?;
+        self.left -= n;
+        Ok(Some(Examples {
+            labels: labels.map(|labels| labels.into_iter().map(u32::from).collect()),
+            ..Examples::new(self.shape, Values::Bytes(bytes))
+        }))
+    }
 }
 
 /// A file of images and a file of their labels as a source.
@@ -69,26 +113,19 @@ impl Source for Pair {
     fn read_all(&self, _: &SourceSettings, _: &Environment) -> Result<Examples, DataError> {
         pair(&self.images, &self.labels)
     }
+
+    fn parts(&self, _: &SourceSettings, _: &Environment) -> Result<Box<dyn Parts>, DataError> {
+        Ok(Box::new(Images::open_pair(&self.images, &self.labels)?))
+    }
 }
 
 /// Reads a file of images and the file of their labels.
 pub fn pair(image_file: &Path, label_file: &Path) -> Result<Examples, DataError> {
-    let ([n], labels) = read(label_file, "labels")?;
-    let mut examples = images(image_file)?;
-    if examples.len() != n {
-        let why = format!(
-            "holds {n} labels, but {} holds {} images",
-            image_file.display(),
-            examples.len()
-        );
-        return Err(DataError::malformed(label_file, why));
-    }
-    examples.labels = Some(labels.into_iter().map(u32::from).collect());
-    Ok(examples)
+    parts::whole(Box::new(Images::open_pair(image_file, label_file)?))
 }
 
-/// Reads an array of bytes with `RANK` dimensions.
-fn read<const RANK: usize>(path: &Path, what: &str) -> Result<([usize; RANK], Vec<u8>), DataError> {
+/// Reads the header of an array of bytes with `RANK` dimensions.
+fn open<const RANK: usize>(path: &Path, what: &str) -> Result<([usize; RANK], Body), DataError> {
     let wrong = |why: String| Err(DataError::malformed(path, why));
     let mut input = Input::open(path)?;
     let magic = input.header(4)?;
@@ -114,7 +151,7 @@ fn read<const RANK: usize>(path: &Path, what: &str) -> Result<([usize; RANK], Ve
         // A product of more than 64 bits exceeds every limit.
         promised = promised.saturating_mul(u64::from(size));
     }
-    Ok((dims, input.body(promised)?))
+    Ok((dims, input.body(promised)))
 }
 
 #[cfg(test)]
@@ -169,7 +206,8 @@ pub mod tests {
         ];
         for (bytes, reason) in cases {
             let path = file(&dir, "images", &bytes);
-            let error = images(&path).unwrap_err();
+            let images = Images::open(&path);
+            let error = images.and_then(|mut images| images.next(usize::MAX)).unwrap_err();
             assert!(matches!(error, DataError::Malformed { .. }), "{error:?}");
             let message = error.to_string();
             assert!(

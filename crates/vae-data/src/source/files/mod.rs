@@ -7,10 +7,13 @@ mod folder;
 mod format;
 pub mod idx;
 pub mod npy;
+mod npz;
+#[cfg(feature = "parquet")]
+mod parquet;
 
-use super::{Setting, Source, SourceSettings};
+use super::parts::Opened;
+use super::{Parts, Setting, Source, SourceSettings};
 use crate::error::DataError;
-use crate::examples::Examples;
 use bounded::Input;
 use format::{FileSource, Format, Reading, Start};
 use std::path::Path;
@@ -40,21 +43,57 @@ pub fn open_pair(images: &Path, labels: &Path) -> Arc<dyn Source> {
     Arc::new(idx::Pair { images: images.to_owned(), labels: labels.to_owned() })
 }
 
-/// Reads all examples of a file, in any of the formats.
+/// Opens a file of latent codes: a `.npy` array, an array of an `.npz` archive, or the columns
+/// `columns` of a table (`.parquet` with the Cargo feature `parquet`). `array` is the name of the array of an archive; without it, it is `mean` or
+/// the only array.
 ///
 /// # Errors
-/// If the file cannot be read, or if it is a folder.
-pub fn read_array(path: &Path) -> Result<Examples, DataError> {
-    match recognize(path)?.reading {
-        Reading::Whole(read) => read(path, &SourceSettings::default()),
-        Reading::BySplit { .. } => Err(DataError::malformed(path, "is a folder, not a file")),
+/// If the file cannot be read, or if there is no such array or column.
+pub fn open_codes(
+    path: &Path,
+    array: Option<&str>,
+    columns: &[String],
+) -> Result<Box<dyn Parts>, DataError> {
+    let is_parquet = path.extension().is_some_and(|extension| extension == "parquet");
+    if !is_parquet && npz::recognizes(&start(path)?) {
+        return Ok(Box::new(npz::open(path, array)?));
     }
+    if array.is_some() {
+        return Err(DataError::malformed(path, "has no named arrays: only an .npz archive has"));
+    }
+    if is_parquet {
+        return open_parquet(path, columns);
+    }
+    let format = recognize(path)?;
+    let Reading::Whole(open) = format.reading else {
+        return Err(DataError::malformed(path, "is a folder, not a file"));
+    };
+    let settings = SourceSettings { columns: Some(columns.to_vec()), ..Default::default() };
+    open(path, &settings.only(format.settings))
+}
+
+#[cfg(feature = "parquet")]
+fn open_parquet(path: &Path, columns: &[String]) -> Opened {
+    Ok(Box::new(parquet::Table::open(path, columns)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn open_parquet(path: &Path, _: &[String]) -> Opened {
+    let why = "this build has no Parquet: add it with `cargo build --release --features parquet`, \
+               or use .npy, .npz or .csv";
+    Err(DataError::malformed(path, why))
+}
+
+/// Returns the first byte of a file, decompressed. None for an empty file or a folder.
+fn start(path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut bytes = vec![0; 1];
+    let n = if path.is_dir() { 0 } else { Input::open(path)?.read(&mut bytes)? };
+    bytes.truncate(n);
+    Ok(bytes)
 }
 
 fn recognize(path: &Path) -> Result<&'static Format, DataError> {
-    let mut bytes = [0; 1];
-    let n = if path.is_dir() { 0 } else { Input::open(path)?.read(&mut bytes)? };
-    let start = Start { path, bytes: &bytes[..n] };
+    let start = Start { path, bytes: &start(path)? };
     FORMATS.into_iter().find(|format| (format.recognizes)(&start)).ok_or_else(|| {
         DataError::malformed(path, format!("is not one of {}", formats().join(", ")))
     })

@@ -3,11 +3,12 @@
 //! The header is parsed here, because `npyz` multiplies its dimensions without checking for
 //! overflow.
 
-use super::bounded::{Input, reserve};
+use super::bounded::{Body, Input, reserve};
 use super::format::{Format, Reading};
 use crate::error::DataError;
 use crate::examples::{Examples, Shape, Values};
-use std::path::Path;
+use crate::source::Parts;
+use std::path::{Path, PathBuf};
 
 /// The first bytes of every `.npy` file.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -17,58 +18,95 @@ pub static FORMAT: Format = Format {
     name: "a .npy array",
     settings: &[],
     recognizes: |start| start.bytes.first() == Some(&MAGIC[0]),
-    reading: Reading::Whole(|path, _| read(path)),
+    reading: Reading::Whole(|path, _| Ok(Box::new(Array::open(path)?))),
 };
 
-/// Reads an array of examples:
+/// An array of examples:
 ///
 /// - u8 `[n, height, width]` or `[n, channels, height, width]`: images;
 /// - f32 or f64 of the same shapes, every number in [0, 1]: also images, rounded to 256 levels;
 /// - f32 or f64 `[n, d]`: vectors, as f32. Every number must be finite.
-pub fn read(path: &Path) -> Result<Examples, DataError> {
-    let wrong = |why: String| DataError::malformed(path, why);
-    let mut input = Input::open(path)?;
-    let header = header(&mut input, path)?;
-    let shape = example_shape(&header).map_err(wrong)?;
-    let numbers = header.shape.iter().fold(1u64, |product, &dim| product.saturating_mul(dim));
-    let size = header.kind.size();
-    let body = input.body(numbers.saturating_mul(size as u64))?;
-    let values = match (header.kind, shape) {
-        (Kind::U8, _) => Values::Bytes(body),
-        (Kind::Float { double, big_endian }, shape) => {
-            let numbers = body.chunks_exact(size).map(|chunk| number(chunk, double, big_endian));
-            let at = |i: usize, x: f64, need: &str| {
-                let (example, element) = (i / shape.len(), i % shape.len());
-                let why = format!("example {example}, element {element} is {x}: {need}");
-                DataError::malformed(path, why)
-            };
-            match shape {
-                Shape::Vector { .. } => {
-                    let mut floats = Vec::new();
-                    reserve(&mut floats, numbers.len())?;
-                    for (i, x) in numbers.enumerate() {
-                        if !(x as f32).is_finite() {
-                            return Err(at(i, x, "every number must be finite as f32"));
-                        }
-                        floats.push(x as f32);
+pub struct Array {
+    path: PathBuf,
+    kind: Kind,
+    shape: Shape,
+    /// Bytes of one example.
+    size: u64,
+    body: Body,
+    /// Examples of the file.
+    examples: u64,
+    /// Examples that are read.
+    read: u64,
+}
+
+impl Array {
+    /// Reads the header of a file.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        Self::of(Input::open(path)?, path)
+    }
+
+    /// Reads the header of `input`, which is at the begin of an array in the file at `path`.
+    pub fn of(mut input: Input, path: &Path) -> Result<Self, DataError> {
+        let header = header(&mut input, path)?;
+        let shape = example_shape(&header).map_err(|why| DataError::malformed(path, why))?;
+        let (kind, examples) = (header.kind, header.shape[0]);
+        let size =
+            header.shape[1..].iter().fold(kind.size() as u64, |n, &dim| n.saturating_mul(dim));
+        let body = input.body(size.saturating_mul(examples));
+        Ok(Self { path: path.to_owned(), kind, shape, size, body, examples, read: 0 })
+    }
+
+    /// Returns the values of the examples from `self.read` on.
+    fn values(&self, bytes: Vec<u8>) -> Result<Values, DataError> {
+        let Kind::Float { double, big_endian } = self.kind else {
+            return Ok(Values::Bytes(bytes));
+        };
+        let numbers = bytes.chunks_exact(self.kind.size());
+        let numbers = numbers.map(|number| self::number(number, double, big_endian));
+        let at = |i: usize, x: f64, need: &str| {
+            let (example, element) = (i / self.shape.len(), i % self.shape.len());
+            let example = self.read + example as u64;
+            let why = format!("example {example}, element {element} is {x}: {need}");
+            DataError::malformed(&self.path, why)
+        };
+        Ok(match self.shape {
+            Shape::Vector { .. } => {
+                let mut floats = Vec::new();
+                reserve(&mut floats, numbers.len())?;
+                for (i, x) in numbers.enumerate() {
+                    if !(x as f32).is_finite() {
+                        return Err(at(i, x, "every number must be finite as f32"));
                     }
-                    Values::Floats(floats)
+                    floats.push(x as f32);
                 }
-                Shape::Image { .. } => {
-                    let mut bytes = Vec::new();
-                    reserve(&mut bytes, numbers.len())?;
-                    for (i, x) in numbers.enumerate() {
-                        if !(0.0..=1.0).contains(&x) {
-                            return Err(at(i, x, "images of floats must be in [0, 1]"));
-                        }
-                        bytes.push((x * 255.0 + 0.5) as u8);
-                    }
-                    Values::Bytes(bytes)
-                }
+                Values::Floats(floats)
             }
+            Shape::Image { .. } => {
+                let mut bytes = Vec::new();
+                reserve(&mut bytes, numbers.len())?;
+                for (i, x) in numbers.enumerate() {
+                    if !(0.0..=1.0).contains(&x) {
+                        return Err(at(i, x, "images of floats must be in [0, 1]"));
+                    }
+                    bytes.push((x * 255.0 + 0.5) as u8);
+                }
+                Values::Bytes(bytes)
+            }
+        })
+    }
+}
+
+impl Parts for Array {
+    fn next(&mut self, most: usize) -> Result<Option<Examples>, DataError> {
+        let n = (self.examples - self.read).min(most as u64);
+        if n == 0 {
+            return Ok(None);
         }
-    };
-    Ok(Examples::new(shape, values))
+        let bytes = self.body.next(n.saturating_mul(self.size))?;
+        let values = self.values(bytes)?;
+        self.read += n;
+        Ok(Some(Examples::new(self.shape, values)))
+    }
 }
 
 /// The types of number that can be read.
@@ -259,6 +297,7 @@ fn example_shape(header: &Header) -> Result<Shape, String> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::source::parts::whole;
 
     /// Returns the bytes of a file of version 1.
     pub fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
@@ -276,7 +315,7 @@ pub mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.npy");
         std::fs::write(&path, bytes).unwrap();
-        read(&path)
+        whole(Box::new(Array::open(&path)?))
     }
 
     fn floats(values: &[f32]) -> Vec<u8> {
