@@ -47,7 +47,7 @@ fn pixel_range(facts: &Facts, _: &ValidConfig, _: &Requirements) -> Option<(Stri
 fn data_scale(facts: &Facts, _: &ValidConfig, _: &Requirements) -> Option<(String, String)> {
     const FAR: f64 = 30.0;
     let deviation = facts.data.deviation?;
-    (deviation > FAR || deviation < 1.0 / FAR).then(|| {
+    (!(1.0 / FAR..=FAR).contains(&deviation)).then(|| {
         (
             format!("the standard deviation of x is {deviation:.3}, far from 1"),
             "set data.scale = \"standardize\"".to_owned(),
