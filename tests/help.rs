@@ -54,8 +54,10 @@ fn prepare(program: &Program) {
     let presets = program.ok("presets mnist-mlp").stdout;
     fs::write(program.path("my.toml"), presets.replace("\"auto\"", "\"digits\"")).unwrap();
     program.ok("encode --run runs/conditional --backend flex --limit 20 --out z.npy");
-    program.ok("data show digits --out all.npy -q");
-    fs::create_dir_all(program.path("out")).unwrap();
+    program.ok("data show digits --n 50 --out digits.npy");
+    for codes in ["codes.npy", "codes.npz"] {
+        program.ok(&format!("encode --run runs/flat --backend flex --limit 20 --out {codes}"));
+    }
 }
 
 #[test]

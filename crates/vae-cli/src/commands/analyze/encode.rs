@@ -22,7 +22,7 @@ use crate::output::table;
 /// memory.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli encode --out codes.npy\n  \
-    vae-cli encode --data table.csv --split all --out codes.csv\n  \
+    vae-cli encode --data digits.npy --split all --out codes.csv\n  \
     vae-cli encode --with log-var,labels --draws 5 --out codes.npz")]
 pub struct EncodeArgs {
     #[command(flatten)]
