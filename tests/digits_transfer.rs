@@ -11,12 +11,12 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vae_data::rng::Stream;
 use vae_data::source::SourceSettings;
 use vae_data::{Environment, Examples, ImageBatcher, OpenedSource, Pixels, Split, Transform};
-use vae_eval::{Generator, PriorSource};
+use vae_eval::{Generator, PriorSource, normal_quantile};
 use vae_tests::{data_dir, say};
 use vae_train::{Backend, Trainer};
 
@@ -153,4 +153,36 @@ fn conditional_samples_are_read_as_the_digits_that_were_asked_for() {
     let right = accuracy(reader_of_mnist(&environment), made);
     say(&format!("trained on MNIST, reads {right:.1} % of conditional samples as asked for"));
     assert!(right >= 95.0, "{right}");
+}
+
+#[test]
+fn the_manifold_of_two_dimensions_has_all_ten_digits() {
+    const SIDE: usize = 20;
+    let Some(folder) = data_dir() else { return };
+    let environment = Environment { data_dir: Some(folder), ..Environment::default() };
+    let sets = [
+        "data.source=mnist",
+        "model.latent=2",
+        "model.encoder.hidden=[400,200]",
+        "train.epochs=10",
+    ];
+    let config = vae_tests::config("mnist-mlp", &sets);
+    let data = vae_train::data::load(&config, &environment).unwrap();
+    let transform = Arc::clone(&data.transform);
+    let backend = Backend::open("flex").unwrap();
+    let mut trainer = Trainer::new(config, data, &backend).unwrap();
+    trainer.train(None, vec![], &AtomicBool::new(false)).unwrap();
+    let (vae, device, seed) = (trainer.vae(), backend.device, 0);
+    let generator = Generator { vae, transform, device, seed, prior: None };
+    // The grid of `vae-cli manifold`.
+    let at = |i: usize| normal_quantile((i as f64 + 0.5) / SIDE as f64) as f32;
+    let z: Vec<f32> = (0..SIDE * SIDE).flat_map(|i| [at(i % SIDE), at(i / SIDE)]).collect();
+    let decoded = generator.decode(&z, None, false).unwrap();
+    let x = Tensor::<2>::from_data(TensorData::new(decoded, [SIDE * SIDE, 784]), &Device::flex());
+    let read = softmax(reader_of_mnist(&environment).forward(x), 1).into_data();
+    let read: Vec<f32> = read.iter::<f32>().collect();
+    let surely = |digit: usize| read.chunks(10).filter(|p| p[digit] > 0.9).count();
+    let found: Vec<usize> = (0..10).map(surely).collect();
+    say(&format!("of {} tiles of the manifold, read with 90 %: {found:?}", SIDE * SIDE));
+    assert!(found.iter().all(|tiles| *tiles > 0), "{found:?}");
 }
