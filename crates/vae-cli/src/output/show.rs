@@ -48,9 +48,25 @@ impl ShowArgs {
         if self.show {
             let name = || picture.display().to_string();
             let image = image::open(picture).with_context(name)?;
-            let config = viuer::Config { absolute_offset: false, ..viuer::Config::default() };
+            let config = viuer::Config {
+                absolute_offset: false,
+                use_kitty: has_kitty_graphics(),
+                ..viuer::Config::default()
+            };
             viuer::print(&image, &config).with_context(name)?;
         }
         Ok(())
     }
+}
+
+/// Returns whether the terminal says that it has Kitty's graphics. The library would ask it, and wait
+/// without end for the answer of one that does not know the question.
+fn has_kitty_graphics() -> bool {
+    let is = |variable: &str, names: &[&str]| {
+        let value = std::env::var(variable).unwrap_or_default().to_lowercase();
+        names.iter().any(|name| value.contains(name))
+    };
+    std::env::var_os("KITTY_WINDOW_ID").is_some()
+        || is("TERM", &["kitty", "ghostty"])
+        || is("TERM_PROGRAM", &["ghostty", "wezterm"])
 }
