@@ -46,7 +46,7 @@ for tag in events.Tags()["images"]:
         size = [int.from_bytes(image.encoded_image_string[i : i + 4], "big") for i in (16, 20)]
         assert [image.width, image.height] == size, (image.width, image.height, size)
         images += 1
-assert images == len(list((run / "samples").iterdir())), images
+assert images == len(list((run / "samples").glob("*.png"))), images
 
 # A histogram of each latent dimension after each epoch.
 tags = events.Tags()["histograms"]

@@ -42,11 +42,18 @@ pub fn report(error: &Error) -> ExitCode {
     ExitCode::from(if is_request(error) { 2 } else { 1 })
 }
 
-/// Returns what went wrong, from the outermost context to the cause, and the flag that helps.
+/// Returns what went wrong, from the outermost context to the cause, and the flag that helps. A cause
+/// that its context has named already is left out.
 fn message(error: &Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
     let advice: String =
         error.chain().filter_map(advice).map(|advice| format!("; {advice}")).collect();
-    format!("{error:#}{advice}")
+    text + &advice
 }
 
 /// Returns what to type instead, to follow the message and `; `.
@@ -211,6 +218,13 @@ mod tests {
             assert!(!error.to_string().contains("--"), "{error}");
             assert!(message(&error).contains(flag), "{error}");
         }
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let missing = std::io::Error::other("the disk is full");
+        let error = Error::from(DataError::io(std::path::Path::new("x.npy"), missing));
+        assert_eq!(message(&error.context("encoding")), "encoding: x.npy: the disk is full");
     }
 
     #[test]
