@@ -23,8 +23,10 @@ use crate::output::text::{columns, with_commas};
 /// Losses are in nats per example: summed over pixels and latent dimensions, averaged over
 /// examples.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  vae-cli evaluate\n  vae-cli evaluate --run runs/gated --samples 500\n  \
-    vae-cli evaluate --run runs/vamp --samples 500 --against runs/gated")]
+#[command(
+    after_help = "Examples:\n  vae-cli evaluate\n  vae-cli evaluate --run runs/gated --samples 500\n  \
+    vae-cli evaluate --run runs/vamp --samples 500 --against runs/gated"
+)]
 pub struct EvaluateArgs {
     #[command(flatten)]
     pub model: ModelArgs,
