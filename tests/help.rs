@@ -78,33 +78,27 @@ fn every_command_has_examples_and_each_of_them_works() {
         assert!(!found.is_empty(), "`{command} --help` has no example");
         examples.insert(command, found);
     }
-    let order: Vec<&String> = examples.keys().collect();
-    assert!(order.len() > 15, "{order:?}");
-    for (command, examples) in &examples {
-        for example in examples {
-            // A redirection is the shell's.
-            let (arguments, target) = match example.split_once(" > ") {
-                Some((arguments, target)) => (arguments, Some(target)),
-                None => (example.as_str(), None),
-            };
-            let arguments = arguments.strip_prefix("vae-cli ").unwrap();
-            if arguments.contains(".pt ") && !program.path("vae.pt").exists() {
-                // There is no Python that could have made it.
-                continue;
-            }
-            let added = quick_instead(example).unwrap_or_else(|| quick(command));
-            // Without arguments `train` would look for MNIST.
-            let data = if arguments == "train" { "--data digits" } else { "" };
-            let mut outcome = program.run(&format!("{arguments} {added} {data}"));
-            if outcome.code == 2 && outcome.stderr.contains("unexpected argument '--limit'") {
-                outcome = program.run(arguments);
-            }
-            assert_eq!(outcome.code, 0, "{example}: {outcome:?}");
-            if target == Some("my.toml") {
-                assert!(outcome.stdout.contains("[model]"), "{example}");
-            }
+    assert!(examples.len() > 15, "{:?}", examples.keys());
+    let mut failures = Vec::new();
+    for (command, example) in examples.iter().flat_map(|(c, all)| all.iter().map(move |e| (c, e))) {
+        // A redirection is the shell's.
+        let arguments = example.split(" > ").next().unwrap();
+        let arguments = arguments.strip_prefix("vae-cli ").unwrap();
+        if arguments.contains(".pt ") && !program.path("vae.pt").exists() {
+            // There is no Python that could have made it.
+            continue;
+        }
+        let added = quick_instead(example).unwrap_or_else(|| quick(command));
+        let limited = arguments.contains("--limit");
+        let added = if limited { added.replace("--limit 120", "") } else { added.to_owned() };
+        // Without arguments `train` would look for MNIST.
+        let data = if arguments == "train" { "--data digits" } else { "" };
+        let outcome = program.run(&format!("{arguments} {added} {data}"));
+        if outcome.code != 0 {
+            failures.push(format!("{example}: {}", outcome.stderr));
         }
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
