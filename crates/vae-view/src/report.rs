@@ -191,8 +191,8 @@ impl Report {
                 json!({ "title": panel.title, "lines": lines })
             })
             .collect();
-        // Within a script element only `</` could end the data.
-        let data = json!(panels).to_string().replace("</", "<\\/");
+        // Without `<`, which JSON can write otherwise, nothing in the data ends or opens an element.
+        let data = json!(panels).to_string().replace('<', "\\u003c");
         html! {
             section {
                 h2 { "Curves" }

@@ -101,6 +101,10 @@ impl Execute for TrainArgs {
         } else {
             (None, presets::resolve(config_name(self), &overrides)?, None)
         };
+        if self.show.show && config.train.sheet_every == 0 {
+            let why = "--show draws overview.png, and train.sheet_every = 0 asks for no pictures";
+            return Err(request(why));
+        }
         let data_dir = self.data_dir.data_dir.clone();
         let (data, shown) = open::with_environment(data_dir, printer, |environment| {
             let data = data::load(&config, environment)?;
@@ -131,6 +135,10 @@ impl Execute for TrainArgs {
             }
         }
         run.write_config(&trainer.config().to_toml())?;
+        if self.resume && run.metrics().is_file() {
+            let said = run.history()?.into_iter().filter_map(|mut line| line.remove("code"));
+            trainer.coach().skip(said.filter_map(|code| code.as_str().map(str::to_owned)));
+        }
         let (step, total) = (trainer.progress().step, trainer.total_steps());
         printer.say(&format!(
             "run: {}, {} of {} steps done{}",

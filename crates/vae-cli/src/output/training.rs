@@ -90,6 +90,7 @@ pub struct Sheets {
     reconstruct: bool,
     /// Where the sheets are shown too.
     tensorboard: Option<TensorBoard>,
+    /// The step of the last sheets.
     last_drawn: Option<u64>,
 }
 
@@ -136,12 +137,12 @@ impl Sheets {
     }
 
     fn draw(&mut self, step: u64, epoch: u64, vae: &Vae) -> Result<(), String> {
-        if self.every == 0 || self.last_drawn == Some(epoch) {
+        if self.every == 0 || self.last_drawn == Some(step) {
             return Ok(());
         }
         self.generator.vae = vae.clone();
         self.write(step, epoch).map_err(|e| format!("{e:#}"))?;
-        self.last_drawn = Some(epoch);
+        self.last_drawn = Some(step);
         Ok(())
     }
 

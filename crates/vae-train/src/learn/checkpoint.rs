@@ -134,7 +134,7 @@ impl Checkpoint {
             None => Ok(()),
             Some(file) => Err(TrainError::Request(format!(
                 "cannot resume: the weights were imported from {file}, without the state of an \
-                 optimizer; an imported run can be used in every other way"
+                 optimizer; commands that do not train can use this run"
             ))),
         }
     }

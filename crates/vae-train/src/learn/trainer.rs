@@ -287,6 +287,11 @@ impl Trainer {
         self.networks.valid()
     }
 
+    /// Returns the coach.
+    pub fn coach(&mut self) -> &mut Coach {
+        &mut self.coach
+    }
+
     /// Returns the configuration, with automatic choices resolved.
     pub fn config(&self) -> &ValidConfig {
         &self.config

@@ -17,8 +17,8 @@ use crate::output::printer::Printer;
 /// Make a run from the weights of another program.
 ///
 /// Reads a safetensors file, or a state dict that torch.save wrote (.pt, .pth). The pickle in such a
-/// file is never run, and one with anything but tensors is refused. Every command can use the run; its
-/// training cannot be continued.
+/// file is never run, and one with anything but tensors is refused. All commands can use the run, except
+/// those that need a training: `train --resume`, `curves` and `report`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli import vae.pt --config mnist-mlp\n  \
     vae-cli import other.safetensors --config my.toml --map names.toml --out runs/other\n  \

@@ -84,10 +84,19 @@ fn open_parquet(path: &Path, _: &[String]) -> Opened {
     Err(DataError::malformed(path, why))
 }
 
-/// Returns the first byte of a file, decompressed. None for an empty file or a folder.
+/// Returns the first four bytes of a file, decompressed. Fewer of a shorter file, none of a folder.
 fn start(path: &Path) -> Result<Vec<u8>, DataError> {
-    let mut bytes = vec![0; 1];
-    let n = if path.is_dir() { 0 } else { Input::open(path)?.read(&mut bytes)? };
+    let mut bytes = vec![0; 4];
+    let mut n = 0;
+    if !path.is_dir() {
+        let mut input = Input::open(path)?;
+        while n < bytes.len() {
+            match input.read(&mut bytes[n..])? {
+                0 => break,
+                more => n += more,
+            }
+        }
+    }
     bytes.truncate(n);
     Ok(bytes)
 }

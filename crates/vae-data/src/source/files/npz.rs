@@ -14,7 +14,7 @@ const CODES: &str = "mean";
 
 /// Returns whether the first bytes of a file are those of a zip archive.
 pub fn recognizes(start: &[u8]) -> bool {
-    start.first() == Some(&b'P')
+    start == b"PK\x03\x04"
 }
 
 /// Opens the array `name`. Without a name it is the array of codes, or the only array.
@@ -112,6 +112,12 @@ mod tests {
     fn floats(numbers: &[f32]) -> Vec<u8> {
         let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
         npy("<f4", "False", &format!("({}, 1)", numbers.len()), &bytes)
+    }
+
+    #[test]
+    fn a_table_whose_first_column_starts_like_an_archive_is_none() {
+        assert!(recognizes(b"PK\x03\x04"));
+        assert!(!recognizes(b"Pati") && !recognizes(b"PK,a") && !recognizes(b""));
     }
 
     #[test]

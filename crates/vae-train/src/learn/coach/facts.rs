@@ -70,7 +70,7 @@ pub struct ModelFacts {
 
 impl Facts {
     /// Takes in what is known at a moment.
-    pub(super) fn take(&mut self, now: Now<'_>, model: ModelFacts) {
+    pub(super) fn take(&mut self, now: Now<'_>, model: ModelFacts, needs: &Requirements) {
         self.step = now.step;
         self.epoch = now.epoch;
         self.train.clone_from(now.train);
@@ -79,9 +79,17 @@ impl Facts {
             self.train_at_best = self.loss();
         }
         self.best = now.best;
-        self.most_active = self.most_active.max(model.active_units.unwrap_or(0));
+        // While the KL weighs little all units are active, which says nothing.
+        if self.is_settled(needs) {
+            self.most_active = self.most_active.max(model.active_units.unwrap_or(0));
+        }
         self.largest_spread = self.largest_spread.max(model.spread.unwrap_or(0.0));
         self.model = Some(model);
+    }
+
+    /// Returns whether the weights of the loss have their final value.
+    pub fn is_settled(&self, needs: &Requirements) -> bool {
+        self.epoch >= needs.settled_after
     }
 
     /// Returns a term of the epoch.
@@ -96,33 +104,33 @@ impl Facts {
 }
 
 impl DataFacts {
-    /// Looks at the first training examples.
+    /// Looks at some training examples.
     ///
     /// # Errors
     /// If the examples do not fit their transform.
     pub(super) fn of(data: &TrainingData) -> Result<Self, EvalError> {
         data.transform.check(&data.train)?;
-        let n = data.train.len().min(EXAMPLES);
+        let indices = spread_out(data.train.len(), EXAMPLES);
         let numbers = data.train.shape.len();
         let bytes = match &data.train.values {
             Values::Bytes(bytes) => {
-                let some = &bytes[..n * numbers];
-                some.iter().min().copied().zip(some.iter().max().copied())
+                let row = |i: &u32| &bytes[*i as usize * numbers..(*i as usize + 1) * numbers];
+                let some = || indices.iter().flat_map(row).copied();
+                some().min().zip(some().max())
             }
             Values::Floats(_) => None,
         };
-        let indices: Vec<u32> = (0..n as u32).collect();
-        let deviation = (bytes.is_none() && n > 1 && data.support() == Support::Reals).then(|| {
-            let draws = Stream::new(0, "the coach's look at the data");
-            deviation(&data.transform.gather(&data.train, &indices, &draws), numbers)
-        });
+        let deviation = (bytes.is_none() && indices.len() > 1 && data.support() == Support::Reals)
+            .then(|| {
+                let draws = Stream::new(0, "the coach's look at the data");
+                deviation(&data.transform.gather(&data.train, &indices, &draws), numbers)
+            });
         Ok(Self { numbers, bytes, deviation })
     }
 }
 
 impl ModelFacts {
-    /// Looks at the codes of the first training examples, and at samples if a critic compares them with
-    /// data.
+    /// Looks at the codes of some training examples, and at samples if a critic compares them with data.
     ///
     /// # Errors
     /// If the model cannot read the examples.
@@ -132,11 +140,12 @@ impl ModelFacts {
         needs: &Requirements,
     ) -> Result<Self, EvalError> {
         let continuous = generator.vae.code_space().is_none();
-        let active_units = match needs.trains_encoder && continuous {
+        // Of one example nothing varies.
+        let active_units = match needs.trains_encoder && continuous && examples.len() > 1 {
             false => None,
             true => {
-                let first: Vec<usize> = (0..examples.len().min(EXAMPLES)).collect();
-                let some = examples.select(&first);
+                let chosen = spread_out(examples.len(), EXAMPLES).into_iter().map(|i| i as usize);
+                let some = examples.select(&chosen.collect::<Vec<_>>());
                 Some(generator.latent_summary(&some)?.active_units())
             }
         };
@@ -144,10 +153,9 @@ impl ModelFacts {
         let spread = match is_compared && generator.prior.is_some() {
             false => None,
             true => {
-                let n = examples.len().min(SAMPLES);
-                let indices: Vec<u32> = (0..n as u32).collect();
+                let indices = spread_out(examples.len(), SAMPLES);
                 let labels = examples.labels_at(&indices);
-                let samples = generator.sample(n, labels.as_deref(), false)?;
+                let samples = generator.sample(indices.len(), labels.as_deref(), false)?;
                 let numbers = generator.vae.numbers();
                 let data = deviation(&generator.originals(examples, &indices)?, numbers);
                 (data > 0.0).then(|| deviation(&samples, numbers) / data)
@@ -155,6 +163,12 @@ impl ModelFacts {
         };
         Ok(Self { active_units, latent: generator.vae.config().latent, spread })
     }
+}
+
+/// Returns at most `most` of `len` indices, evenly spread: data may be in the order of their classes.
+fn spread_out(len: usize, most: usize) -> Vec<u32> {
+    let n = len.min(most);
+    (0..n).map(|i| (i * len / n) as u32).collect()
 }
 
 /// Returns the standard deviation over rows of `width` numbers, as a root mean square over the columns.
@@ -172,6 +186,13 @@ fn deviation(rows: &[f32], width: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn examples_are_taken_from_all_of_the_data() {
+        assert_eq!(spread_out(3, 500), [0, 1, 2]);
+        assert_eq!(spread_out(10, 4), [0, 2, 5, 7]);
+        assert!(spread_out(0, 4).is_empty());
+    }
 
     #[test]
     fn the_deviation_is_over_the_rows_of_each_column() {

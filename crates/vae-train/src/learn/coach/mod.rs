@@ -57,6 +57,11 @@ impl Coach {
         })
     }
 
+    /// Leaves out advice that was given before the training was resumed, by its code.
+    pub fn skip(&mut self, codes: impl IntoIterator<Item = String>) {
+        self.given.extend(codes);
+    }
+
     /// Returns advice on the data. Call it before the first step.
     pub fn advise_on_data(&mut self, config: &ValidConfig) -> Vec<Advice> {
         self.judge(config)
@@ -87,7 +92,7 @@ impl Coach {
             return Ok(Vec::new());
         }
         let model = ModelFacts::of(generator, &data.train, &self.requirements)?;
-        self.facts.take(now, model);
+        self.facts.take(now, model, &self.requirements);
         Ok(self.judge(config))
     }
 

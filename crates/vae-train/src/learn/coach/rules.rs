@@ -1,6 +1,6 @@
 //! What the coach says: a rule for each thing that goes wrong. docs/models.md lists them.
 
-use vae_model::objective::Requirements;
+use vae_model::objective::{PriorMatching, Requirements};
 
 use super::facts::Facts;
 use crate::task::config::ValidConfig;
@@ -26,6 +26,11 @@ pub const RULES: &[Rule] = &[
     Rule { code: "sample-collapse", judge: sample_collapse },
 ];
 
+/// Returns whether the loss is a sum of -log p(x|z) and a KL. Others weigh other terms.
+fn is_bound(needs: &Requirements) -> bool {
+    needs.prior_matching == PriorMatching::Kl && needs.compares_x.is_none()
+}
+
 /// Images of bytes become x by 255 levels. Pictures that use few of them were saved in another range,
 /// most often 0 to 1.
 fn pixel_range(facts: &Facts, _: &ValidConfig, _: &Requirements) -> Option<(String, String)> {
@@ -38,7 +43,10 @@ fn pixel_range(facts: &Facts, _: &ValidConfig, _: &Requirements) -> Option<(Stri
                 "all pixels are between {low} and {high}, and the likelihood takes 0 as black and 255 \
                  as white"
             ),
-            format!("multiply the pixels by {} before training", 255 / high),
+            match 255 / high {
+                1 => "stretch the contrast of the pictures before training".to_owned(),
+                factor => format!("multiply the pixels by {factor} before training"),
+            },
         )
     })
 }
@@ -61,10 +69,10 @@ fn averaged_loss(facts: &Facts, _: &ValidConfig, needs: &Requirements) -> Option
     /// Below this many numbers there is little between a sum and an average.
     const NUMBERS: usize = 100;
     /// How near the weight must be to that of an average.
-    const NEAR: f64 = 10.0;
+    const NEAR: f64 = 3.0;
     let (numbers, weight) = (facts.data.numbers as f64, needs.kl_weight?);
-    let setting = needs.kl.unwrap_or("beta");
-    if facts.data.numbers < NUMBERS {
+    let setting = needs.kl?;
+    if facts.data.numbers < NUMBERS || !is_bound(needs) {
         return None;
     }
     let (kind, summed) = if weight * numbers <= NEAR {
@@ -90,11 +98,11 @@ fn learning_rate(
     config: &ValidConfig,
     needs: &Requirements,
 ) -> Option<(String, String)> {
-    /// Of the first loss.
-    const RISE: f64 = 2.0;
+    /// Nats, for a loss near 0.
+    const LEAST: f64 = 10.0;
     let (first, highest) = (facts.first_loss?, facts.highest_loss);
     // The losses of networks that are trained against each other go up and down.
-    if !needs.auxiliaries.is_empty() || highest <= RISE * first.abs() {
+    if !needs.auxiliaries.is_empty() || highest <= first + first.abs().max(LEAST) {
         return None;
     }
     let rate = config.train.optimizer.learning_rate();
@@ -119,7 +127,7 @@ fn posterior_collapse(
     const LOST: usize = 4;
     let model = facts.model.as_ref()?;
     let (active, latent) = (model.active_units?, model.latent);
-    let weight = needs.kl_weight?;
+    let weight = needs.kl_weight.filter(|_| facts.is_settled(needs))?;
     let kl = facts.term("kl");
     let collapsed = active == 0 || kl.is_some_and(|kl| kl < NOTHING);
     let collapses = facts.most_active >= LOST && active * LOST <= facts.most_active;
@@ -135,13 +143,16 @@ fn posterior_collapse(
         format!(
             "posterior collapse: {active} of {latent} latent dimensions are active{before}{kl}"
         ),
-        match weight > 1.0 {
-            true => format!("lower the weight of the KL, {weight} now"),
-            false => {
+        match needs.kl {
+            Some(key) if weight > 1.0 => {
+                format!("lower the weight of the KL, objective.{key} = {weight} now")
+            }
+            Some(_) if is_bound(needs) => {
                 "raise the weight of the KL slowly (objective.warmup_epochs), keep some of it free \
-                      (objective.free_bits), or make the likelihood's spread smaller"
+                 (objective.free_bits), or make the likelihood's spread smaller"
                     .to_owned()
             }
+            _ => "make the likelihood's spread smaller, or take a smaller decoder".to_owned(),
         },
     ))
 }
@@ -151,7 +162,8 @@ fn exploding_kl(facts: &Facts, _: &ValidConfig, needs: &Requirements) -> Option<
     /// Nats of a dimension: a standard deviation of 3e-7 within N(0, 1), or a mean at 5.5.
     const MOST: f64 = 15.0;
     let latent = facts.model.as_ref()?.latent as f64;
-    let (kl, weight) = (facts.term("kl")?, needs.kl_weight?);
+    let weight = needs.kl_weight.filter(|_| facts.is_settled(needs))?;
+    let kl = facts.term("kl")?;
     (kl > MOST * latent).then(|| {
         let advice = match weight < 1.0 {
             true => format!("raise the weight of the KL, {weight} now"),
@@ -168,9 +180,11 @@ fn over_fitting(facts: &Facts, config: &ValidConfig, _: &Requirements) -> Option
     const EPOCHS: f64 = 3.0;
     /// Share of the validation loss by which it has risen.
     const RISE: f64 = 0.01;
+    /// Nats, for a loss near 0.
+    const LEAST: f64 = 0.1;
     let (loss, (best, at)) = (facts.validation?, facts.best?);
     let falls = facts.loss()? < facts.train_at_best?;
-    let rises = loss > best + RISE * best.abs();
+    let rises = loss > best + (RISE * best.abs()).max(LEAST);
     (falls && rises && facts.epoch - at as f64 >= EPOCHS).then(|| {
         let stop = match config.train.patience {
             0 => "stop early (train.patience = 3)",
@@ -195,7 +209,7 @@ fn sample_collapse(facts: &Facts, _: &ValidConfig, _: &Requirements) -> Option<(
     const LOST: f64 = 0.5;
     let spread = facts.model.as_ref()?.spread?;
     let never = facts.step >= STEPS && spread < LEAST;
-    let no_more = facts.largest_spread > LEAST && spread < LOST * facts.largest_spread;
+    let no_more = facts.largest_spread > LEAST && spread < LOST * facts.largest_spread.min(1.0);
     (never || no_more).then(|| {
         (
             format!(
@@ -262,6 +276,9 @@ mod tests {
         assert_eq!(with(&|f| f.model = model(Some(0), None)), ["posterior-collapse"]);
         assert_eq!(with(&|f| f.model = model(Some(4), None)), ["posterior-collapse"]);
         assert_eq!(with(&|f| f.train[1].1 = 400.0), ["exploding-kl"]);
+        // As varied as the data is varied enough.
+        let wild = |f: &mut Facts| (f.model, f.largest_spread) = (model(Some(18), Some(0.9)), 2.0);
+        assert_eq!(with(&wild), Vec::<&str>::new());
         assert_eq!(with(&|f| f.validation = Some(107.0)), Vec::<&str>::new(), "too early to say");
         let over = |f: &mut Facts| (f.validation, f.best) = (Some(107.0), Some((105.2, 5)));
         assert_eq!(with(&over), ["over-fitting"]);
