@@ -107,10 +107,16 @@ impl Execute for ReportArgs {
             made_by: format!("vae-cli {}", env!("CARGO_PKG_VERSION")),
             curves: log::panels(&logs, &log::terms(&logs)),
             figures: self.figures(&opened),
-            figures_note:
-                "In nats per example: summed over pixels and latent dimensions, averaged over \
-                           the test examples. The best of several runs is bold."
-                    .to_owned(),
+            figures_note: format!(
+                "In nats per example: summed over pixels and latent dimensions, averaged over the test \
+                 examples. {}",
+                match (opened.len(), comparable(&opened)) {
+                    (1, _) => "",
+                    (_, true) => "The best is bold.",
+                    (_, false) =>
+                        "The runs differ in data or likelihood, so their losses cannot be compared.",
+                }
+            ),
             runs: opened
                 .iter()
                 .zip(logs)
@@ -163,14 +169,7 @@ impl ReportArgs {
 
     /// Returns the rows of the table.
     fn figures(&self, runs: &[Opened]) -> Vec<Row> {
-        // Losses of different values of x, or of different data, are not comparable.
-        let first = &runs[0].checkpoint;
-        let same = runs.iter().all(|run| {
-            run.checkpoint.data.source == first.data.source
-                && run.checkpoint.transform == first.transform
-                && run.checkpoint.config.model.likelihood == first.config.model.likelihood
-        });
-        let lower = if same { Better::Lower } else { Better::Neither };
+        let lower = if comparable(runs) { Better::Lower } else { Better::Neither };
         let row =
             |name: &str, note: &str, better, get: &dyn Fn(&Evaluation) -> Option<(f64, String)>| {
                 let values: Vec<_> =
@@ -201,7 +200,7 @@ impl ReportArgs {
                 Better::Neither,
                 &|e| Some((e.active_units as f64, format!("{} of {}", e.active_units, e.latent))),
             ),
-            row("aggregate MMD", "between q(z) and p(z), squared", Better::Lower, &|e| {
+            row("aggregate MMD", "between q(z) and p(z), squared", Better::Neither, &|e| {
                 e.aggregate_mmd.map(|mmd| (mmd, format!("{mmd:.5}")))
             }),
             row("examples", "of the test data", Better::Neither, &|e| {
@@ -307,6 +306,17 @@ impl Opened {
         }
         commands
     }
+}
+
+/// Returns whether the losses of runs can be compared: they are of the same data, with the same values of
+/// x and the same likelihood.
+fn comparable(runs: &[Opened]) -> bool {
+    let same = |a: &Checkpoint, b: &Checkpoint| {
+        a.data.source == b.data.source
+            && a.transform == b.transform
+            && a.config.model.likelihood == b.config.model.likelihood
+    };
+    runs.windows(2).all(|pair| same(&pair[0].checkpoint, &pair[1].checkpoint))
 }
 
 /// Returns a sheet in both themes.
