@@ -46,7 +46,7 @@ const STEPS: &str = "train.max_steps=240";
 #[test]
 fn a_kl_that_weighs_too_much_collapses_the_posterior() {
     let sets = [DIGITS, FEW, STEPS, "objective.beta=50"];
-    provokes("posterior-collapse", "lower the weight of the KL, 50", "mnist-mlp", &sets);
+    provokes("posterior-collapse", "objective.beta = 50", "mnist-mlp", &sets);
 }
 
 #[test]
