@@ -49,3 +49,17 @@ impl Chosen {
         std::iter::once(self.kind.to_owned()).chain(settings).collect()
     }
 }
+
+/// Returns the choices on all axes, each with its name.
+pub fn choices(config: &ValidConfig) -> Vec<(&'static str, String)> {
+    let model = &config.model;
+    let posterior = Chosen::new(&model.posterior).text();
+    vec![
+        ("encoder", model.encoder.summary()),
+        ("posterior", format!("{posterior}, latent {}", model.latent)),
+        ("prior", Chosen::of_prior(config).text()),
+        ("decoder", model.decoder.summary()),
+        ("likelihood", Chosen::new(&model.likelihood).text()),
+        ("objective", Chosen::new(&config.objective).text()),
+    ]
+}

@@ -195,17 +195,23 @@ fn write_figures(
         let epoch = line.get("epoch").and_then(Value::as_u64).unwrap_or_default();
         writeln!(card, "| {} | {epoch} | {} |", text("split"), values.join(" | "))?;
     }
+    writeln!(card, "\n- train: over the batches of the epoch, while the weights changed.")?;
+    if lines.len() > 1 {
+        let held_out = checkpoint.config.data.validation;
+        writeln!(
+            card,
+            "- validation: over all {held_out} held-out examples, with the weights at the end of the \
+             epoch."
+        )?;
+    }
     writeln!(
         card,
-        "\n- train: over the batches of the epoch, while the weights changed. validation: over all \
-         {} held-out examples, with the weights at the end of the epoch.\n\
-         - loss: what training minimizes. The other columns are its terms, and neg_elbo, the sum of \
+        "- loss: what training minimizes. The other columns are its terms, and neg_elbo, the sum of \
          reconstruction and kl.\n\
          - reconstruction: -log p(x|z) of the {} likelihood. On grey pixels, and without a \
          normalizing constant, it is a loss, not a likelihood.\n\
          - kl: the divergence of q(z|x) from p(z).\n\
          - No test data were evaluated for this card; `vae-cli evaluate` does that.",
-        checkpoint.config.data.validation,
         checkpoint.config.model.likelihood.kind()
     )
 }

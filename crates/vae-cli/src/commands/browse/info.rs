@@ -10,7 +10,7 @@ use vae_train::Backend;
 
 use crate::commands::Execute;
 use crate::open;
-use crate::output::axis::Chosen;
+use crate::output::axis::choices;
 use crate::output::printer::Printer;
 use crate::output::text::{columns, with_commas};
 
@@ -27,22 +27,11 @@ impl Execute for InfoArgs {
         let backend = Backend::any_cpu()?;
         let (c, file) = open::checkpoint(self.run.as_deref(), None, &backend.device, printer)?;
         let weights: usize = parameters(&c.vae).values().map(|p| p.values.len()).sum();
-        let model = &c.config.model;
         let row = |name: &str, value: String| vec![name.to_owned(), value];
-        let mut rows = vec![
-            row("file", file.clone()),
-            row("input", format!("{:?}", c.vae.shape())),
-            row("encoder", model.encoder.summary()),
-            row(
-                "posterior",
-                format!("{}, latent {}", Chosen::new(&model.posterior).text(), model.latent),
-            ),
-            row("prior", Chosen::of_prior(&c.config).text()),
-            row("decoder", model.decoder.summary()),
-            row("likelihood", Chosen::new(&model.likelihood).text()),
-            row("objective", Chosen::new(&c.config.objective).text()),
-            row("weights", with_commas(weights)),
-        ];
+        let mut rows =
+            vec![row("file", file.clone()), row("input", format!("{:?}", c.vae.shape()))];
+        rows.extend(choices(&c.config).into_iter().map(|(name, choice)| row(name, choice)));
+        rows.push(row("weights", with_commas(weights)));
         let trained =
             row("trained", format!("{} epochs, {} steps", c.progress.epoch, c.progress.step));
         // An imported file need not say how it was trained.

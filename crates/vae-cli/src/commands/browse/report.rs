@@ -17,7 +17,7 @@ use crate::args::{BackendArgs, CheckpointArg, DataDirArgs, ModelArgs, ReadArgs, 
 use crate::commands::Execute;
 use crate::failure::request;
 use crate::open;
-use crate::output::axis::Chosen;
+use crate::output::axis::choices;
 use crate::output::printer::Printer;
 use crate::output::text::with_commas;
 use crate::pictures::codes::{Method, PERPLEXITY};
@@ -232,31 +232,18 @@ impl Opened {
 
     fn facts(&self) -> Vec<(String, String)> {
         let c = &self.checkpoint;
-        let model = &c.config.model;
         let fact = |name: &str, fact: String| (name.to_owned(), fact);
-        vec![
-            fact("data", format!("{}, {} examples", c.data.source, with_commas(c.data.examples))),
-            fact("encoder", model.encoder.summary()),
-            fact(
-                "posterior",
-                format!("{}, latent {}", Chosen::new(&model.posterior).text(), model.latent),
-            ),
-            fact("prior", Chosen::of_prior(&c.config).text()),
-            fact("decoder", model.decoder.summary()),
-            fact("likelihood", Chosen::new(&model.likelihood).text()),
-            fact("objective", Chosen::new(&c.config.objective).text()),
-            fact(
-                "trained",
-                format!(
-                    "{} epochs, {} steps",
-                    c.progress.epoch,
-                    with_commas(c.progress.step as usize)
-                ),
-            ),
+        let (epochs, steps) = (c.progress.epoch, with_commas(c.progress.step as usize));
+        let data = format!("{}, {} examples", c.data.source, with_commas(c.data.examples));
+        let mut facts = vec![fact("data", data)];
+        facts.extend(choices(&c.config).into_iter().map(|(name, choice)| fact(name, choice)));
+        facts.extend([
+            fact("trained", format!("{epochs} epochs, {steps} steps")),
             fact("seed", c.config.train.seed.to_string()),
             fact("on", format!("{}, {}", c.run.backend, c.run.device)),
             fact("version", c.run.version.clone()),
-        ]
+        ]);
+        facts
     }
 
     /// Returns the pictures that there are of this model.

@@ -76,8 +76,7 @@ impl Coach {
         self.facts.highest_loss = self.facts.highest_loss.max(extremes.highest);
     }
 
-    /// Returns advice after `epoch` epochs and `step` steps, from the averages of the epoch.
-    /// `best_validation` is the lowest validation loss so far, and its epoch.
+    /// Returns advice at a moment of the training. `generator` has the model of that moment.
     ///
     /// # Errors
     /// If the model cannot read the data.
