@@ -351,4 +351,7 @@ fn results_are_refused_where_they_make_no_sense() {
     program.fails(2, "decode rows.npy --backend flex", &["256", "20"]);
     program.fails(2, "decode nothing.npy --backend flex", &["nothing.npy"]);
     program.fails(2, "data fetch everything", &["everything", "mnist"]);
+    program
+        .ok("train --backend flex --data digits --limit 100 --max-steps 1 --set model.latent=2 -q");
+    program.fails(2, "manifold --backend flex --plane axes", &["--plane", "two dimensions"]);
 }

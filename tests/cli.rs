@@ -683,3 +683,26 @@ fn a_model_without_an_encoder_is_sampled_and_nothing_else() {
     let names: Vec<_> = samples.map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().contains("reconstructions")));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn show_draws_in_terminals_that_have_no_graphics_and_answer_no_questions() {
+    let program = program();
+    for terminal in ["xterm-256color", "dumb", "no-such-terminal"] {
+        // `script` gives its command a terminal.
+        let command =
+            format!("{} sample --n 8 --backend flex --show --out s.png", program.binary.display());
+        let mut script = std::process::Command::new("script");
+        program.isolate(&mut script);
+        script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+        script.env("TERM", terminal).env("COLORTERM", "truecolor");
+        for variable in ["KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL"] {
+            script.env_remove(variable);
+        }
+        let outcome = vae_tests::outcome(script);
+        assert_eq!(outcome.code, 0, "{terminal}: {outcome:?}");
+        let blocks = outcome.stdout.matches('\u{2584}').count();
+        assert!(blocks > 100, "{terminal}: {blocks} half blocks: {outcome:?}");
+    }
+    program.fails(2, "sample --show", &["--show needs a terminal"]);
+}

@@ -139,6 +139,8 @@ fn an_export_is_imported_as_the_same_run() {
     assert!(program.ok("info runs/m").stdout.contains("from m.safetensors"));
     let words = ["cannot resume", "imported from m.safetensors"];
     program.fails(2, "train --resume --out runs/m --backend flex", &words);
+    let other = "import m.safetensors --set data.pixels=binary --out runs/other";
+    program.fails(2, other, &["data.pixels", "\"binary\"", "\"grey\""]);
     // And from the run that was imported.
     program.ok("export --run runs/m --out again.safetensors");
     let tensors = |name| Weights::read(&program.path(name));
@@ -172,6 +174,31 @@ fn a_hub_folder_has_weights_configuration_and_the_figures_of_the_run() {
     program.fails(2, "export --format hub --out m.safetensors", &["m.safetensors", "a file"]);
     program.fails(2, "export --out weights.bin", &["weights.bin", ".safetensors"]);
     program.ok("import hub/model.safetensors --out runs/from-hub");
+
+    // The card of a model without an encoder speaks of none.
+    program.ok("train gan --backend flex --data digits --limit 100 --batch-size 50 --epochs 1 \
+         --out runs/gan -q");
+    program.ok("export --run runs/gan --format hub --out gan-hub");
+    let card = String::from_utf8(read("gan-hub/README.md")).unwrap();
+    assert!(card.contains("vae-cli sample --run"), "{card}");
+    for wrong in ["reconstruct", "- kl", "neg_elbo", "evaluate"] {
+        assert!(!card.contains(wrong), "{wrong}: {card}");
+    }
+}
+
+#[test]
+fn an_exported_vae_file_is_the_model_without_its_training() {
+    let program = program();
+    program.small_run();
+    program.ok("export --format vae --out m.vae");
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    let whole = program.path("runs/small/checkpoints/last.vae");
+    assert!(2 * size(&program.path("m.vae")) < size(&whole));
+    program.ok("sample --n 3 --backend flex --out a.npy");
+    program.ok("sample --n 3 --backend flex --run m.vae --out b.npy");
+    assert_eq!(difference(&program, "a.npy", "b.npy"), 0.0);
+    std::fs::copy(program.path("m.vae"), &whole).unwrap();
+    program.fails(2, "train --resume --backend flex", &["cannot resume", "was exported"]);
 }
 
 /// Tensors of a safetensors file that can be compared and changed.

@@ -15,6 +15,7 @@ mod help;
 mod interruption;
 mod onnx;
 mod tensorboard;
+mod tutorial;
 
 use vae_tests::Program;
 

@@ -1,7 +1,5 @@
 //! Animated pictures.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +7,7 @@ use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, RgbImage};
 
 use crate::error::ViewError;
+use crate::file::{failed, write};
 
 /// From 1, the best choice of colours, to 30, the fastest.
 const SPEED: i32 = 10;
@@ -23,23 +22,23 @@ pub fn write_gif(
     delay: Duration,
     path: &Path,
 ) -> Result<(), ViewError> {
-    let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
-    let mut file = BufWriter::new(File::create(path).map_err(|e| failed(e.to_string()))?);
     let delay = Delay::from_saturating_duration(delay);
-    {
-        let mut encoder = GifEncoder::new_with_speed(&mut file, SPEED);
-        encoder.set_repeat(Repeat::Infinite).map_err(|e| failed(e.to_string()))?;
+    write(path, |file| {
+        let mut encoder = GifEncoder::new_with_speed(file, SPEED);
+        encoder.set_repeat(Repeat::Infinite).map_err(|e| failed(path, e))?;
         for frame in frames {
             let frame = DynamicImage::ImageRgb8(frame?).into_rgba8();
             let frame = Frame::from_parts(frame, 0, 0, delay);
-            encoder.encode_frame(frame).map_err(|e| failed(e.to_string()))?;
+            encoder.encode_frame(frame).map_err(|e| failed(path, e))?;
         }
-    }
-    file.flush().map_err(|e| failed(e.to_string()))
+        Ok(())
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use image::codecs::gif::GifDecoder;
     use image::{AnimationDecoder, Rgb};
 

@@ -7,6 +7,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::error::ViewError;
 use crate::figure::{LARGE, MEDIUM, TITLE, drawing, on_image, text};
+use crate::file::write_png;
 use crate::theme::{Theme, rgb};
 
 /// Pixels between pictures, and around all.
@@ -131,8 +132,7 @@ impl Page {
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), ViewError> {
-        let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
-        self.draw()?.save(path).map_err(|e| failed(e.to_string()))
+        write_png(&self.draw()?, path)
     }
 }
 

@@ -188,8 +188,8 @@ impl Panel {
             .x_labels(6)
             .y_labels(7)
             .x_desc(x_label)
-            .x_label_formatter(&|v| tick(*v))
-            .y_label_formatter(&|v| tick(*v))
+            .x_label_formatter(&|v| tick(*v, x.end - x.start))
+            .y_label_formatter(&|v| tick(*v, y.end - y.start))
             .draw()
             .map_err(drawing)?;
         for line in &self.lines {

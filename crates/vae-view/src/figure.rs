@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::ViewError;
+use crate::file::{write_png, write_text};
 use crate::theme::{FONT, Theme, ensure_font};
 
 /// Around everything.
@@ -66,12 +67,9 @@ impl FigureFormat {
 /// # Errors
 /// If the name says no format, or if the file cannot be written.
 pub fn write_figure(figure: &impl Figure, path: &Path) -> Result<(), ViewError> {
-    let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
     match FigureFormat::of(path)? {
-        FigureFormat::Png => draw_figure(figure)?.save(path).map_err(|e| failed(e.to_string())),
-        FigureFormat::Svg => {
-            std::fs::write(path, vector(figure)?).map_err(|e| failed(e.to_string()))
-        }
+        FigureFormat::Png => write_png(&draw_figure(figure)?, path),
+        FigureFormat::Svg => write_text(&vector(figure)?, path),
     }
 }
 
@@ -153,21 +151,25 @@ pub(crate) fn width_of(line: &str, size: u32) -> u32 {
     }
 }
 
-/// Returns a number with four digits at most, and no zeros at its end.
-pub(crate) fn tick(value: f64) -> String {
+/// Returns the text of a number on an axis of length `span`: four digits, or more if its neighbours
+/// have the same four, and no zeros at its end.
+pub(crate) fn tick(value: f64, span: f64) -> String {
     let size = value.abs();
     match size {
         _ if value == 0.0 => "0".to_owned(),
-        1e6.. => format!("{}M", trimmed(value / 1e6)),
-        1e4.. => format!("{}k", trimmed(value / 1e3)),
-        1e-3.. => trimmed(value),
+        1e6.. => format!("{}M", trimmed(value / 1e6, span / 1e6)),
+        1e4.. => format!("{}k", trimmed(value / 1e3, span / 1e3)),
+        1e-3.. => trimmed(value, span),
         _ => format!("{value:.1e}"),
     }
 }
 
-fn trimmed(value: f64) -> String {
-    // Digits after the point: more for a smaller number.
-    let digits = (3 - value.abs().log10().floor() as i32).clamp(0, 6) as usize;
+fn trimmed(value: f64, span: f64) -> String {
+    // Digits after the point: more for a smaller number, and for numbers that are close to each other.
+    // An axis has no more than some twenty numbers.
+    let for_size = 3.0 - value.abs().log10().floor();
+    let for_neighbours = -(span / 20.0).log10().floor();
+    let digits = for_size.max(for_neighbours).clamp(0.0, 9.0) as usize;
     let text = format!("{value:.digits$}");
     let text =
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
@@ -183,12 +185,20 @@ mod tests {
     fn ticks_are_short() {
         let found: Vec<String> = [0.0, 0.25, -3.0, 105.5, 0.0015, 9000.0, 12_500.0, 2e6, 1e-5]
             .into_iter()
-            .map(tick)
+            .map(|value| tick(value, 100.0))
             .collect();
         assert_eq!(
             found,
             ["0", "0.25", "\u{2212}3", "105.5", "0.0015", "9000", "12.5k", "2M", "1.0e-5"]
         );
+    }
+
+    #[test]
+    fn ticks_that_are_close_to_each_other_differ() {
+        let found = [105.5, 105.5002, 105.5004].map(|value| tick(value, 0.0006));
+        assert_eq!(found, ["105.5", "105.5002", "105.5004"]);
+        let found = [1_234_000.0, 1_234_020.0].map(|value| tick(value, 60.0));
+        assert_eq!(found, ["1.234M", "1.23402M"]);
     }
 
     #[test]

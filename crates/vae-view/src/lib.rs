@@ -8,7 +8,8 @@
 //! compose    pictures beside and below each other      .png
 //! report     all of it, of one run or several          .html
 //! theme      colours and the font, for all of them
-//! figure     what plots share: a size, and a file
+//! figure     what plots share: a size, and a format
+//! file       files that are written as a whole
 //! ```
 //!
 //! # Example
@@ -34,6 +35,7 @@ mod compose;
 mod curves;
 mod error;
 mod figure;
+mod file;
 mod report;
 mod scatter;
 mod sheet;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::curves::Panel;
 use crate::error::ViewError;
+use crate::file::write_text;
 use crate::theme::Theme;
 
 /// What is in a report.
@@ -123,8 +124,7 @@ impl Report {
     /// # Errors
     /// If a picture cannot be encoded, or if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), ViewError> {
-        let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
-        std::fs::write(path, self.html()?).map_err(|e| failed(e.to_string()))
+        write_text(&self.html()?, path)
     }
 
     /// Returns the report as HTML.

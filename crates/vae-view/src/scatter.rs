@@ -100,8 +100,8 @@ impl Figure for Scatter {
             .label_style(text(theme, SMALL, HPos::Left, VPos::Top))
             .x_desc(&self.x_label)
             .y_desc(&self.y_label)
-            .x_label_formatter(&|v| tick(*v))
-            .y_label_formatter(&|v| tick(*v))
+            .x_label_formatter(&|v| tick(*v, x.end - x.start))
+            .y_label_formatter(&|v| tick(*v, y.end - y.start))
             .draw()
             .map_err(drawing)?;
         // Point by point, not class by class: none hides all others.

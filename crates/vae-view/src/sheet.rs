@@ -7,6 +7,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::error::ViewError;
 use crate::figure::{SMALL, drawing, on_image, text, width_of};
+use crate::file::write_png;
 use crate::theme::{Theme, rgb};
 
 /// Pixels between tiles.
@@ -136,9 +137,8 @@ impl Sheet {
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(u32, u32), ViewError> {
-        let failed = |why: String| ViewError::Write { path: path.to_owned(), why };
         let sheet = self.draw()?;
-        sheet.save(path).map_err(|e| failed(e.to_string()))?;
+        write_png(&sheet, path)?;
         Ok(sheet.dimensions())
     }
 

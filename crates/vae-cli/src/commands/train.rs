@@ -22,7 +22,7 @@ use crate::failure::request;
 use crate::open::{self, RUNS};
 use crate::output::printer::{Printer, print_to_stderr};
 use crate::output::show::ShowArgs;
-use crate::output::text::with_commas;
+use crate::output::text::{quoted, with_commas};
 use crate::output::training::{Console, LatentHistograms, Sheets};
 use crate::pictures::sheets::RECONSTRUCTIONS;
 use crate::pictures::{log, overview};
@@ -326,8 +326,9 @@ fn conclude(run: &Run, trainer: &Trainer, ending: Ending, printer: &Printer) -> 
     let progress = trainer.progress();
     match ending {
         Ending::Finished => printer.say(&format!(
-            "done after {} steps; next: vae-cli sample --run {folder}",
-            with_commas(progress.step as usize)
+            "done after {} steps; next: vae-cli sample --run {}",
+            with_commas(progress.step as usize),
+            quoted(run.folder())
         )),
         Ending::Early => printer.say(&format!(
             "stopped early: the validation loss has not improved since epoch {}; best.vae holds \
@@ -335,8 +336,9 @@ fn conclude(run: &Run, trainer: &Trainer, ending: Ending, printer: &Printer) -> 
             progress.best_epoch
         )),
         Ending::Stopped => printer.say(&format!(
-            "stopped after {} steps; to continue: vae-cli train --resume --out {folder}",
-            with_commas(progress.step as usize)
+            "stopped after {} steps; to continue: vae-cli train --resume --out {}",
+            with_commas(progress.step as usize),
+            quoted(run.folder())
         )),
     }
     let last = run.last_metrics("train");

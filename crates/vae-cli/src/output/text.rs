@@ -1,4 +1,7 @@
-//! Text for people: columns of even width, and counts with commas.
+//! Text for people: columns of even width, words of commands, and counts with commas.
+
+use std::borrow::Cow;
+use std::path::Path;
 
 /// Joins the cells of `rows` to columns of even width, two spaces apart. Cells are aligned left;
 /// callers pad numbers.
@@ -13,6 +16,13 @@ pub fn columns(rows: &[Vec<String>]) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a path as a word of a command for a shell, in quotes if it needs them.
+pub fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    // No file has a NUL in its name, which no quotes could hold.
+    shlex::try_quote(&path).map(Cow::into_owned).unwrap_or(path)
 }
 
 /// Writes a count with a comma between thousands.
@@ -31,6 +41,13 @@ pub fn with_commas(n: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_command() {
+        assert_eq!(quoted(Path::new("runs/flat-2")), "runs/flat-2");
+        assert_eq!(quoted(Path::new("my runs/it's")), "\"my runs/it's\"");
+        assert_eq!(quoted(Path::new("$HOME")), "'$HOME'");
+    }
 
     #[test]
     fn counts_have_a_comma_every_three_digits() {

@@ -4,14 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Map, Value};
-use vae_train::Run;
 use vae_train::coach::Advice;
+use vae_train::{MetricsLog, Run};
 use vae_view::{Line, Panel};
 
 use crate::failure::request;
-
-/// Keys of a line of averages that are no terms.
-const NO_TERMS: [&str; 5] = ["step", "epoch", "split", "average", "images_per_second"];
 
 /// A run and the lines of its log.
 pub struct Log {
@@ -62,9 +59,9 @@ pub fn check_terms(logs: &[Log], terms: &[String]) -> Result<()> {
 
 fn logged(logs: &[Log]) -> Vec<String> {
     let mut logged: Vec<String> = Vec::new();
-    for key in logs.iter().flat_map(|log| &log.averages).flat_map(Map::keys) {
-        if !NO_TERMS.contains(&key.as_str()) && !logged.contains(key) {
-            logged.push(key.clone());
+    for term in logs.iter().flat_map(|log| &log.averages).flat_map(MetricsLog::terms) {
+        if !logged.contains(term) {
+            logged.push(term.clone());
         }
     }
     logged

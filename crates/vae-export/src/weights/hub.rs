@@ -7,13 +7,10 @@ use serde_json::{Map, Value};
 use vae_data::{Pixels, Transform};
 use vae_model::config::Choice;
 use vae_model::parameters::parameters;
-use vae_train::Checkpoint;
+use vae_train::{Checkpoint, MetricsLog};
 
 use super::{Description, to_safetensors};
 use crate::error::ExportError;
-
-/// Keys of a line of the log that are no terms of the loss.
-const NO_TERMS: [&str; 5] = ["step", "epoch", "split", "average", "images_per_second"];
 
 /// Returns the files of a hub folder, by name: `model.safetensors`, `config.json` and `README.md`.
 ///
@@ -71,6 +68,7 @@ fn write_card(
     write_data(card, checkpoint)?;
     write_training(card, checkpoint)?;
     write_figures(card, checkpoint, log)?;
+    let use_it = if trains_encoder(checkpoint) { "reconstruct" } else { "sample" };
     writeln!(
         card,
         "\n## Use\n\n\
@@ -84,7 +82,7 @@ fn write_card(
          encoder and decoder in PyTorch. To use the model in vae-cli:\n\n\
          ```sh\n\
          vae-cli import model.safetensors --out runs/imported\n\
-         vae-cli reconstruct --run runs/imported\n\
+         vae-cli {use_it} --run runs/imported\n\
          ```\n\n\
          ## Configuration\n\n\
          ```toml\n{}```",
@@ -174,8 +172,7 @@ fn write_figures(
     };
     let lines: Vec<_> = ["train", "validation"].into_iter().filter_map(newest).collect();
     let Some(first) = lines.first() else { return Ok(()) };
-    let terms: Vec<&String> =
-        first.keys().filter(|key| !NO_TERMS.contains(&key.as_str())).collect();
+    let terms: Vec<&String> = MetricsLog::terms(first).collect();
     writeln!(
         card,
         "\n## Figures\n\nAverages per example, in nats where they are log-densities.\n"
@@ -204,14 +201,30 @@ fn write_figures(
              epoch."
         )?;
     }
-    writeln!(
-        card,
-        "- loss: what training minimizes. The other columns are its terms, and neg_elbo, the sum of \
-         reconstruction and kl.\n\
-         - reconstruction: -log p(x|z) of the {} likelihood. On grey pixels, and without a \
-         normalizing constant, it is a loss, not a likelihood.\n\
-         - kl: the divergence of q(z|x) from p(z).\n\
-         - No test data were evaluated for this card; `vae-cli evaluate` does that.",
-        checkpoint.config.model.likelihood.kind()
-    )
+    let has = |term: &str| names.contains(&term);
+    let bound =
+        if has("neg_elbo") { ", and neg_elbo, the sum of reconstruction and kl" } else { "" };
+    writeln!(card, "- loss: what training minimizes. The other columns are its terms{bound}.")?;
+    if has("reconstruction") {
+        writeln!(
+            card,
+            "- reconstruction: -log p(x|z) of the {} likelihood. On grey pixels, and without a \
+             normalizing constant, it is a loss, not a likelihood.",
+            checkpoint.config.model.likelihood.kind()
+        )?;
+    }
+    if has("kl") {
+        writeln!(card, "- kl: the divergence of q(z|x) from p(z).")?;
+    }
+    if trains_encoder(checkpoint) {
+        writeln!(
+            card,
+            "- No test data were evaluated for this card; `vae-cli evaluate` does that."
+        )?;
+    }
+    Ok(())
+}
+
+fn trains_encoder(checkpoint: &Checkpoint) -> bool {
+    checkpoint.config.objective.requirements().trains_encoder
 }

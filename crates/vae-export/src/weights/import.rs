@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
+use serde_json::json;
 use vae_data::{DataRecord, Pixels, Scale, Transform};
 use vae_eval::record::fits;
 use vae_eval::{FittedPrior, KeyedNoise, Phase};
@@ -131,8 +132,17 @@ fn transform(
     description: Option<&Description>,
 ) -> Result<Transform, ExportError> {
     let request = |why: &str| Err(ExportError::Request(why.to_owned()));
-    let transform = match description {
-        Some(description) => description.transform.clone(),
+    let asked = config.data.pixels;
+    let transform = match description.map(|description| &description.transform) {
+        Some(Transform::Pixels(found)) if *found != asked => {
+            return request(&format!(
+                "data.pixels is {} in the configuration, and the model was trained on {} pixels, as the \
+                 file says: leave data.pixels out",
+                json!(asked),
+                json!(found)
+            ));
+        }
+        Some(transform) => transform.clone(),
         None if data.shape.len() == 3 => Transform::Pixels(config.data.pixels),
         None if config.data.pixels != Pixels::Grey => {
             return request("data.pixels is for images: use data.scale for vectors");

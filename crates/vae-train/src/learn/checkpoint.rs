@@ -74,6 +74,9 @@ pub struct RunRecord {
     /// data and training only what that file says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<String>,
+    /// Whether the state of the optimizer was left out; see [`Checkpoint::strip`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stripped: bool,
 }
 
 /// The complete state of training.
@@ -125,18 +128,27 @@ impl Checkpoint {
         prior_source(&self.config, self.fitted_prior.as_ref())
     }
 
+    /// Leaves out the state of the optimizers. What is left is the model, a third as large.
+    pub fn strip(&mut self) {
+        self.optimizer.tensors.clear();
+        self.auxiliary_optimizers.iter_mut().for_each(|state| state.tensors.clear());
+        self.run.stripped = true;
+    }
+
     /// Checks that training can continue from here.
     ///
     /// # Errors
-    /// For imported weights, which have no state of an optimizer.
+    /// For imported weights and stripped checkpoints, which have no state of an optimizer.
     pub fn check_resumable(&self) -> Result<(), TrainError> {
-        match &self.run.imported {
-            None => Ok(()),
-            Some(file) => Err(TrainError::Request(format!(
-                "cannot resume: the weights were imported from {file}, without the state of an \
-                 optimizer; commands that do not train can use this run"
-            ))),
-        }
+        let why = match (&self.run.imported, self.run.stripped) {
+            (Some(file), _) => format!("the weights were imported from {file}"),
+            (None, true) => "the model was exported".to_owned(),
+            (None, false) => return Ok(()),
+        };
+        Err(TrainError::Request(format!(
+            "cannot resume: {why}, without the state of an optimizer; commands that do not train can \
+             use it"
+        )))
     }
 
     /// Writes the file atomically.

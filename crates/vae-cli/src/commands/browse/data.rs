@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use vae_data::{Examples, OpenedSource, Pixels, Scale, SourceSettings, Transform, Values, source};
+use vae_model::write_atomically;
 
 use crate::args::{DataDirArgs, count};
 use crate::commands::Execute;
@@ -147,7 +148,7 @@ fn show(args: &ShowArgs, printer: &Printer) -> Result<()> {
         array::write(path, &[n, factors.names.len()], &factors.values)?;
         let names = path.with_extension("json");
         let text = format!("{}\n", json!(factors.names));
-        std::fs::write(&names, text).with_context(|| names.display().to_string())?;
+        write_atomically(&names, text.as_bytes()).with_context(|| names.display().to_string())?;
     }
     match (format, &examples.values) {
         (Format::Npy, Values::Bytes(bytes)) => {

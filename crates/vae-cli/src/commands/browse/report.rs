@@ -19,7 +19,7 @@ use crate::failure::request;
 use crate::open;
 use crate::output::axis::choices;
 use crate::output::printer::Printer;
-use crate::output::text::with_commas;
+use crate::output::text::{quoted, with_commas};
 use crate::pictures::codes::{Method, PERPLEXITY};
 use crate::pictures::log::{self, Log};
 use crate::pictures::sheets;
@@ -277,8 +277,8 @@ impl Opened {
 
     /// Returns the commands to repeat the run. Its configuration has every value.
     fn commands(&self, name: &str) -> Vec<String> {
-        let config = self.run.config().display().to_string();
-        let again = format!("{}-again", self.run.folder().display());
+        let config = quoted(&self.run.config());
+        let again = quoted(&PathBuf::from(format!("{}-again", self.run.folder().display())));
         let backend = &self.checkpoint.run.backend;
         let mut commands = vec![
             format!(

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory};
 use serde_json::json;
+use vae_model::write_atomically;
 
 use crate::args::Cli;
 use crate::commands::Execute;
@@ -37,7 +38,7 @@ impl Execute for ManArgs {
             let path = self.out.join(format!("{name}.1"));
             let mut page = Vec::new();
             clap_mangen::Man::new(command).render(&mut page)?;
-            fs::write(&path, page).with_context(|| path.display().to_string())?;
+            write_atomically(&path, &page).with_context(|| path.display().to_string())?;
             pages.push(path.display().to_string());
         }
         printer.result(&pages.join("\n"), || json!({ "pages": pages }))

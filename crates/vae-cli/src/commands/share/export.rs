@@ -80,8 +80,7 @@ impl Execute for ExportArgs {
                 vec![self.out.clone()]
             }
             FormatArg::Vae => {
-                checkpoint.optimizer.tensors.clear();
-                checkpoint.auxiliary_optimizers.iter_mut().for_each(|state| state.tensors.clear());
+                checkpoint.strip();
                 checkpoint.write(&self.out)?;
                 vec![self.out.clone()]
             }

@@ -13,6 +13,7 @@ use crate::commands::Execute;
 use crate::failure::request;
 use crate::open::{self, RUNS};
 use crate::output::printer::Printer;
+use crate::output::text::quoted;
 
 /// Make a run from the weights of another program.
 ///
@@ -80,7 +81,7 @@ impl Execute for ImportArgs {
         run.write_config(&checkpoint.config.to_toml())?;
         checkpoint.write(&run.checkpoint(CheckpointKind::Last))?;
         let folder = run.folder().display().to_string();
-        printer.say(&format!("done; next: vae-cli sample --run {folder}"));
+        printer.say(&format!("done; next: vae-cli sample --run {}", quoted(run.folder())));
         printer.result(&folder, || json!({ "run": folder }))
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use vae_eval::Metrics;
 
 use super::{Run, replace};
@@ -18,7 +18,15 @@ pub struct MetricsLog {
     file: File,
 }
 
+/// Keys of a line of averages that are no terms.
+const NO_TERMS: [&str; 5] = ["step", "epoch", "split", "average", "images_per_second"];
+
 impl MetricsLog {
+    /// Returns the names of the averages in a line of the log: the loss and its terms.
+    pub fn terms(line: &Map<String, Value>) -> impl Iterator<Item = &String> {
+        line.keys().filter(|key| !NO_TERMS.contains(&key.as_str()))
+    }
+
     /// Opens the log of `run` to continue after `step`. Later lines are deleted, because resumed
     /// training repeats those steps.
     ///
