@@ -209,6 +209,28 @@ fn evaluate_gives_the_keys_that_scripts_read() {
     let value = |key: &str| result[key].as_f64().unwrap();
     assert!((value("neg_elbo") - value("reconstruction") - value("kl")).abs() < 1e-3);
     assert!(result["active_units"].is_u64());
+    // The same figures by their other names, and the KL in parts: sums hold.
+    assert_eq!(
+        (&result["rate"], &result["distortion"]),
+        (&result["kl"], &result["reconstruction"])
+    );
+    let each: Vec<f64> = serde_json::from_value(result["kl_per_dimension"].clone()).unwrap();
+    assert!((each.iter().sum::<f64>() - value("kl")).abs() < 1e-2);
+    let parts: f64 =
+        ["mutual_information", "total_correlation", "dimension_wise_kl"].map(value).iter().sum();
+    // They are of one draw for each example.
+    assert!((parts - value("kl")).abs() < 0.5, "{parts} {result}");
+    assert!(value("mutual_information") <= 300f64.ln());
+    assert!((0.0..1.0).contains(&value("mse")) && (0.0..1.0).contains(&value("ssim")));
+    assert!((5.0..40.0).contains(&value("psnr")));
+    assert!((0.2..=1.0).contains(&value("knn_accuracy")), "{result}");
+    assert!((0.2..=1.0).contains(&value("probe_accuracy")), "{result}");
+    // A grey pixel has no bits, and nothing was sampled.
+    for key in ["bits_per_dim", "nll", "ess_min", "ess_median", "k_curve"] {
+        assert!(result[key].is_null(), "{key}");
+    }
+    let protocol = result["protocol"].as_object().unwrap();
+    assert!(protocol["mse"].as_str().unwrap().contains("per number of x"), "{protocol:?}");
     // Cross-entropy on grey pixels is no likelihood, and has none to sample.
     assert_eq!(result["likelihood"], false);
     program.fails(2, "evaluate --backend flex --samples 10", &["grey", "data.pixels=stochastic"]);
@@ -230,6 +252,21 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     let ((one, neg_elbo), (many, _)) = (nll(1), nll(200));
     assert!((one - neg_elbo).abs() < 2.0, "{one} {neg_elbo}");
     assert!(many < one - 0.5, "{many} {one}");
+    let evaluate = "evaluate --backend flex --limit 100 --samples 200 --json";
+    let result = program.ok(evaluate).json();
+    let number = |key: &str| result[key].as_f64().unwrap();
+    let points = result["k_curve"].as_array().unwrap();
+    let ks: Vec<u64> = points.iter().map(|point| point["k"].as_u64().unwrap()).collect();
+    assert_eq!(ks, [1, 10, 100, 200]);
+    let curve: Vec<f64> = points.iter().map(|point| point["nll"].as_f64().unwrap()).collect();
+    assert!(curve.is_sorted_by(|a, b| a >= b), "{curve:?}");
+    assert_eq!(curve[3], number("nll"));
+    // From 200 draws, the bound with one is that of evaluate, which has one, but for their spread.
+    assert!((curve[0] - number("neg_elbo")).abs() < 1.0, "{curve:?}");
+    assert!(1.0 <= number("ess_min") && number("ess_min") <= number("ess_median"));
+    assert!(number("ess_median") <= 200.0);
+    let bits = number("nll") / 784.0 / std::f64::consts::LN_2;
+    assert!((number("bits_per_dim") - bits).abs() < 1e-9);
 
     // Two runs are compared image by image; a run is no better than itself.
     program.ok("train --backend flex --data digits --limit 2000 --epochs 1 --out runs/a -q \
@@ -243,11 +280,28 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     let difference = number(&against["difference"]);
     assert!((difference - (number(&result["nll"]) - number(&against["nll"]))).abs() < 1e-6);
     assert!(difference < -10.0 * number(&against["difference_stderr"]), "{against}");
+    let compare = "compare runs/a runs/b --backend flex --limit 100 --samples 10";
+    let compared = program.ok(&format!("{compare} --json")).json();
+    assert_eq!(compared["runs"][0]["run"], "runs/a");
+    assert_eq!(compared["runs"][0]["difference"].as_f64().unwrap(), -difference);
+    assert_eq!(compared["runs"][1]["difference"], 0.0);
+    assert!(number(&compared["runs"][0]["difference_interval"]) > 0.0);
+    let table = program.ok(compare).stdout;
+    assert!(table.starts_with("run ") && table.contains(" * "), "{table}");
+    let csv = program.ok(&format!("{compare} --csv")).stdout;
+    assert!(csv.starts_with("run,neg_elbo,") && csv.contains("nll,nll +-,"), "{csv}");
+    assert_eq!(csv.lines().count(), 3);
+    assert!(program.ok(&format!("{compare} --markdown")).stdout.contains("|---|---:|"));
+    assert!(program.ok(&format!("{compare} --latex")).stdout.contains("\\toprule"));
+    program.fails(2, &format!("{compare} --latex --csv"), &["--latex", "--csv"]);
+    program.fails(2, "compare runs/a", &["RUN"]);
+    program.fails(2, &format!("{compare} --split train"), &["train", "--split test"]);
     program.fails(2, "evaluate --backend flex --run runs/b --against runs/a", &["--samples"]);
     program.ok("train --backend flex --data digits --limit 2000 --epochs 1 --out runs/grey -q \
          --set train.max_steps=1");
     let grey = "evaluate --backend flex --run runs/b --samples 5 --against runs/grey";
     program.fails(2, grey, &["runs/grey", "data.pixels"]);
+    program.fails(2, "compare runs/b runs/grey --backend flex", &["runs/grey", "data.pixels"]);
     // A density of black and white pixels, and a conditional model.
     for (name, set, word) in [
         ("density", "model.likelihood.kind=gaussian", "probability"),
@@ -257,6 +311,7 @@ fn binary_data_has_an_importance_sampled_likelihood() {
             "train --backend flex --data digits --limit 2000 --out runs/{name} -q --set {set} \
              --set data.pixels=binary --set train.max_steps=1"
         ));
+        program.fails(2, &format!("compare runs/b runs/{name}"), &["runs/", word]);
         let other =
             format!("evaluate --backend flex --run runs/b --samples 5 --against runs/{name}");
         program.fails(2, &other, &[&format!("runs/{name}"), word]);

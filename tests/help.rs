@@ -23,7 +23,7 @@ fn quick(command: &str) -> &'static str {
         "train" => "--max-steps 12 --batch-size 50 --backend flex -q",
         "bench" => "--steps 1 --samples 5 --time-limit 1 --batch-size 16 --backend flex",
         "evaluate" | "classify" | "encode" | "latents" | "manifold" | "traverse" | "report"
-        | "reconstruct" => "--limit 120 --backend flex",
+        | "reconstruct" | "compare" => "--limit 120 --backend flex",
         "sample" | "interpolate" | "decode" => "--backend flex",
         _ => "",
     }

@@ -14,6 +14,8 @@
 //!      |
 //!      |    pictures  what of a model or a run is drawn        -> vae-view
 //!      |
+//!      |    sweep     runs of a grid of settings, in processes of their own
+//!      |
 //!   output     stdout and stderr, files of results, progress
 //!
 //!   failure    from an error to a message, a flag that helps, and an exit code
@@ -36,6 +38,7 @@ mod failure;
 mod open;
 mod output;
 mod pictures;
+mod sweep;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

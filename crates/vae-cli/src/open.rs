@@ -120,6 +120,36 @@ const BUILT_IN: &[u8] = include_bytes!("../model/digits.vae");
 /// Its name in messages.
 const BUILT_IN_NAME: &str = "the model that comes with the program";
 
+/// Checks that the losses of two models can be compared.
+///
+/// # Errors
+/// If the values of x of the two differ, or if only one likelihood is a density or depends on labels.
+pub fn check_comparable(first: &Checkpoint, other: &Checkpoint) -> Result<()> {
+    if other.transform != first.transform {
+        return Err(request(
+            "the two models were trained on different values of x (data.pixels, data.scale), so their \
+             likelihoods cannot be compared: use runs with the same settings",
+        ));
+    }
+    Ok(compatibility::check_comparable(first.vae.config(), other.vae.config())?)
+}
+
+/// Checks that a split has the same examples for all runs, and none that a model was trained on. `what`
+/// begins the error.
+///
+/// # Errors
+/// If it may not.
+pub fn check_split_of_several(read: &ReadArgs, what: &str) -> Result<()> {
+    if ["test", "all"].contains(&read.split.as_str()) {
+        return Ok(());
+    }
+    let split = &read.split;
+    Err(request(format!(
+        "{what}: the {split} part may not be the same for all runs, so one model may have been trained on \
+         what another held out: replace --split {split} by --split test"
+    )))
+}
+
 /// Reads the checkpoint that flags name. Before the first run it is the model that comes with the
 /// program. Returns what was read, too.
 ///

@@ -6,17 +6,21 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use vae_data::rng::Stream;
-use vae_data::{Examples, ImageBatcher, Transform};
+use vae_data::{Examples, ImageBatcher, Pixels, Transform};
 use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
+use vae_model::likelihood::Measure;
 use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
 
+use crate::aggregate::Posteriors;
 use crate::check::check_examples;
 use crate::error::EvalError;
-use crate::importance::Importance;
+use crate::fidelity::{Image, mse};
+use crate::importance::{Estimate, Importance, steps};
 use crate::labels::one_hot_of;
 use crate::latent::ACTIVE;
 use crate::noise::{KeyedNoise, Phase};
+use crate::probe::Labelled;
 use crate::statistics::{Mean, Moments};
 use crate::support::support_of;
 use crate::team::Team;
@@ -42,6 +46,26 @@ pub struct Evaluation {
     pub reconstruction: f64,
     /// KL(q(z|x) || p(z)).
     pub kl: Option<f64>,
+    /// The KL of each latent dimension. `None` without a closed form.
+    pub kl_per_dimension: Option<Vec<f64>>,
+    /// The mutual information of x and z, KL(q(z|x) || q(z)), at most the logarithm of the number of
+    /// examples. This and the next two are of q(z) = 1/N sum_n q(z|x_n) over the first 2,000 examples, with
+    /// one draw of each; they exist for Gaussian posteriors.
+    pub mutual_information: Option<f64>,
+    /// The total correlation of the latent dimensions, KL(q(z) || prod_i q(z_i)) (Chen et al. 2018).
+    pub total_correlation: Option<f64>,
+    /// The sum of KL(q(z_i) || p(z_i)) over the dimensions. `None` unless the prior is N(0, I).
+    pub dimension_wise_kl: Option<f64>,
+    /// The rate of the code in nats, `kl` (Alemi et al. 2018).
+    pub rate: Option<f64>,
+    /// Its distortion in nats, `reconstruction`.
+    pub distortion: f64,
+    /// Squared difference per number of x between x and its reconstruction from the mean of q(z|x).
+    pub mse: f64,
+    /// Peak signal-to-noise ratio of these reconstructions in decibels, averaged over images.
+    pub psnr: Option<f64>,
+    /// Their structural similarity (Wang et al. 2004), for images of at least 11x11 pixels.
+    pub ssim: Option<f64>,
     /// Number of latent dimensions whose posterior mean has a variance above 0.01 over the data.
     pub active_units: usize,
     /// Latent dimensions.
@@ -51,6 +75,12 @@ pub struct Evaluation {
     /// equally many draws from p(z). The estimate is unbiased and may be negative. `None` with
     /// fewer than two examples, and for discrete codes, whose prior is not part of the model.
     pub aggregate_mmd: Option<f64>,
+    /// The share of the first 2,000 examples whose class is that of most of their five nearest neighbours
+    /// among them, by the distance of the means of q(z|x). `None` without labels.
+    pub knn_accuracy: Option<f64>,
+    /// The share of the second half of these whose class a linear classifier reads off the mean of q(z|x),
+    /// trained on the first half. `None` without labels.
+    pub probe_accuracy: Option<f64>,
     /// Whether -reconstruction is a log-likelihood. It is not for a cross-entropy on grey pixels or
     /// a squared error without its constant.
     pub likelihood: bool,
@@ -58,9 +88,31 @@ pub struct Evaluation {
     pub nll: Option<f64>,
     /// Standard error of `nll` over the examples.
     pub nll_stderr: Option<f64>,
+    /// The smallest effective sample size of an example, from 1 to the number of importance samples.
+    pub ess_min: Option<f64>,
+    /// The median of the effective sample sizes. If it is near 1, a few weights outweigh all others, and
+    /// `nll` is too high.
+    pub ess_median: Option<f64>,
+    /// The estimate with fewer importance samples: 1, 10, 100 and so on, and all.
+    pub k_curve: Option<Vec<CurvePoint>>,
+    /// `nll` in bits per number of x, or `neg_elbo` if `nll` was not estimated. `None` unless p(x|z) is
+    /// a probability.
+    pub bits_per_dim: Option<f64>,
     /// -log p(x) of each example, in the order of the examples. Empty if it was not estimated.
     #[serde(skip)]
     pub nll_each: Vec<f64>,
+}
+
+/// An estimate of -log p(x) with `k` importance samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct CurvePoint {
+    /// Importance samples per example.
+    pub k: usize,
+    /// The bound of Burda et al. (2016) with k samples, in nats, averaged over the examples and over
+    /// disjoint groups of the draws. With k = 1 it is neg_elbo.
+    pub nll: f64,
+    /// Standard error of `nll` over the examples.
+    pub nll_stderr: Option<f64>,
 }
 
 /// Evaluates models on a set of examples.
@@ -200,36 +252,98 @@ impl Evaluator {
         let team = if samples > 0 { Team::for_device(&self.device)? } else { Team::new(1)? };
         let importance = Importance { team: &team, vae, samples };
         let mut moments = Moments::default();
-        let mut nll: Vec<f64> = Vec::new();
+        let mut estimates: Vec<Estimate> = Vec::new();
         let mut codes: Vec<Tensor<2>> = Vec::new();
+        let mut posteriors = Posteriors { width: vae.config().latent, ..Posteriors::default() };
+        let mut kl_sums: Option<Vec<f64>> = Some(vec![0.0; vae.config().latent]);
+        let image = image(vae.shape(), &self.transform);
+        let (mut errors, mut similarities) = (Vec::new(), Vec::new());
+        let mut means_of_first: Vec<f32> = Vec::new();
         self.each(vae, |batch, noise| {
             let q = vae.encode_batch(&batch);
             let means = q.mean();
             let [_, width] = means.dims();
+            let decoded = vae.decode(means.clone(), batch.labels.as_ref()).mean();
+            let (x, decoded) = (numbers(batch.x.clone()), numbers(decoded));
+            if means_of_first.len() < AGGREGATE * width {
+                means_of_first.extend(numbers(means.clone()));
+            }
+            errors.extend(mse(&x, &decoded, vae.numbers()));
+            similarities
+                .extend(image.and_then(|image| image.ssim(&x, &decoded)).into_iter().flatten());
             moments.add(&means.into_data().iter::<f64>().collect::<Vec<_>>(), width);
+            let prior = vae.prior(batch.labels.as_ref(), &self.device);
+            let kl = q.gaussian().and_then(|q| prior.kl_from(q)).map(|kl| kl.sum_dim(0));
+            kl_sums = kl_sums.take().zip(kl).map(|(sums, kl)| {
+                sums.into_iter().zip(kl.into_data().iter::<f64>()).map(|(a, b)| a + b).collect()
+            });
             if codes.len() * CHUNK < AGGREGATE {
-                codes.push(q.draw(&noise, 1).z.squeeze_dim(0));
+                let z: Tensor<2> = q.draw(&noise, 1).z.squeeze_dim(0);
+                if let Some(q) = q.gaussian() {
+                    posteriors.add(q, z.clone());
+                }
+                codes.push(z);
             }
             if samples > 0 {
-                let done = nll.len();
-                nll.extend(importance.nll(&batch, &q, noise, |n| report(done + n)));
+                let done = estimates.len();
+                estimates.extend(importance.estimates(&batch, &q, noise, |n| report(done + n)));
             }
         })?;
         let Some(reconstruction) = get("reconstruction") else {
             unreachable!("every bound has a reconstruction term")
         };
+        let nll: Vec<f64> = estimates.iter().map(|estimate| estimate.nll).collect();
         let mean = Mean::of(&nll);
+        let mut sizes: Vec<f64> = estimates.iter().map(|estimate| estimate.ess).collect();
+        sizes.sort_by(f64::total_cmp);
+        let numbers = vae.numbers() as f64;
+        let in_bits = |nats: f64| nats / numbers / std::f64::consts::LN_2;
+        let (neg_elbo, kl) = (get("neg_elbo"), get("kl"));
+        let n = self.examples.len() as f64;
+        let parts = posteriors.kl_parts();
+        // N(0, I) is the prior with a closed form and nothing to learn.
+        let prior = vae.config().prior.properties();
+        let is_standard = prior.closed_form_kl && !prior.learned;
+        let average = |values: &[f64]| Mean::of(values).map(|mean| mean.value);
+        let width = vae.config().latent;
+        means_of_first.truncate(AGGREGATE * width);
+        let labelled = self.examples.labels.as_ref().map(|labels| Labelled {
+            codes: &means_of_first,
+            width,
+            labels: &labels[..means_of_first.len() / width],
+        });
+        let psnr: Option<Vec<f64>> =
+            image.map(|image| errors.iter().map(|mse| image.psnr(*mse)).collect());
         Ok(Evaluation {
             images: self.examples.len(),
-            neg_elbo: get("neg_elbo"),
+            neg_elbo,
             reconstruction,
-            kl: get("kl"),
+            kl,
+            kl_per_dimension: kl_sums.map(|sums| sums.into_iter().map(|sum| sum / n).collect()),
+            mutual_information: parts.map(|parts| parts.mutual_information),
+            total_correlation: parts.map(|parts| parts.total_correlation),
+            dimension_wise_kl: parts.filter(|_| is_standard).map(|parts| parts.dimension_wise),
+            rate: kl,
+            distortion: reconstruction,
+            mse: average(&errors).unwrap_or(f64::NAN),
+            psnr: psnr.as_deref().and_then(average),
+            ssim: average(&similarities),
             active_units: moments.variances().filter(|v| *v > ACTIVE).count(),
             latent: vae.config().latent,
             aggregate_mmd: self.aggregate_mmd(vae, codes),
+            knn_accuracy: labelled.as_ref().and_then(Labelled::knn_accuracy),
+            probe_accuracy: labelled.as_ref().and_then(Labelled::probe_accuracy),
             likelihood: self.is_likelihood(vae),
             nll: mean.map(|mean| mean.value),
             nll_stderr: mean.and_then(|mean| mean.stderr),
+            ess_min: sizes.first().copied(),
+            ess_median: median(&sizes),
+            k_curve: (samples > 0).then(|| curve(&estimates, samples)),
+            bits_per_dim: mean
+                .map(|mean| mean.value)
+                .or(neg_elbo)
+                .filter(|_| self.is_probability(vae))
+                .map(in_bits),
             nll_each: nll,
         })
     }
@@ -248,7 +362,8 @@ impl Evaluator {
         let mut nll = Vec::new();
         self.each(vae, |batch, noise| {
             let q = vae.encode_batch(&batch);
-            nll.extend(importance.nll(&batch, &q, noise, |_| {}));
+            let estimates = importance.estimates(&batch, &q, noise, |_| {});
+            nll.extend(estimates.into_iter().map(|estimate| estimate.nll));
         })?;
         Ok(nll)
     }
@@ -275,6 +390,12 @@ impl Evaluator {
         compatibility::is_likelihood(&vae.config().likelihood, support)
     }
 
+    /// Returns whether p(x|z) is the probability of discrete x on these examples, not a density.
+    fn is_probability(&self, vae: &Vae) -> bool {
+        let measure = vae.config().likelihood.properties().measure;
+        self.is_likelihood(vae) && measure == Measure::Mass
+    }
+
     /// Returns the squared maximum mean discrepancy between `codes`, draws from q(z), and draws
     /// from p(z).
     fn aggregate_mmd(&self, vae: &Vae, codes: Vec<Tensor<2>>) -> Option<f64> {
@@ -288,6 +409,40 @@ impl Evaluator {
         let found = mmd(codes, drawn, Kernel::Imq, 1.0);
         found.into_data().iter::<f64>().next()
     }
+}
+
+/// Returns the shape and the range of x, if it is an image.
+fn image(shape: &[usize], transform: &Transform) -> Option<Image> {
+    let range = match transform {
+        Transform::Pixels(Pixels::Signed) => 2.0,
+        Transform::Pixels(Pixels::Grey | Pixels::Binary | Pixels::Stochastic) => 1.0,
+        Transform::Affine { .. } => return None,
+    };
+    Some(Image { shape: shape.try_into().ok()?, range })
+}
+
+/// Returns the numbers of a tensor, row-major.
+fn numbers(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+/// Returns the median of sorted numbers: the mean of the two in the middle if there is none. `None` if
+/// there are no numbers.
+fn median(sorted: &[f64]) -> Option<f64> {
+    let n = sorted.len();
+    (n > 0).then(|| (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0)
+}
+
+/// Returns the averages over the examples for each number of draws.
+fn curve(estimates: &[Estimate], samples: usize) -> Vec<CurvePoint> {
+    let point = |(i, k): (usize, usize)| {
+        let of_each: Vec<f64> = estimates.iter().map(|estimate| estimate.curve[i]).collect();
+        let Some(Mean { value, stderr }) = Mean::of(&of_each) else {
+            unreachable!("an evaluator has at least one example")
+        };
+        CurvePoint { k, nll: value, nll_stderr: stderr }
+    };
+    steps(samples).into_iter().enumerate().map(point).collect()
 }
 
 /// Returns the indices of each chunk of n examples. A last chunk of one example would be too small

@@ -16,7 +16,25 @@ const ROWS: usize = 4_000;
 /// Examples that are handled together if there are many draws: few, so that x stays in the cache.
 const FEW: usize = 8;
 
-/// An estimate of log p(x) by importance sampling.
+/// What importance sampling says of one example.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Estimate {
+    /// -log 1/K sum_k w_k, in nats.
+    pub nll: f64,
+    /// Effective sample size, (sum_k w_k)^2 / sum_k w_k^2, from 1 to K (Kong 1992).
+    pub ess: f64,
+    /// The same as `nll` with fewer draws, for each of [`steps`]: the average over disjoint groups of
+    /// the draws.
+    pub curve: Vec<f64>,
+}
+
+/// Returns the numbers of draws of a curve: the powers of 10 below `samples`, and `samples`.
+pub(crate) fn steps(samples: usize) -> Vec<usize> {
+    let powers = std::iter::successors(Some(1usize), |k| k.checked_mul(10));
+    powers.take_while(|k| *k < samples).chain([samples]).collect()
+}
+
+/// Importance sampling of log p(x).
 pub(crate) struct Importance<'a> {
     /// Its members share the examples.
     pub team: &'a Team,
@@ -27,20 +45,20 @@ pub(crate) struct Importance<'a> {
 }
 
 impl Importance<'_> {
-    /// Returns -log 1/K sum_k w_k of each x in nats, by a streaming log-sum-exp over chunks of
-    /// draws and examples. `report` is called with the number of examples that are done.
-    pub fn nll(
+    /// Returns an estimate for each x, by a streaming log-sum-exp over chunks of draws and examples.
+    /// `report` is called with the number of examples that are done.
+    pub fn estimates(
         &self,
         batch: &Batch,
         q: &PosteriorDistribution,
         noise: KeyedNoise,
         report: impl Fn(usize),
-    ) -> Vec<f64> {
+    ) -> Vec<Estimate> {
         let (size, samples) = (batch.size(), self.samples);
         let rows = if is_on_host(&batch.x.device()) { ROWS_ON_HOST } else { ROWS };
         let images = (rows / samples).max(FEW);
         let firsts: Vec<usize> = (0..size).step_by(images).collect();
-        let mut nll = Vec::with_capacity(size);
+        let mut estimates = Vec::with_capacity(size);
         for firsts in firsts.chunks(self.team.size()) {
             let part = |&first: &usize| {
                 let n = images.min(size - first);
@@ -49,11 +67,11 @@ impl Importance<'_> {
             };
             let parts: Vec<Part> = firsts.iter().map(part).collect();
             let vae = self.vae.clone();
-            let found = self.team.on_each(parts.len(), move |i| parts[i].nll(&vae));
-            nll.extend(found.into_iter().flatten());
-            report(nll.len());
+            let found = self.team.on_each(parts.len(), move |i| parts[i].estimates(&vae));
+            estimates.extend(found.into_iter().flatten());
+            report(estimates.len());
         }
-        nll
+        estimates
     }
 }
 
@@ -68,10 +86,10 @@ struct Part {
 }
 
 impl Part {
-    /// Returns -log 1/K sum_k w_k of each example.
-    fn nll(&self, vae: &Vae) -> Vec<f64> {
+    /// Returns an estimate for each example.
+    fn estimates(&self, vae: &Vae) -> Vec<Estimate> {
         let n = self.batch.size();
-        let mut sums = vec![LogSum::default(); n];
+        let mut weights = vec![Weights::new(self.samples); n];
         let draws = (self.rows / n).max(1);
         // A prior may be a mixture of posteriors, which takes as long as a chunk of draws.
         let prior = vae.prior(self.batch.labels.as_ref(), &self.batch.x.device());
@@ -84,10 +102,75 @@ impl Part {
                 unreachable!("a posterior without a density is refused before")
             };
             for (i, value) in log_w.into_data().iter::<f64>().enumerate() {
-                sums[i % n].add(value);
+                weights[i % n].add(value);
             }
         }
-        sums.iter().map(|sum| (self.samples as f64).ln() - sum.value()).collect()
+        weights.into_iter().map(Weights::estimate).collect()
+    }
+}
+
+/// The logarithms of an example's weights, which are added one by one.
+#[derive(Clone, Debug)]
+struct Weights {
+    /// Of the squares of the weights.
+    squares: LogSum,
+    groups: Vec<Groups>,
+}
+
+/// Averages over disjoint groups of `size` draws.
+#[derive(Clone, Debug)]
+struct Groups {
+    size: usize,
+    current: LogSum,
+    /// Draws in the current group.
+    filled: usize,
+    /// Sum of -log 1/size sum_k w_k over the groups that are full, and their number.
+    sum: f64,
+    full: usize,
+    /// The logarithm of the sum of the weights in the newest full group.
+    newest: f64,
+}
+
+impl Weights {
+    fn new(samples: usize) -> Self {
+        let groups = steps(samples).into_iter().map(|size| Groups {
+            size,
+            current: LogSum::default(),
+            filled: 0,
+            sum: 0.0,
+            full: 0,
+            newest: f64::NAN,
+        });
+        Self { squares: LogSum::default(), groups: groups.collect() }
+    }
+
+    fn add(&mut self, log_w: f64) {
+        self.squares.add(2.0 * log_w);
+        self.groups.iter_mut().for_each(|groups| groups.add(log_w));
+    }
+
+    /// Returns the estimate, after the last draw.
+    fn estimate(self) -> Estimate {
+        let curve: Vec<f64> = self.groups.iter().map(|g| g.sum / g.full as f64).collect();
+        // The last group has all draws.
+        let Some((all, nll)) = self.groups.last().zip(curve.last()) else {
+            unreachable!("a curve has at least one step")
+        };
+        let ess = (2.0 * all.newest - self.squares.value()).exp();
+        Estimate { nll: *nll, ess, curve }
+    }
+}
+
+impl Groups {
+    fn add(&mut self, log_w: f64) {
+        self.current.add(log_w);
+        self.filled += 1;
+        if self.filled == self.size {
+            self.newest = std::mem::take(&mut self.current).value();
+            self.sum += (self.size as f64).ln() - self.newest;
+            self.full += 1;
+            self.filled = 0;
+        }
     }
 }
 
@@ -125,6 +208,45 @@ impl LogSum {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_has_the_powers_of_ten_and_its_end() {
+        assert_eq!(steps(1), [1]);
+        assert_eq!(steps(10), [1, 10]);
+        assert_eq!(steps(5_000), [1, 10, 100, 1_000, 5_000]);
+    }
+
+    #[test]
+    fn the_curve_is_of_disjoint_groups_and_the_effective_size_of_all_weights() {
+        let log_w: Vec<f64> = (0..25).map(|i| f64::from((7 * i) % 11) - 400.0).collect();
+        let mut weights = Weights::new(25);
+        log_w.iter().for_each(|w| weights.add(*w));
+        let found = weights.estimate();
+        let nll = |group: &[f64]| {
+            let sum: f64 = group.iter().map(|w| (w + 400.0).exp()).sum();
+            400.0 - (sum / group.len() as f64).ln()
+        };
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        let expected = [
+            mean(log_w.iter().map(|w| -w).collect()),
+            // The last five draws fill no group of ten.
+            mean(log_w[..20].chunks(10).map(nll).collect()),
+            nll(&log_w),
+        ];
+        assert!(found.curve.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-10), "{found:?}");
+        assert_eq!(found.nll, found.curve[2]);
+        let w = || log_w.iter().map(|w| (w + 400.0).exp());
+        let ess = w().sum::<f64>().powi(2) / w().map(|w| w * w).sum::<f64>();
+        assert!((found.ess - ess).abs() < 1e-9, "{} {ess}", found.ess);
+        // Equal weights: all of them count. One that outweighs all: one.
+        let of = |log_w: &[f64]| {
+            let mut weights = Weights::new(log_w.len());
+            log_w.iter().for_each(|w| weights.add(*w));
+            weights.estimate().ess
+        };
+        assert!((of(&[-900.0; 8]) - 8.0).abs() < 1e-9);
+        assert!((of(&[-900.0, -900.0, 0.0]) - 1.0).abs() < 1e-9);
+    }
 
     #[test]
     fn a_streaming_log_sum_exp_equals_the_logarithm_of_the_sum() {

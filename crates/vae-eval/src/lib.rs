@@ -54,10 +54,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod aggregate;
 mod check;
 pub mod classify;
 mod error;
 mod evaluate;
+mod fidelity;
 pub mod fitted;
 mod generate;
 mod importance;
@@ -65,6 +67,7 @@ mod labels;
 mod latent;
 mod noise;
 pub mod parity;
+mod probe;
 pub mod record;
 mod statistics;
 mod support;
@@ -72,7 +75,7 @@ mod team;
 
 pub use check::check_examples;
 pub use error::EvalError;
-pub use evaluate::{Evaluation, Evaluator, Metrics};
+pub use evaluate::{CurvePoint, Evaluation, Evaluator, Metrics};
 pub use fitted::{FittedPrior, GaussianMixture};
 pub use generate::{CHUNK, Encoding, Generator, Path, PriorSource};
 pub use labels::one_hot_of;

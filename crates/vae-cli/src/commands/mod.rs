@@ -1,9 +1,10 @@
-//! The commands: one file each, in five groups.
+//! The commands: one file each, in six groups.
 //!
 //! ```text
 //! train       makes a run
 //! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
-//! analyze/    measures a model           evaluate, classify, encode, latents
+//! analyze/    measures a model           evaluate, compare, classify, encode, latents
+//! experiment/ many models                sweep
 //! share/      other programs' files      export, import
 //! browse/     shows what there is        info, runs, curves, report, presets, data
 //! machine/    checks this machine        bench, doctor, completions, man
@@ -26,6 +27,7 @@ pub mod generate {
 
 pub mod analyze {
     pub mod classify;
+    pub mod compare;
     pub mod encode;
     pub mod evaluate;
     pub mod latents;
@@ -38,6 +40,10 @@ pub mod browse {
     pub mod presets;
     pub mod report;
     pub mod runs;
+}
+
+pub mod experiment {
+    pub mod sweep;
 }
 
 pub mod share {
@@ -93,6 +99,8 @@ commands! {
     Curves(browse::curves::CurvesArgs),
     Report(browse::report::ReportArgs),
     Evaluate(analyze::evaluate::EvaluateArgs),
+    Compare(analyze::compare::CompareArgs),
+    Sweep(experiment::sweep::SweepArgs),
     Classify(analyze::classify::ClassifyArgs),
     Encode(analyze::encode::EncodeArgs),
     Decode(generate::decode::DecodeArgs),

@@ -3,6 +3,7 @@
 //! ```text
 //! printer    stdout and stderr: results, messages, --json, -q, -v
 //! text       columns of text and counts with commas
+//! grid       a table with a row for each run: plain, CSV, Markdown, LaTeX
 //! axis       a choice on an axis of a model, as text and as JSON
 //! progress   the progress bar
 //! show       --show: a written picture in the terminal
@@ -20,6 +21,7 @@ pub mod array;
 pub mod axis;
 pub mod file;
 pub mod frames;
+pub mod grid;
 pub mod printer;
 pub mod progress;
 pub mod rows;

@@ -207,6 +207,7 @@ impl Trainer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             note: data.resolved.note.clone(),
             imported: None,
+            stripped: false,
         };
         let coach = Coach::new(&config, &data)?;
         Ok(Self {

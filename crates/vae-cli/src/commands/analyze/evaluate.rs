@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde_json::json;
-use vae_eval::{Evaluation, Evaluator, Generator, Mean};
-use vae_model::compatibility;
+use serde_json::{Map, json};
+use vae_eval::{CurvePoint, Evaluation, Evaluator, Generator, Mean};
 use vae_train::Checkpoint;
 
 use crate::args::{ModelArgs, ReadArgs, count};
 use crate::commands::Execute;
-use crate::failure::request;
 use crate::open;
 use crate::output::printer::Printer;
 use crate::output::progress::Bar;
@@ -45,6 +43,9 @@ pub struct EvaluateArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
+
+/// Median of the effective sample sizes below which nll is not to be believed.
+const BELIEVABLE: f64 = 5.0;
 
 impl Execute for EvaluateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
@@ -83,7 +84,15 @@ impl Execute for EvaluateArgs {
             bar.finish();
         }
 
-        let mut text = report(&result, &format!("{} {}", resolved.name, self.read.split), samples);
+        let data = format!("{} {}", resolved.name, self.read.split);
+        let figures = figures(&result, &data, samples);
+        let mut text = report(&figures);
+        if result.ess_median.is_some_and(|ess| ess < BELIEVABLE) {
+            printer.warn(
+                "for half of the examples a few importance weights outweigh all others, so nll is \
+                 probably too high: raise --samples, and see how far nll falls",
+            );
+        }
         let against = self.against.as_ref().zip(other).map(|(run, other)| {
             let difference = Mean::of_differences(&result.nll_each, &other.nll_each);
             (run.display().to_string(), other, difference)
@@ -99,6 +108,9 @@ impl Execute for EvaluateArgs {
         }
         printer.result(&text, || {
             let mut object = json!(result);
+            let protocol =
+                figures.iter().map(|figure| (figure.name.to_owned(), json!(figure.what)));
+            object["protocol"] = protocol.collect::<Map<_, _>>().into();
             object["data"] = json!(resolved.name);
             object["split"] = json!(self.read.split);
             if samples > 0 {
@@ -129,58 +141,126 @@ fn open_other(
     first: &Checkpoint,
     printer: &Printer,
 ) -> Result<Generator> {
-    if !["test", "all"].contains(&args.read.split.as_str()) {
-        return Err(request(format!(
-            "--against: the {0} part may not be the same for both runs, so one model may have been \
-             trained on what the other held out: replace --split {0} by --split test",
-            args.read.split
-        )));
-    }
+    open::check_split_of_several(&args.read, "--against")?;
     let checkpoint = args.model.checkpoint.filter(|_| !run.is_file());
     let model = ModelArgs { run: Some(run.to_owned()), checkpoint, ..args.model.clone() };
     let (generator, checkpoint) = open::generator(&model, args.seed, printer)?;
     open::require_encoder(&checkpoint)?;
-    if checkpoint.transform != first.transform {
-        return Err(request(format!(
-            "--against {}: the two models were trained on different values of x (data.pixels, \
-             data.scale), so their likelihoods cannot be compared: use runs with the same settings",
-            run.display()
-        )));
-    }
-    compatibility::check_comparable(first.vae.config(), checkpoint.vae.config())
+    open::check_comparable(first, &checkpoint)
         .with_context(|| format!("--against {}", run.display()))?;
     Ok(generator)
 }
 
-/// Returns the result as a table for people.
-fn report(result: &Evaluation, data: &str, samples: usize) -> String {
-    let nats = |v: f64| format!("{v:10.3}");
-    let missing = || format!("{:>10}", "-");
+/// A figure of a model: its name in JSON, its value for people, and what it is.
+struct Figure {
+    name: &'static str,
+    value: String,
+    what: String,
+}
+
+/// Returns the figures that the model has, in the order in which they are printed.
+fn figures(result: &Evaluation, data: &str, samples: usize) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    let mut add = |name, value: Option<String>, what: String| {
+        figures.extend(value.map(|value| Figure { name, value, what }));
+    };
+    let nats = |value: f64| format!("{value:.3}");
     let reconstruction = if result.likelihood {
-        "-log p(x|z)"
+        "-log p(x|z), one draw of z for each"
     } else {
         "a loss, not a likelihood: the pixels are not binary, or its constant is left out"
     };
-    let row = |name: &str, value: String, what: &str| vec![name.to_owned(), value, what.to_owned()];
-    let mut rows = vec![
-        row("images", format!("{:>10}", with_commas(result.images)), data),
-        row("neg_elbo", result.neg_elbo.map_or_else(missing, nats), "reconstruction + kl"),
-        row("reconstruction", nats(result.reconstruction), reconstruction),
-        row("kl", result.kl.map_or_else(missing, nats), "KL(q(z|x) || p(z))"),
-        row(
-            "active_units",
-            format!("{:>10}", format!("{}/{}", result.active_units, result.latent)),
-            "latent dimensions whose posterior mean has a variance over the data above 0.01",
+    let aggregate = "of q(z) over the first 2,000 examples";
+    let error = |error: Option<f64>| error.map(|e| format!("+- {e:.3}, ")).unwrap_or_default();
+    add("images", Some(with_commas(result.images)), data.to_owned());
+    add("neg_elbo", result.neg_elbo.map(nats), "reconstruction + kl".to_owned());
+    add("reconstruction", Some(nats(result.reconstruction)), reconstruction.to_owned());
+    add("kl", result.kl.map(nats), "KL(q(z|x) || p(z))".to_owned());
+    add(
+        "mutual_information",
+        result.mutual_information.map(nats),
+        format!("KL(q(z|x) || q(z)), {aggregate}"),
+    );
+    add(
+        "total_correlation",
+        result.total_correlation.map(nats),
+        format!("KL(q(z) || prod q(z_i)), {aggregate}"),
+    );
+    add(
+        "dimension_wise_kl",
+        result.dimension_wise_kl.map(nats),
+        format!("sum of KL(q(z_i) || p(z_i)), {aggregate}"),
+    );
+    add(
+        "active_units",
+        Some(format!("{}/{}", result.active_units, result.latent)),
+        "latent dimensions whose posterior mean has a variance over the data above 0.01".to_owned(),
+    );
+    add(
+        "aggregate_mmd",
+        result.aggregate_mmd.map(|mmd| format!("{mmd:.5}")),
+        "squared maximum mean discrepancy of q(z) and p(z), without a unit".to_owned(),
+    );
+    let of_means = "of the decoded mean of q(z|x)";
+    add("mse", Some(format!("{:.5}", result.mse)), format!("{of_means}, per number of x"));
+    add(
+        "psnr",
+        result.psnr.map(|psnr| format!("{psnr:.2}")),
+        format!("{of_means}, in decibels, averaged over images"),
+    );
+    add(
+        "ssim",
+        result.ssim.map(|ssim| format!("{ssim:.4}")),
+        format!("structural similarity {of_means}, Gaussian window of 11x11 pixels"),
+    );
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    add(
+        "knn_accuracy",
+        result.knn_accuracy.map(percent),
+        "classes by five nearest neighbours of the mean of q(z|x), in the first 2,000".to_owned(),
+    );
+    add(
+        "probe_accuracy",
+        result.probe_accuracy.map(percent),
+        "classes by a linear classifier on it: trained on half of these, tested on the other"
+            .to_owned(),
+    );
+    add(
+        "nll",
+        result.nll.map(nats),
+        format!("{}-log p(x) from {samples} importance samples", error(result.nll_stderr)),
+    );
+    let curve = |curve: &Vec<CurvePoint>| {
+        let points = curve.iter().map(|point| format!("{} from {}", nats(point.nll), point.k));
+        let points = points.collect::<Vec<_>>().join(", ");
+        format!("nll by groups of the same samples: {points}")
+    };
+    let fewer = result.k_curve.as_ref().filter(|curve| curve.len() > 1).map(curve);
+    add("k_curve", fewer.as_ref().map(|_| String::new()), fewer.unwrap_or_default());
+    add(
+        "ess_median",
+        result.ess_median.map(|ess| format!("{ess:.1}")),
+        format!(
+            "effective sample size of {samples}; the smallest is {:.1}",
+            result.ess_min.unwrap_or(f64::NAN)
         ),
-    ];
-    if let Some(mmd) = result.aggregate_mmd {
-        let what = "squared maximum mean discrepancy of q(z) and p(z), without a unit";
-        rows.push(row("aggregate_mmd", format!("{mmd:10.5}"), what));
-    }
-    if let Some(nll) = result.nll {
-        let error = result.nll_stderr.map(|e| format!("+- {e:.3}, ")).unwrap_or_default();
-        let what = format!("{error}-log p(x) from {samples} importance samples");
-        rows.push(row("nll", nats(nll), &what));
-    }
+    );
+    add(
+        "bits_per_dim",
+        result.bits_per_dim.map(|bits| format!("{bits:.4}")),
+        format!(
+            "{} in bits per number of x",
+            if result.nll.is_some() { "nll" } else { "neg_elbo" }
+        ),
+    );
+    figures
+}
+
+/// Returns the result as a table for people.
+fn report(figures: &[Figure]) -> String {
+    let row = |figure: &Figure| {
+        vec![figure.name.to_owned(), format!("{:>10}", figure.value), figure.what.clone()]
+    };
+    let rows: Vec<Vec<String>> = figures.iter().map(row).collect();
     format!("{}\n(losses in nats per example)", columns(&rows))
 }

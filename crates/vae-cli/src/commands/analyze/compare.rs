@@ -1,0 +1,210 @@
+//! `compare`: figures of several runs on the same data, side by side.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Value, json};
+use vae_eval::{Evaluation, Evaluator, Generator, Mean};
+use vae_train::Checkpoint;
+use vae_view::Better;
+
+use crate::args::{BackendArgs, CheckpointArg, ModelArgs, ReadArgs, count};
+use crate::commands::Execute;
+use crate::failure::request;
+use crate::open;
+use crate::output::grid::{Cell, Grid, Style};
+use crate::output::printer::Printer;
+use crate::output::progress::Bar;
+
+/// Compare runs on the same examples: a row for each, and the best of each column marked.
+///
+/// nll is compared in pairs: the difference to the best run, example by example, with a 95 % confidence
+/// interval. Noise that is common to both cancels.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli compare runs/gated runs/vamp\n  \
+    vae-cli compare runs/gated runs/vamp --samples 500 --markdown")]
+pub struct CompareArgs {
+    /// Folders of runs, or .vae files.
+    #[arg(value_name = "RUN", required = true, num_args = 2..)]
+    pub runs: Vec<PathBuf>,
+    /// Checkpoint of each run [default: best if the run has validation data, else last].
+    #[arg(long, value_name = "WHICH")]
+    pub checkpoint: Option<CheckpointArg>,
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Importance samples per example, for nll. It is left out where p(x|z) is not a likelihood.
+    #[arg(long, value_name = "K", default_value_t = 100, value_parser = count)]
+    pub samples: usize,
+    /// Seed of the random z.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Print the table as CSV.
+    #[arg(long, group = "style")]
+    pub csv: bool,
+    /// Print the table as Markdown.
+    #[arg(long, group = "style")]
+    pub markdown: bool,
+    /// Print the table as LaTeX, for the package booktabs.
+    #[arg(long, group = "style")]
+    pub latex: bool,
+    #[command(flatten)]
+    pub backend: BackendArgs,
+}
+
+/// Most runs of a table.
+const MOST: usize = 200;
+/// Half the width of a 95 % interval in standard errors, for the means of hundreds of examples or more.
+const NORMAL: f64 = 1.96;
+
+/// A run with its figures.
+struct Compared {
+    name: String,
+    evaluation: Evaluation,
+    /// nll minus that of the best run, by examples. `None` without nll.
+    difference: Option<Mean>,
+}
+
+impl Execute for CompareArgs {
+    fn execute(&self, printer: &Printer) -> Result<()> {
+        if self.runs.len() > MOST {
+            let n = self.runs.len();
+            return Err(request(format!("a table is of at most {MOST} runs, and {n} are named")));
+        }
+        open::check_split_of_several(&self.read, "compare")?;
+        let opened: Vec<(Generator, Checkpoint)> =
+            self.runs.iter().map(|run| self.open(run, printer)).collect::<Result<_>>()?;
+        let (_, first) = &opened[0];
+        for (run, (_, other)) in self.runs.iter().zip(&opened).skip(1) {
+            open::check_comparable(first, other).with_context(|| run.display().to_string())?;
+        }
+        let (source, examples) = open::examples(&self.read, first, printer)?;
+        let examples = Arc::new(examples);
+        let evaluators = self.runs.iter().zip(&opened).map(|(run, (generator, _))| {
+            let transform = Arc::clone(&generator.transform);
+            let (examples, device) = (Arc::clone(&examples), generator.device.clone());
+            let evaluator = Evaluator::new(examples, transform, device, self.seed)?;
+            evaluator.check(&generator.vae, 0).with_context(|| run.display().to_string())?;
+            Ok(evaluator)
+        });
+        let evaluators: Vec<Evaluator> = evaluators.collect::<Result<_>>()?;
+        let pairs = || evaluators.iter().zip(&opened);
+        // nll of all, or of none: a column with gaps is no comparison.
+        let why_no_nll =
+            pairs().find_map(|(e, (generator, _))| e.check(&generator.vae, self.samples).err());
+        if let Some(why) = &why_no_nll {
+            printer.say(&format!("no nll: {why}"));
+        }
+        let samples = if why_no_nll.is_some() { 0 } else { self.samples };
+        let images = examples.len();
+        let bar = Bar::new(printer, (images * opened.len()) as u64, 0);
+        let evaluations = pairs().enumerate().map(|(i, (evaluator, (generator, _)))| {
+            let report = |done: usize| bar.set_position((i * images + done) as u64);
+            let evaluation = evaluator.evaluate(&generator.vae, samples, &report);
+            bar.set_position(((i + 1) * images) as u64);
+            evaluation
+        });
+        let evaluations: Vec<Evaluation> = evaluations.collect::<Result<_, _>>()?;
+        bar.finish();
+        let compared = compared(&self.runs, evaluations);
+        let grid = grid(&compared);
+        let style = match (self.csv, self.markdown, self.latex) {
+            (true, _, _) => Style::Csv,
+            (_, true, _) => Style::Markdown,
+            (_, _, true) => Style::Latex,
+            _ => Style::Plain,
+        };
+        let data = format!("{} {}", source.name, self.read.split);
+        let mut text = grid.text(style);
+        if style == Style::Plain {
+            text += &format!("\n(losses in nats per example of {data}; * marks the best)");
+        }
+        printer.result(&text, || {
+            json!({
+                "data": source.name,
+                "split": self.read.split,
+                "samples": (samples > 0).then_some(samples),
+                "runs": compared.iter().map(Compared::json).collect::<Vec<_>>(),
+            })
+        })
+    }
+}
+
+impl CompareArgs {
+    fn open(&self, run: &Path, printer: &Printer) -> Result<(Generator, Checkpoint)> {
+        let model = ModelArgs {
+            run: Some(run.to_owned()),
+            checkpoint: self.checkpoint.filter(|_| !run.is_file()),
+            backend: self.backend.clone(),
+        };
+        let (generator, checkpoint) = open::generator(&model, self.seed, printer)?;
+        open::require_encoder(&checkpoint).with_context(|| run.display().to_string())?;
+        Ok((generator, checkpoint))
+    }
+}
+
+impl Compared {
+    /// Returns half the width of the 95 % interval of the difference.
+    fn interval(&self) -> Option<f64> {
+        self.difference.and_then(|mean| mean.stderr).map(|stderr| NORMAL * stderr)
+    }
+
+    fn json(&self) -> Value {
+        let mut object = json!(self.evaluation);
+        object["run"] = json!(self.name);
+        object["difference"] = json!(self.difference.map(|mean| mean.value));
+        object["difference_stderr"] = json!(self.difference.and_then(|mean| mean.stderr));
+        object["difference_interval"] = json!(self.interval());
+        object
+    }
+}
+
+/// Pairs each run with the best one, that of the lowest nll.
+fn compared(runs: &[PathBuf], evaluations: Vec<Evaluation>) -> Vec<Compared> {
+    let nll = |e: &Evaluation| e.nll.unwrap_or(f64::INFINITY);
+    let best = evaluations.iter().min_by(|a, b| nll(a).total_cmp(&nll(b)));
+    let best = best.map(|best| best.nll_each.clone()).unwrap_or_default();
+    let pair = |(run, evaluation): (&PathBuf, Evaluation)| Compared {
+        name: run.display().to_string(),
+        difference: Mean::of_differences(&evaluation.nll_each, &best),
+        evaluation,
+    };
+    runs.iter().zip(evaluations).map(pair).collect()
+}
+
+/// Returns the table, without the columns that no run has.
+fn grid(runs: &[Compared]) -> Grid {
+    let mut grid = Grid::new("run", runs.iter().map(|run| run.name.clone()).collect());
+    type Found = (f64, String, Option<f64>);
+    let mut column = |name: &str, better, get: &dyn Fn(&Compared) -> Option<Found>| {
+        let cell = |run| get(run).map(|(value, text, plus_minus)| Cell { value, text, plus_minus });
+        grid.column(name, better, runs.iter().map(cell).collect());
+    };
+    let nats = |value: f64| (value, format!("{value:.2}"), None);
+    let percent = |share: f64| (share, format!("{:.2} %", 100.0 * share), None);
+    column("neg_elbo", Better::Lower, &|run| run.evaluation.neg_elbo.map(nats));
+    column("reconstruction", Better::Lower, &|run| Some(nats(run.evaluation.reconstruction)));
+    column("kl", Better::Neither, &|run| run.evaluation.kl.map(nats));
+    column("nll", Better::Lower, &|run| {
+        let (value, text, _) = nats(run.evaluation.nll?);
+        Some((value, text, run.evaluation.nll_stderr))
+    });
+    column("nll - best", Better::Neither, &|run| {
+        let (value, text, _) = nats(run.difference?.value);
+        Some((value, text, run.interval()))
+    });
+    column("active units", Better::Neither, &|run| {
+        let Evaluation { active_units, latent, .. } = run.evaluation;
+        Some((active_units as f64, format!("{active_units} of {latent}"), None))
+    });
+    column("mse", Better::Lower, &|run| {
+        Some((run.evaluation.mse, format!("{:.5}", run.evaluation.mse), None))
+    });
+    column("ssim", Better::Higher, &|run| {
+        run.evaluation.ssim.map(|ssim| (ssim, format!("{ssim:.4}"), None))
+    });
+    column("knn accuracy", Better::Higher, &|run| run.evaluation.knn_accuracy.map(percent));
+    column("probe accuracy", Better::Higher, &|run| run.evaluation.probe_accuracy.map(percent));
+    grid
+}

@@ -1,0 +1,189 @@
+//! `sweep`: trains and evaluates a grid of settings, each with several seeds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use serde_json::json;
+use vae_train::Backend;
+use vae_view::{Better, Theme, write_figure};
+
+use crate::args::{BackendArgs, DataDirArgs, ThemeArgs, count};
+use crate::commands::Execute;
+use crate::failure::request;
+use crate::output::grid::{Cell, Grid, Style};
+use crate::output::printer::{Printer, print_to_stderr};
+use crate::sweep::plan::{Plan, PlannedRun};
+use crate::sweep::results::Results;
+use crate::sweep::work::{Outcome, Protocol, Sweep};
+
+/// Train and evaluate a grid of settings, each with several seeds.
+///
+/// Each run has a process and a folder of its own, like any other run. The same command goes on after any
+/// interruption, and repeats what failed. A failed run does not stop the others.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli sweep beta.toml --out sweeps/beta\n  \
+    vae-cli sweep beta.toml --out sweeps/beta --plot rate,distortion\n\n\
+    A file of a sweep, such as beta.toml:\n  \
+    base = \"mnist-mlp\"              # a preset or a TOML file\n  \
+    seeds = [0, 1, 2]\n  \
+    [set]                           # fixed values\n  \
+    \"train.epochs\" = 5\n  \
+    [grid]                          # lists of values\n  \
+    \"objective.beta\" = [1.0, 2.0, 4.0]")]
+pub struct SweepArgs {
+    /// File of the sweep.
+    pub file: PathBuf,
+    /// Folder for runs/ and table.csv.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Runs that are trained at the same time. More than one pays where a run leaves cores or memory idle.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = count)]
+    pub jobs: usize,
+    /// Estimate nll with K importance samples per example [default: nll is not estimated].
+    #[arg(long, value_name = "K", value_parser = count)]
+    pub samples: Option<usize>,
+    /// Evaluate on the first N test examples only.
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub limit: Option<usize>,
+    /// Two columns of the table to plot, x and y, into DIR/plot.png.
+    #[arg(long, value_name = "X,Y", value_delimiter = ',', num_args = 1)]
+    pub plot: Vec<String>,
+    #[command(flatten)]
+    pub data_dir: DataDirArgs,
+    #[command(flatten)]
+    pub backend: BackendArgs,
+    #[command(flatten)]
+    pub theme: ThemeArgs,
+}
+
+/// Figures of the table on the screen; table.csv has all.
+const SHOWN: [(&str, Better); 6] = [
+    ("neg_elbo", Better::Lower),
+    ("nll", Better::Lower),
+    ("kl", Better::Neither),
+    ("active_units", Better::Neither),
+    ("mse", Better::Lower),
+    ("loss", Better::Neither),
+];
+
+impl Execute for SweepArgs {
+    fn execute(&self, printer: &Printer) -> Result<()> {
+        if ![0, 2].contains(&self.plot.len()) {
+            return Err(request("--plot X,Y: name two columns, such as objective.beta,kl"));
+        }
+        let plan = Plan::read(&self.file)?;
+        // One backend for all, chosen now and not by each run.
+        let backend = Backend::open(&self.backend.backend)?.name;
+        let sweep = Sweep {
+            folder: self.out.clone(),
+            backend: backend.to_string(),
+            data_dir: self.data_dir.data_dir.clone(),
+            protocol: Protocol { samples: self.samples, limit: self.limit },
+        };
+        sweep.prepare(&plan)?;
+        let stop = stop_on_signal();
+        let table = self.out.join("table.csv");
+        let runs: Vec<&PlannedRun> = plan.runs().collect();
+        let next = AtomicUsize::new(0);
+        let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; runs.len()]);
+        let work = || -> Result<()> {
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some(run) = runs.get(i).filter(|_| !stop.load(Ordering::Relaxed)) else {
+                    return Ok(());
+                };
+                let outcome = sweep.finish(run, &stop)?;
+                let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                outcomes[i] = Some(outcome.clone());
+                let done = outcomes.iter().flatten().count();
+                match &outcome {
+                    Outcome::Done(_) => {
+                        printer.say(&format!("{done}/{}  {}", runs.len(), run.name))
+                    }
+                    Outcome::Failed(why) => printer.warn(&format!("{} failed: {why}", run.name)),
+                    Outcome::Stopped => stop.store(true, Ordering::Relaxed),
+                }
+                Results::new(&plan, &outcomes).write(&table)?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let jobs = self.jobs.min(runs.len());
+            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| match worker.join() {
+                Ok(ended) => ended,
+                Err(_) => Err(anyhow!("a worker of the sweep panicked")),
+            })
+        })?;
+        let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let results = Results::new(&plan, &outcomes);
+        results.write(&table)?;
+        let is =
+            |wanted: fn(&Outcome) -> bool| outcomes.iter().flatten().filter(|o| wanted(o)).count();
+        let done = is(|outcome| matches!(outcome, Outcome::Done(_)));
+        let failed = is(|outcome| matches!(outcome, Outcome::Failed(_)));
+        if let [x, y] = &self.plot[..] {
+            let plot = self.out.join("plot.png");
+            write_figure(&results.plot(x, y, Theme::from(self.theme))?, &plot)?;
+            printer.say(&format!("plot: {}", plot.display()));
+        }
+        if done + failed < runs.len() {
+            printer.say("stopped; the same command goes on");
+        } else if failed > 0 {
+            printer.say(&format!("{failed} runs failed; the same command tries them again"));
+        }
+        let text =
+            format!("{}\n(all figures: {})", grid(&results).text(Style::Plain), table.display());
+        printer.result(&text, || {
+            json!({
+                "table": table.display().to_string(),
+                "runs": runs.len(),
+                "done": done,
+                "failed": failed,
+                "cells": results.json(),
+            })
+        })
+    }
+}
+
+/// Returns the table for people: a row for each cell.
+fn grid(results: &Results) -> Grid {
+    let name = |values: &Vec<String>| {
+        let parts = results.keys.iter().zip(values).map(|(key, value)| format!("{key} {value}"));
+        let parts: Vec<String> = parts.collect();
+        if parts.is_empty() { "all".to_owned() } else { parts.join(", ") }
+    };
+    let mut grid = Grid::new("cell", results.cells.iter().map(|c| name(&c.values)).collect());
+    let runs = results.cells.iter().map(|cell| {
+        Some(Cell { value: cell.runs as f64, text: cell.runs.to_string(), plus_minus: None })
+    });
+    grid.column("runs", Better::Neither, runs.collect());
+    for (figure, better) in SHOWN {
+        let Some(i) = results.figures.iter().position(|name| name == figure) else { continue };
+        let cells = results.cells.iter().map(|cell| {
+            let mean = cell.means[i]?;
+            let digits = if mean.value.abs() < 1.0 { 4 } else { 2 };
+            let text = format!("{:.digits$}", mean.value);
+            Some(Cell { value: mean.value, text, plus_minus: mean.stderr })
+        });
+        grid.column(figure, better, cells.collect());
+    }
+    grid
+}
+
+/// Returns a flag that Ctrl-C sets. The trainings get the signal too, and write their checkpoints.
+fn stop_on_signal() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    // If no handler can be set, Ctrl-C ends the program at once; the same command goes on all the same.
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        print_to_stderr("stopping the sweep: runs write their checkpoints");
+    });
+    stop
+}

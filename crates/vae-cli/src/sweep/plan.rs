@@ -1,0 +1,287 @@
+//! The file of a sweep, and the runs that it asks for.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use toml::{Table, Value};
+use vae_train::{Override, ValidConfig, presets};
+
+use crate::failure::request;
+
+/// Most runs of a sweep.
+const MOST: usize = 10_000;
+/// Largest file, in bytes.
+const MOST_BYTES: u64 = 1 << 20;
+/// Longest name of a run. Systems allow 255 bytes.
+const LONGEST_NAME: usize = 180;
+
+/// The file of a sweep.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// A preset, or the path of a TOML file.
+    base: String,
+    #[serde(default = "one_seed")]
+    seeds: Vec<u64>,
+    #[serde(default)]
+    set: Table,
+    #[serde(default)]
+    grid: Table,
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![0]
+}
+
+/// What a sweep does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Keys of the grid, in the order of the file.
+    pub keys: Vec<String>,
+    /// The cells of the grid: the last key varies fastest.
+    pub cells: Vec<Cell>,
+}
+
+/// A combination of values of the grid.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// A value for each key, in TOML syntax.
+    pub values: Vec<String>,
+    /// A run for each seed.
+    pub runs: Vec<PlannedRun>,
+}
+
+/// A run of a sweep.
+#[derive(Clone, Debug)]
+pub struct PlannedRun {
+    /// The name of its folder.
+    pub name: String,
+    /// Its configuration, with all values.
+    pub config: ValidConfig,
+}
+
+impl Plan {
+    /// Reads the file of a sweep, and resolves the configuration of every run.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has an unknown key or a value of a wrong type, asks for too many runs,
+    /// or if the configuration of a run is not valid.
+    pub fn read(path: &Path) -> Result<Self> {
+        let place = || path.display().to_string();
+        let length = std::fs::metadata(path).with_context(place)?.len();
+        if length > MOST_BYTES {
+            return Err(request(format!(
+                "{}: this is no file of a sweep, it is too long",
+                place()
+            )));
+        }
+        let text = std::fs::read_to_string(path).with_context(place)?;
+        let file: File = toml::from_str(&text)
+            .map_err(|e| request(format!("{}: {}", place(), e.to_string().trim())))?;
+        file.plan().with_context(place)
+    }
+
+    /// Returns all runs, cell by cell.
+    pub fn runs(&self) -> impl Iterator<Item = &PlannedRun> {
+        self.cells.iter().flat_map(|cell| &cell.runs)
+    }
+}
+
+impl File {
+    fn plan(&self) -> Result<Plan> {
+        if self.seeds.is_empty() {
+            return Err(request("seeds: name at least one"));
+        }
+        if self.seeds.iter().collect::<BTreeSet<_>>().len() != self.seeds.len() {
+            return Err(request("seeds: a seed is named twice"));
+        }
+        let set = flat(&self.set, "set")?;
+        let mut axes: Vec<(String, Vec<Value>)> = Vec::new();
+        for (key, value) in flat(&self.grid, "grid")? {
+            let Value::Array(values) = value else {
+                return Err(request(format!(
+                    "grid: {key} = {value}: a key of the grid has a list of values; a fixed value \
+                     belongs under [set]"
+                )));
+            };
+            if values.is_empty() {
+                return Err(request(format!("grid: {key} has no values")));
+            }
+            if set.iter().any(|(other, _)| *other == key) {
+                return Err(request(format!("{key} is under [set] and under [grid]")));
+            }
+            axes.push((key, values));
+        }
+        let seed = "train.seed";
+        if set.iter().map(|(key, _)| key).chain(axes.iter().map(|(key, _)| key)).any(|k| k == seed)
+        {
+            return Err(request("train.seed: name the seeds in `seeds`"));
+        }
+        let cells = axes.iter().try_fold(1usize, |n, (_, values)| n.checked_mul(values.len()));
+        let runs = cells.and_then(|cells| cells.checked_mul(self.seeds.len()));
+        let Some(cells) = cells.filter(|_| runs.is_some_and(|runs| runs <= MOST)) else {
+            let n = runs.map_or_else(|| "too many".to_owned(), |runs| runs.to_string());
+            return Err(request(format!(
+                "the grid asks for {n} runs, and a sweep has at most {MOST}: leave values out"
+            )));
+        };
+        let keys: Vec<String> = axes.iter().map(|(key, _)| key.clone()).collect();
+        let short = short_names(&keys);
+        let cells = (0..cells).map(|index| {
+            let mut rest = index;
+            let mut values: Vec<String> = Vec::new();
+            for (_, choices) in axes.iter().rev() {
+                values.push(choices[rest % choices.len()].to_string());
+                rest /= choices.len();
+            }
+            values.reverse();
+            let runs = self.seeds.iter().map(|seed| self.run(&set, &keys, &short, &values, *seed));
+            Ok(Cell { runs: runs.collect::<Result<_>>()?, values })
+        });
+        let cells: Vec<Cell> = cells.collect::<Result<_>>()?;
+        let mut names = BTreeSet::new();
+        let mut runs = cells.iter().flat_map(|cell| &cell.runs);
+        if let Some(run) = runs.find(|run| !names.insert(&run.name)) {
+            return Err(request(format!("grid: a value is named twice: {}", run.name)));
+        }
+        Ok(Plan { keys, cells })
+    }
+
+    /// Returns the run of a cell with a seed.
+    fn run(
+        &self,
+        set: &[(String, Value)],
+        keys: &[String],
+        short: &[String],
+        values: &[String],
+        seed: u64,
+    ) -> Result<PlannedRun> {
+        let over = |key: &String, value: &dyn std::fmt::Display| {
+            Override::new(key, value, format!("{key} = {value}"))
+        };
+        let mut overrides: Vec<Override> = set.iter().map(|(key, v)| over(key, v)).collect();
+        overrides.extend(keys.iter().zip(values).map(|(key, v)| over(key, v)));
+        overrides.push(over(&"train.seed".to_owned(), &seed));
+        let config = presets::resolve(&self.base, &overrides)?;
+        let parts = short.iter().zip(values).map(|(key, value)| format!("{key}={value}"));
+        let name: Vec<String> = parts.chain([format!("seed={seed}")]).collect();
+        Ok(PlannedRun { name: file_name(&name.join(",")), config })
+    }
+}
+
+/// Returns the values of a table by dotted keys, `"model.latent" = 2` and `model.latent = 2` alike.
+fn flat(table: &Table, part: &str) -> Result<Vec<(String, Value)>> {
+    let mut all = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => {
+                let inner = flat(inner, part)?;
+                all.extend(inner.into_iter().map(|(rest, v)| (format!("{key}.{rest}"), v)));
+            }
+            _ => all.push((key.clone(), value.clone())),
+        }
+    }
+    let mut keys = BTreeSet::new();
+    match all.iter().find(|(key, _)| !keys.insert(key.clone())) {
+        Some((key, _)) => Err(request(format!("{part}: {key} is there twice"))),
+        None => Ok(all),
+    }
+}
+
+/// Returns the last words of the keys, or all of a key if two have the same last word.
+fn short_names(keys: &[String]) -> Vec<String> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    let is_unique =
+        |key: &&String| keys.iter().filter(|other| last(other) == last(key)).count() == 1;
+    keys.iter().map(|key| if is_unique(&key) { last(key) } else { key.clone() }).collect()
+}
+
+/// Returns a name that every system takes for a folder. Long names end in a hash of the whole.
+fn file_name(text: &str) -> String {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "._=,-".contains(c);
+    let text: String = text.chars().filter(|c| !"\"[] ".contains(*c)).collect();
+    let safe: String = text.chars().map(|c| if is_safe(c) { c } else { '_' }).collect();
+    if safe.len() <= LONGEST_NAME {
+        return safe;
+    }
+    // FNV-1a, of 64 bits.
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{}-{hash:016x}", &safe[..LONGEST_NAME])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(text: &str) -> Result<Plan> {
+        toml::from_str::<File>(text)?.plan()
+    }
+
+    fn error(text: &str) -> String {
+        format!("{:#}", plan(text).unwrap_err())
+    }
+
+    #[test]
+    fn a_grid_has_every_combination_with_every_seed() {
+        let found = plan(
+            "base = \"mnist-mlp\"\nseeds = [0, 7]\n[set]\n\"train.epochs\" = 3\n[grid]\n\
+             \"objective.beta\" = [1.0, 4.0]\nmodel.encoder.hidden = [[64], [32, 16]]",
+        )
+        .unwrap();
+        assert_eq!(found.keys, ["objective.beta", "model.encoder.hidden"]);
+        let names: Vec<&str> = found.runs().map(|run| run.name.as_str()).collect();
+        assert_eq!(names.len(), 8);
+        assert_eq!(names[0], "beta=1.0,hidden=64,seed=0");
+        assert_eq!(names[3], "beta=1.0,hidden=32,16,seed=7");
+        assert_eq!(found.cells[3].values, ["4.0", "[32, 16]"]);
+        let config = &found.cells[3].runs[1].config;
+        assert_eq!((config.train.epochs, config.train.seed), (3, 7));
+        // Without a grid it is one cell.
+        assert_eq!(plan("base = \"vamp\"").unwrap().runs().count(), 1);
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_before_any_work() {
+        let base = "base = \"mnist-mlp\"\n";
+        for (text, word) in [
+            ("base = 7", "base"),
+            ("seeds = [1]", "base"),
+            ("base = \"nonsense\"", "nonsense"),
+            (&format!("{base}what = 1"), "what"),
+            (&format!("{base}seeds = []"), "seeds"),
+            (&format!("{base}seeds = [-1]"), "-1"),
+            (&format!("{base}seeds = [3, 3]"), "twice"),
+            (&format!("{base}[set]\n\"model.latnet\" = 2"), "model.latnet"),
+            (&format!("{base}[set]\n\"model.latent\" = \"many\""), "model.latent"),
+            (&format!("{base}[grid]\n\"model.latent\" = 2"), "[set]"),
+            (&format!("{base}[grid]\n\"model.latent\" = []"), "no values"),
+            (&format!("{base}[grid]\n\"model.latent\" = [2, 2]"), "twice"),
+            (&format!("{base}[grid]\n\"model.latent\" = [2, \"x\"]"), "model.latent"),
+            (&format!("{base}[grid]\n\"train.seed\" = [2]"), "seeds"),
+            (&format!("{base}[set]\nmodel.latent = 2\n[grid]\nmodel.latent = [2]"), "[set]"),
+        ] {
+            let found = error(text);
+            assert!(found.contains(word), "{text}: {found}");
+        }
+        let many: Vec<String> = (1..=1_000).map(|i| i.to_string()).collect();
+        let many = many.join(", ");
+        let text = format!("{base}[grid]\nmodel.latent = [{many}]\ntrain.batch_size = [{many}]");
+        assert!(error(&text).contains("1000000"), "{}", error(&text));
+    }
+
+    #[test]
+    fn names_are_those_of_folders() {
+        assert_eq!(file_name("kind=\"conv\",hidden=[64, 32]"), "kind=conv,hidden=64,32");
+        assert_eq!(file_name("data=my pics/a:b"), "data=mypics_a_b");
+        let long = |end: &str| file_name(&format!("{}{end}", "x".repeat(400)));
+        assert!(long("a").len() < 200 && long("a") != long("b"));
+        assert_eq!(
+            short_names(&["a.kind".to_owned(), "b.kind".to_owned(), "c.d".to_owned()]),
+            ["a.kind", "b.kind", "d"]
+        );
+    }
+}

@@ -1,0 +1,234 @@
+//! Trains and evaluates one run of a sweep, in processes of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use vae_data::source::AUTO;
+use vae_model::write_atomically;
+use vae_train::{Run, TrainError, presets};
+
+use super::plan::{Plan, PlannedRun};
+use crate::failure::request;
+use crate::output::text::quoted;
+
+/// How long to wait before another look at a run that another process trains.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Longest part of an error of a run that is kept.
+const LONGEST_ERROR: usize = 2_000;
+
+/// The folder of a sweep, and how its runs are trained and evaluated.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// It holds `runs/`, `configs/` and `table.csv`.
+    pub folder: PathBuf,
+    /// The backend of all runs.
+    pub backend: String,
+    /// The folder of data sets.
+    pub data_dir: Option<PathBuf>,
+    /// How to evaluate.
+    pub protocol: Protocol,
+}
+
+/// How runs are evaluated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// Importance samples per example, for nll.
+    pub samples: Option<usize>,
+    /// Most test examples.
+    pub limit: Option<usize>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It is trained, and has these figures.
+    Done(Map<String, Value>),
+    /// It failed; the message says why.
+    Failed(String),
+    /// It was stopped, and can go on.
+    Stopped,
+}
+
+/// The figures of a run, in its folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Evaluated {
+    protocol: Protocol,
+    figures: Map<String, Value>,
+}
+
+impl Sweep {
+    /// Returns the run of a plan.
+    fn run(&self, planned: &PlannedRun) -> Run {
+        Run::new(self.folder.join("runs").join(&planned.name))
+    }
+
+    /// Checks that the runs that are there already are those of `plan`, and writes the configuration of
+    /// each run.
+    ///
+    /// # Errors
+    /// If one has other settings, or if a file cannot be written.
+    pub fn prepare(&self, plan: &Plan) -> Result<()> {
+        for planned in plan.runs() {
+            let run = self.run(planned);
+            if !run.exists() {
+                continue;
+            }
+            let path = run.config().display().to_string();
+            let found = presets::resolve(&path, &[])?;
+            // What is chosen at the start of a training: the data that `auto` stands for, and a number of
+            // replicas.
+            let mut planned = planned.config.clone().into_inner();
+            if planned.data.source == AUTO {
+                planned.data.source.clone_from(&found.data.source);
+            }
+            if planned.train.replicas == 0 {
+                planned.train.replicas = found.train.replicas;
+            }
+            if let Some(line) = difference(&planned.to_toml(), &found.to_toml()) {
+                return Err(request(format!(
+                    "{path}: this run was trained with other settings ({line}): choose another --out, or \
+                     move its folder away"
+                )));
+            }
+        }
+        let configs = self.folder.join("configs");
+        for folder in [&configs, &self.folder.join("runs")] {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        for planned in plan.runs() {
+            let path = self.config(planned);
+            let text = planned.config.to_toml();
+            write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    fn config(&self, planned: &PlannedRun) -> PathBuf {
+        self.folder.join("configs").join(format!("{}.toml", planned.name))
+    }
+
+    /// Trains and evaluates a run, or goes on where it was left. A run that is done is only read.
+    ///
+    /// # Errors
+    /// If a process cannot be started, or if its figures cannot be written.
+    pub fn finish(&self, planned: &PlannedRun, stop: &AtomicBool) -> Result<Outcome> {
+        let run = self.run(planned);
+        let kept = run.folder().join("evaluation.json");
+        if let Some(figures) = self.read(&kept) {
+            return Ok(Outcome::Done(figures));
+        }
+        std::fs::create_dir_all(run.folder())
+            .with_context(|| run.folder().display().to_string())?;
+        // The training of a sweep that was killed may go on. It is this run's, so its end is waited for.
+        loop {
+            match run.lock() {
+                Ok(_) => break,
+                Err(TrainError::Locked { .. }) if !stop.load(Ordering::Relaxed) => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(TrainError::Locked { .. }) => return Ok(Outcome::Stopped),
+                Err(other) => return Ok(Outcome::Failed(other.to_string())),
+            }
+        }
+        let trained = match self.train(planned, &run)? {
+            Ok(trained) => trained,
+            Err(failed) => return Ok(failed),
+        };
+        let figures = if planned.config.objective.requirements().trains_encoder {
+            match self.evaluate(&run)? {
+                Ok(figures) => figures,
+                Err(failed) => return Ok(failed),
+            }
+        } else {
+            // Without an encoder there is no bound: what is known is the training loss.
+            let loss = trained.get("train").and_then(|train| train.get("loss")).cloned();
+            loss.map(|loss| ("loss".to_owned(), loss)).into_iter().collect()
+        };
+        let evaluated = Evaluated { protocol: self.protocol.clone(), figures };
+        let text = format!("{}\n", json!(evaluated));
+        write_atomically(&kept, text.as_bytes()).with_context(|| kept.display().to_string())?;
+        Ok(Outcome::Done(evaluated.figures))
+    }
+
+    /// Reads the figures of a run, if it has some by this protocol.
+    fn read(&self, kept: &Path) -> Option<Map<String, Value>> {
+        let text = std::fs::read_to_string(kept).ok()?;
+        let evaluated: Evaluated = serde_json::from_str(&text).ok()?;
+        (evaluated.protocol == self.protocol).then_some(evaluated.figures)
+    }
+
+    /// Trains, and returns what `train` says at its end.
+    fn train(&self, planned: &PlannedRun, run: &Run) -> Result<Result<Value, Outcome>> {
+        let mut command = self.command("train")?;
+        if run.exists() {
+            command.arg("--resume");
+        } else {
+            command.arg(self.config(planned));
+        }
+        command.arg("--out").arg(run.folder());
+        let ended = json_of(command)?;
+        let is_stopped = ended.as_ref().is_ok_and(|json| json["ending"] == "stopped");
+        Ok(if is_stopped { Err(Outcome::Stopped) } else { ended })
+    }
+
+    fn evaluate(&self, run: &Run) -> Result<Result<Map<String, Value>, Outcome>> {
+        let mut command = self.command("evaluate")?;
+        command.arg("--run").arg(run.folder());
+        let Protocol { samples, limit } = self.protocol;
+        for (flag, value) in [("--samples", samples), ("--limit", limit)] {
+            if let Some(value) = value {
+                command.args([flag, &value.to_string()]);
+            }
+        }
+        Ok(json_of(command)?.map(|json| match json {
+            Value::Object(figures) => figures,
+            _ => Map::new(),
+        }))
+    }
+
+    /// Returns a command of this program.
+    fn command(&self, name: &str) -> Result<Command> {
+        let program = std::env::current_exe().context("the path of this program is not known")?;
+        let mut command = Command::new(program);
+        command.args([name, "--json", "-q", "--backend", &self.backend]);
+        if let Some(data_dir) = &self.data_dir {
+            command.arg("--data-dir").arg(data_dir);
+        }
+        Ok(command)
+    }
+}
+
+/// Runs a command, and returns the JSON that it prints, or how it failed.
+fn json_of(mut command: Command) -> Result<Result<Value, Outcome>> {
+    let output = command.stdin(Stdio::null()).output().context("a process cannot be started")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let json = serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success());
+    Ok(json.ok_or_else(|| {
+        let said = said.trim();
+        // The end of what was said has the error.
+        let from = said.char_indices().rev().nth(LONGEST_ERROR).map_or(0, |(at, _)| at);
+        let arguments = command.get_args().map(|argument| quoted(Path::new(argument)));
+        let arguments = arguments.collect::<Vec<_>>().join(" ");
+        Outcome::Failed(format!("vae-cli {arguments}: {}: {}", output.status, &said[from..]))
+    }))
+}
+
+/// Returns the first line of `planned` that is not in `found`.
+fn difference<'a>(planned: &'a str, found: &str) -> Option<&'a str> {
+    let found: Vec<&str> = found.lines().collect();
+    let mut lines = planned.lines();
+    match lines.find(|line| !found.contains(line)) {
+        Some(line) => Some(line),
+        None if planned == found.join("\n")
+            || planned.trim_end() == found.join("\n").trim_end() =>
+        {
+            None
+        }
+        None => Some("a value is missing or in another place"),
+    }
+}

@@ -1,0 +1,146 @@
+//! `sprites`: the built-in data set of one shape on black, a grid of factors like dSprites (Matthey
+//! et al. 2017, "dSprites: Disentanglement testing Sprites dataset").
+//!
+//! The images are drawn by the program and binary. Each combination of shape (`outline`), scale and
+//! rotation is drawn once (`sprite`) and copied to its positions. The arithmetic gives the same
+//! bits on every machine: only `+ - * /` and `libm` are used.
+//!
+//! The grid has every combination of the values below once, 737,280 images. Training and test
+//! images are drawn from it without replacement, so no combination occurs twice. The factors are
+//! independent of each other and uniform.
+//!
+//! | factor | values | value k | description |
+//! |---|---|---|---|
+//! | `shape` | 3 | k | square, ellipse, heart; also the label |
+//! | `scale` | 6 | (5 + k) / 10 | length relative to the largest shape |
+//! | `rotation (degrees)` | 40 | 9 k | clockwise rotation about the centre of mass |
+//! | `position_x` | 32 | k / 31 | centre of mass: 0 is 16.5 pixels from the left, 1 is 47.5 |
+//! | `position_y` | 32 | k / 31 | centre of mass: 0 is 16.5 pixels from the top, 1 is 47.5 |
+//!
+//! All factors are discrete. A value is the same f32 in every image, so k is its rank among the
+//! distinct values of the column. One step of a position is exactly one pixel.
+//!
+//! A square that is turned by 90 degrees and an ellipse that is turned by 180 degrees are the same
+//! image. So 430,080 images of the grid are different, and a test image may equal a training image
+//! with another rotation. No other two images are equal. The 40 rotations of dSprites are instead
+//! 360/39 degrees apart, and only 0 and 360 degrees are the same.
+
+mod outline;
+mod sprite;
+#[cfg(test)]
+mod tests;
+
+use crate::error::DataError;
+use crate::examples::{Examples, Factors, Shape, Values};
+use crate::hold_out::no_validation;
+use crate::rng::Stream;
+use crate::split::Split;
+use outline::Outline;
+use rayon::prelude::*;
+use sprite::{QUARTER, Sprite};
+
+/// Number of training images.
+pub const TRAIN: usize = 60_000;
+/// Number of test images.
+pub const TEST: usize = 10_000;
+/// Number of classes: the shapes.
+pub const CLASSES: usize = Outline::ALL.len();
+
+/// Rows and columns of an image.
+const SIDE: usize = 64;
+
+/// The shape of the images.
+pub const SHAPE: Shape = Shape::Image { channels: 1, height: SIDE, width: SIDE };
+
+/// The seed of the data set. Another seed gives another part of the grid.
+const SEED: u64 = 64;
+
+/// Number of factors of an image.
+const FACTORS: usize = 5;
+
+/// Names of the factors.
+const NAMES: [&str; FACTORS] = ["shape", "scale", "rotation (degrees)", "position_x", "position_y"];
+
+/// Number of values of each factor. The last factor changes fastest along the grid, as in dSprites.
+const SIZES: [usize; FACTORS] = [CLASSES, 6, 4 * QUARTER, 32, 32];
+
+/// Number of images of the grid.
+const GRID: usize = SPRITES * PLACES;
+/// Number of combinations of shape, scale and rotation.
+const SPRITES: usize = SIZES[0] * SIZES[1] * SIZES[2];
+/// Number of positions.
+const PLACES: usize = SIZES[3] * SIZES[4];
+
+/// Returns the first `n` images of `split` (or all, if it has fewer), `[n, 1, 64, 64]`, white on
+/// black, with labels and factors.
+///
+/// # Errors
+/// If `split` is the validation split, which this data set does not have.
+pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
+    let cells = cells(split, n)?;
+    let sprites = sprites();
+    let mut bytes = vec![0; cells.len() * SIDE * SIDE];
+    bytes.par_chunks_exact_mut(SIDE * SIDE).zip(&cells).for_each(|(image, cell)| {
+        let [.., x, y] = values(*cell);
+        sprites[cell / PLACES].write(image, x, y);
+    });
+    Ok(Examples {
+        labels: Some(cells.iter().map(|cell| values(*cell)[0] as u32).collect()),
+        classes: Outline::ALL.map(|outline| outline.name().to_owned()).to_vec(),
+        factors: Some(Factors {
+            names: NAMES.map(String::from).to_vec(),
+            values: cells.iter().flat_map(|cell| factors(*cell)).collect(),
+        }),
+        ..Examples::new(SHAPE, Values::Bytes(bytes))
+    })
+}
+
+/// Returns the places in the grid of the first `n` images of `split`.
+fn cells(split: Split, n: usize) -> Result<Vec<usize>, DataError> {
+    let range = match split {
+        Split::Train => 0..TRAIN,
+        Split::Test => TRAIN..TRAIN + TEST,
+        Split::Validation => return Err(no_validation()),
+    };
+    let order = Stream::new(SEED, "sprites").permutation(GRID);
+    Ok(order[range].iter().take(n).map(|cell| *cell as usize).collect())
+}
+
+/// Returns the number of the value of each factor at a place in the grid.
+fn values(cell: usize) -> [usize; FACTORS] {
+    let mut rest = cell;
+    let mut values = SIZES;
+    for value in values.iter_mut().rev() {
+        let size = *value;
+        *value = rest % size;
+        rest /= size;
+    }
+    values
+}
+
+/// Returns the factors at a place in the grid, in the order of `NAMES`.
+fn factors(cell: usize) -> [f32; FACTORS] {
+    let [shape, scale, rotation, x, y] = values(cell);
+    let place = |k: usize, size: usize| k as f32 / (size - 1) as f32;
+    [
+        shape as f32,
+        scale_of(scale),
+        (rotation * 90 / QUARTER) as f32,
+        place(x, SIZES[3]),
+        place(y, SIZES[4]),
+    ]
+}
+
+/// Returns a scale, 0.5 to 1.
+fn scale_of(k: usize) -> f32 {
+    (5 + k) as f32 / 10.0
+}
+
+/// Draws all combinations of shape, scale and rotation, in the order of the grid.
+fn sprites() -> Vec<Sprite> {
+    let draw = |index| {
+        let [shape, scale, rotation, ..] = values(index * PLACES);
+        Sprite::draw(Outline::ALL[shape], scale_of(scale), rotation)
+    };
+    (0..SPRITES).into_par_iter().map(draw).collect()
+}
