@@ -9,7 +9,9 @@ use crate::program;
 
 /// Arguments that train on some data, which is expected to be refused.
 fn train_on(data: &str) -> String {
-    format!("train --backend flex --data {data} --max-steps 1 --batch-size 1 --out runs/refused")
+    format!(
+        "train mnist-mlp --backend flex --data {data} --max-steps 1 --batch-size 1 --out runs/refused"
+    )
 }
 
 fn idx(magic: u32, dims: &[u32], body: &[u8]) -> Vec<u8> {
@@ -122,7 +124,7 @@ fn malformed_tables_are_refused_with_line_and_column() {
     }
     std::fs::write(program.path("t.csv"), b"a,b\n1,2\n3,\xff\n").unwrap();
     program.fails(2, &train_on("t.csv"), &["line 3", "column 2", "UTF-8"]);
-    let digits = "train --backend flex --data digits --set data.id_column=id";
+    let digits = "train mnist-mlp --backend flex --data digits --set data.id_column=id";
     program.fails(2, digits, &["digits", "data.id_column", ".csv"]);
     assert!(!program.path("runs/refused").exists());
 }
@@ -155,14 +157,15 @@ fn configurations_are_refused_with_line_and_valid_names() {
 #[test]
 fn a_batch_larger_than_the_data_is_refused() {
     let program = program();
-    let arguments = "train --backend flex --data digits --limit 100 --batch-size 101";
+    let arguments = "train mnist-mlp --backend flex --data digits --limit 100 --batch-size 101";
     program.fails(2, arguments, &["101", "100", "--batch-size"]);
 }
 
 #[test]
 fn models_and_requests_that_cannot_be_held_are_refused() {
     let program = program();
-    let wide = "train --backend flex --data digits --set model.encoder.hidden=[60000,60000]";
+    let wide =
+        "train mnist-mlp --backend flex --data digits --set model.encoder.hidden=[60000,60000]";
     program.fails(2, wide, &["weights", "hidden"]);
     let picture = image::GrayImage::new(5000, 4000);
     std::fs::create_dir(program.path("photos")).unwrap();
@@ -178,7 +181,7 @@ fn models_and_requests_that_cannot_be_held_are_refused() {
 #[test]
 fn numbers_at_the_edge_of_what_can_be_typed_do_not_wrap() {
     let program = program();
-    let small = "train --backend flex --data digits --batch-size 50 --epochs 1 -q";
+    let small = "train mnist-mlp --backend flex --data digits --batch-size 50 --epochs 1 -q";
     program.ok(&format!(
         "{small} --limit 300 --out runs/p --set data.validation=50 \
          --set train.patience=18446744073709551615"
@@ -195,7 +198,7 @@ fn numbers_at_the_edge_of_what_can_be_typed_do_not_wrap() {
 #[test]
 fn likelihoods_and_data_that_do_not_go_together_are_refused() {
     let program = program();
-    let vectors = "train --backend flex --data curves";
+    let vectors = "train mnist-mlp --backend flex --data curves";
     program.fails(2, vectors, &["bernoulli", "gaussian"]);
     program.fails(2, "train --data digits --set data.scale=minmax", &["data.pixels"]);
     program.fails(2, "train deep-mlp --set data.pixels=binary", &["data.scale"]);
@@ -352,6 +355,6 @@ fn results_are_refused_where_they_make_no_sense() {
     program.fails(2, "decode nothing.npy --backend flex", &["nothing.npy"]);
     program.fails(2, "data fetch everything", &["everything", "mnist"]);
     program
-        .ok("train --backend flex --data digits --limit 100 --max-steps 1 --set model.latent=2 -q");
+        .ok("train mnist-mlp --backend flex --data digits --limit 100 --max-steps 1 --set model.latent=2 -q");
     program.fails(2, "manifold --backend flex --plane axes", &["--plane", "two dimensions"]);
 }

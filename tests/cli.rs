@@ -183,7 +183,9 @@ fn encoding_and_decoding_is_reconstructing() {
 #[test]
 fn a_reconstruction_is_nearer_to_its_image_than_to_others() {
     let program = program();
-    program.ok("train --backend flex --data digits --limit 30000 --epochs 3 --out runs/r -q");
+    program.ok(
+        "train mnist-mlp --backend flex --data digits --limit 30000 --epochs 3 --out runs/r -q",
+    );
     program.ok("reconstruct --backend flex --n 100 --out made.npy");
     program.ok("data show digits --split test --n 100 --out real.npy");
     let (_, made) = read_npy(&program.path("made.npy"));
@@ -239,8 +241,10 @@ fn evaluate_gives_the_keys_that_scripts_read() {
 #[test]
 fn binary_data_has_an_importance_sampled_likelihood() {
     let program = program();
-    program.ok("train --backend flex --data digits --limit 2000 --epochs 2 --out runs/b -q \
-         --set data.pixels=binary");
+    program.ok(
+        "train mnist-mlp --backend flex --data digits --limit 2000 --epochs 2 --out runs/b -q \
+         --set data.pixels=binary",
+    );
     let nll = |k: usize| {
         let arguments = format!("evaluate --backend flex --limit 100 --samples {k} --json");
         let result = program.ok(&arguments).json();
@@ -269,8 +273,10 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     assert!((number("bits_per_dim") - bits).abs() < 1e-9);
 
     // Two runs are compared image by image; a run is no better than itself.
-    program.ok("train --backend flex --data digits --limit 2000 --epochs 1 --out runs/a -q \
-         --set data.pixels=binary --set train.max_steps=1");
+    program.ok(
+        "train mnist-mlp --backend flex --data digits --limit 2000 --epochs 1 --out runs/a -q \
+         --set data.pixels=binary --set train.max_steps=1",
+    );
     let evaluate = "evaluate --backend flex --limit 100 --samples 10 --json --run runs";
     let against = program.ok(&format!("{evaluate}/b --against runs/b")).json()["against"].clone();
     assert_eq!((&against["difference"], &against["difference_stderr"]), (&0.0.into(), &0.0.into()));
@@ -297,8 +303,10 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     program.fails(2, "compare runs/a", &["RUN"]);
     program.fails(2, &format!("{compare} --split train"), &["train", "--split test"]);
     program.fails(2, "evaluate --backend flex --run runs/b --against runs/a", &["--samples"]);
-    program.ok("train --backend flex --data digits --limit 2000 --epochs 1 --out runs/grey -q \
-         --set train.max_steps=1");
+    program.ok(
+        "train mnist-mlp --backend flex --data digits --limit 2000 --epochs 1 --out runs/grey -q \
+         --set train.max_steps=1",
+    );
     let grey = "evaluate --backend flex --run runs/b --samples 5 --against runs/grey";
     program.fails(2, grey, &["runs/grey", "data.pixels"]);
     program.fails(2, "compare runs/b runs/grey --backend flex", &["runs/grey", "data.pixels"]);
@@ -308,7 +316,7 @@ fn binary_data_has_an_importance_sampled_likelihood() {
         ("conditional", "model.condition=label", "model.condition"),
     ] {
         program.ok(&format!(
-            "train --backend flex --data digits --limit 2000 --out runs/{name} -q --set {set} \
+            "train mnist-mlp --backend flex --data digits --limit 2000 --out runs/{name} -q --set {set} \
              --set data.pixels=binary --set train.max_steps=1"
         ));
         program.fails(2, &format!("compare runs/b runs/{name}"), &["runs/", word]);
@@ -337,7 +345,8 @@ fn black_and_white_pixels_are_binary_whatever_they_are_called() {
 #[test]
 fn the_splits_of_a_run_are_those_it_was_trained_with() {
     let program = program();
-    program.ok("train --backend flex --data digits --limit 500 --batch-size 50 --epochs 1 \
+    program
+        .ok("train mnist-mlp --backend flex --data digits --limit 500 --batch-size 50 --epochs 1 \
          --set data.validation=80 -q");
     let images = |split: &str| {
         let result = program.ok(&format!("evaluate --backend flex --split {split} --json")).json();
@@ -349,7 +358,9 @@ fn the_splits_of_a_run_are_those_it_was_trained_with() {
 #[test]
 fn more_epochs_take_the_place_of_an_old_number_of_steps() {
     let program = program();
-    program.ok("train --backend flex --data digits --limit 500 --batch-size 50 --max-steps 3 -q");
+    program.ok(
+        "train mnist-mlp --backend flex --data digits --limit 500 --batch-size 50 --max-steps 3 -q",
+    );
     let resumed = program.ok("train --resume --backend flex --epochs 2 --json -q").json();
     assert_eq!(resumed["step"], 20);
 }
@@ -518,7 +529,11 @@ fn counts_train_with_likelihoods_of_counts() {
     let halves = train.replace("counts.tsv", "halves.tsv");
     for likelihood in [poisson, negative_binomial] {
         program.fails(2, &format!("{halves} {likelihood}"), &["model.likelihood.kind", "counts"]);
-        program.fails(2, &format!("train --backend flex --data digits {likelihood}"), &["counts"]);
+        program.fails(
+            2,
+            &format!("train mnist-mlp --backend flex --data digits {likelihood}"),
+            &["counts"],
+        );
     }
 }
 
@@ -617,7 +632,8 @@ fn a_flex_run_never_touches_the_gpu_and_a_missing_adapter_is_one_clear_sentence(
         command.env("VK_ICD_FILENAMES", &nowhere).env("VK_DRIVER_FILES", &nowhere);
         vae_tests::outcome(command)
     };
-    let flex = no_driver("train --backend flex --data digits --limit 200 --max-steps 2 -q");
+    let flex =
+        no_driver("train mnist-mlp --backend flex --data digits --limit 200 --max-steps 2 -q");
     assert_eq!(flex.code, 0, "{flex:?}");
     let auto = no_driver("sample --n 4 -v");
     assert_eq!(auto.code, 0, "{auto:?}");

@@ -116,7 +116,7 @@ fn data_of_another_range_is_named_before_the_first_step() {
     std::fs::write(folder.path().join("far.csv"), table).unwrap();
     let data = format!("data.source={}", source("far.csv"));
     let gaussian = "model.likelihood.kind=gaussian";
-    provokes("data-scale", "standardize", "default", &[&data, gaussian, few[0], few[1]]);
+    provokes("data-scale", "standardize", "mnist-mlp", &[&data, gaussian, few[0], few[1]]);
 }
 
 #[test]

@@ -120,7 +120,8 @@ fn a_model_of_pytorch_is_imported_and_gives_the_same_numbers() {
 #[test]
 fn an_export_is_imported_as_the_same_run() {
     let program = program();
-    program.ok("train --backend flex --data digits --limit 300 --batch-size 50 --epochs 1 \
+    program
+        .ok("train mnist-mlp --backend flex --data digits --limit 300 --batch-size 50 --epochs 1 \
          --set data.validation=100 --set model.condition=label --out runs/small -q");
     program.ok("export --run runs/small --out m.safetensors");
     assert_eq!(program.ok("import m.safetensors --json").json()["run"], "runs/m");
@@ -150,7 +151,8 @@ fn an_export_is_imported_as_the_same_run() {
 #[test]
 fn a_hub_folder_has_weights_configuration_and_the_figures_of_the_run() {
     let program = program();
-    program.ok("train --backend flex --data digits --limit 300 --batch-size 50 --epochs 2 \
+    program
+        .ok("train mnist-mlp --backend flex --data digits --limit 300 --batch-size 50 --epochs 2 \
          --set data.validation=100 --out runs/small -q");
     program.ok("export --format hub --checkpoint last --out hub");
     program.ok("export --checkpoint last --out m.safetensors");

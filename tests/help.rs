@@ -25,6 +25,7 @@ fn quick(command: &str) -> &'static str {
         "evaluate" | "classify" | "encode" | "latents" | "manifold" | "traverse" | "report"
         | "reconstruct" | "compare" => "--limit 120 --backend flex",
         "sample" | "interpolate" | "decode" => "--backend flex",
+        "sweep" => "--limit 100 --backend flex -q",
         _ => "",
     }
 }
@@ -61,6 +62,9 @@ fn prepare(program: &Program) {
     fs::copy(program.path("exported.safetensors"), program.path("other.safetensors")).unwrap();
     let map = "\"encoder.layers.0.weight\" = \"encoder.layers.0.weight\"\n";
     fs::write(program.path("names.toml"), map).unwrap();
+    let sweep = "base = \"my.toml\"\n[set]\n\"data.limit\" = 100\n\"train.epochs\" = 1\n[grid]\n\
+                 \"objective.beta\" = [1.0, 4.0]\n";
+    fs::write(program.path("beta.toml"), sweep).unwrap();
     for codes in ["codes.npy", "codes.npz"] {
         program.ok(&format!("encode --run runs/flat --backend flex --limit 20 --out {codes}"));
     }

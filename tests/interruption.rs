@@ -8,7 +8,7 @@ use vae_tests::{Outcome, Program, outcome};
 
 use crate::program;
 
-const LONG: &str = "train --backend flex --data digits --limit 20 --batch-size 20 --epochs 100000 \
+const LONG: &str = "train mnist-mlp --backend flex --data digits --limit 20 --batch-size 20 --epochs 100000 \
      --out runs/long --set train.sheet_every=0";
 
 /// Starts a training that would go on for hours and waits until its first checkpoint is there.
@@ -133,8 +133,10 @@ fn without_room_for_a_checkpoint_the_old_one_stays() {
 #[test]
 fn without_room_for_its_texts_a_run_can_still_be_resumed() {
     let program = program();
-    program.ok("train --backend flex --data digits --limit 1000 --batch-size 50 --epochs 1 \
-         --set train.log_every=1 --out runs/small -q");
+    program.ok(
+        "train mnist-mlp --backend flex --data digits --limit 1000 --batch-size 50 --epochs 1 \
+         --set train.log_every=1 --out runs/small -q",
+    );
     // The configuration takes less than two blocks, the log more.
     for (blocks, file) in [(0, "config.toml"), (2, "metrics.jsonl")] {
         let before = std::fs::read(program.path("runs/small").join(file)).unwrap();
@@ -160,7 +162,7 @@ fn a_folder_that_cannot_be_written_is_a_failure() {
     std::fs::write(program.path("file"), "in the way").unwrap();
     program.fails(
         1,
-        "train --backend flex --data digits --limit 500 --max-steps 1 --out file/run",
+        "train mnist-mlp --backend flex --data digits --limit 500 --max-steps 1 --out file/run",
         &["file/run"],
     );
 }

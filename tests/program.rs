@@ -14,6 +14,7 @@ mod help;
 #[cfg(unix)]
 mod interruption;
 mod onnx;
+mod sweep;
 mod tensorboard;
 mod tutorial;
 

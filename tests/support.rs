@@ -221,8 +221,10 @@ impl Program {
 
     /// A small trained model in `runs/small`.
     pub fn small_run(&self) {
-        self.ok("train --backend flex --data digits --limit 500 --batch-size 50 --epochs 1 \
-             --out runs/small -q");
+        self.ok(
+            "train mnist-mlp --backend flex --data digits --limit 500 --batch-size 50 --epochs 1 \
+             --out runs/small -q",
+        );
     }
 }
 

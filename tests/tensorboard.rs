@@ -17,9 +17,11 @@ fn tensorboard_reads_what_the_log_and_the_sheets_have() {
             assert!(found.starts_with(&format!("{files} files ")), "{found}");
         }
     };
-    program.ok("train --backend flex --data digits --limit 500 --batch-size 50 --epochs 1 -q \
+    program.ok(
+        "train mnist-mlp --backend flex --data digits --limit 500 --batch-size 50 --epochs 1 -q \
          --set model.latent=3 --set data.validation=100 --set train.log_every=3 \
-         --set train.tensorboard=true --out runs/small");
+         --set train.tensorboard=true --out runs/small",
+    );
     check(1);
 
     // A second epoch whose checkpoint is lost, as by a power cut, and which is trained again.

@@ -71,6 +71,8 @@ pub enum Values {
 pub struct Factors {
     /// Names of the factors, with units if they have one.
     pub names: Vec<String>,
+    /// Whether the values of each factor are categories, which have no order, `[names]`.
+    pub categories: Vec<bool>,
     /// Values, `[n, names]`, row-major.
     pub values: Vec<f32>,
 }
@@ -271,6 +273,7 @@ impl Examples {
             classes: self.classes.clone(),
             factors: self.factors.as_ref().map(|f| Factors {
                 names: f.names.clone(),
+                categories: f.categories.clone(),
                 values: rows(&f.values, f.names.len(), indices),
             }),
             ids: self.ids.as_ref().map(|v| rows(v, 1, indices)),
@@ -351,7 +354,11 @@ mod tests {
         let floats = Values::Floats(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         Examples {
             labels: Some(vec![7, 8, 9]),
-            factors: Some(Factors { names: vec!["a".into()], values: vec![0.5, 1.5, 2.5] }),
+            factors: Some(Factors {
+                names: vec!["a".into()],
+                categories: vec![false],
+                values: vec![0.5, 1.5, 2.5],
+            }),
             ids: Some(["x", "y", "z"].map(String::from).to_vec()),
             columns: Some(["width", "height"].map(String::from).to_vec()),
             ..Examples::new(Shape::Vector { len: 2 }, floats)
@@ -400,7 +407,11 @@ mod tests {
     fn appending_other_examples_is_an_error_and_changes_nothing() {
         let shape = Shape::Vector { len: 2 };
         let classes = vec!["a".to_owned()];
-        let factors = Some(Factors { names: vec!["b".into()], values: vec![0.0; 3] });
+        let factors = Some(Factors {
+            names: vec!["b".into()],
+            categories: vec![false],
+            values: vec![0.0; 3],
+        });
         for (more, what) in [
             (Examples::new(Shape::Vector { len: 3 }, Values::Floats(vec![0.0; 3])), "shapes"),
             (Examples { columns: None, ..three() }, "columns"),

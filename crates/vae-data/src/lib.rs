@@ -43,6 +43,7 @@ mod record;
 pub mod rng;
 pub mod source;
 mod split;
+pub mod sprites;
 mod support;
 mod transform;
 

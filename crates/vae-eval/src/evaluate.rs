@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use vae_data::rng::Stream;
-use vae_data::{Examples, ImageBatcher, Pixels, Transform};
+use vae_data::{Examples, Factors, ImageBatcher, Pixels, Transform};
 use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::likelihood::Measure;
@@ -14,6 +14,7 @@ use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
 
 use crate::aggregate::Posteriors;
 use crate::check::check_examples;
+use crate::disentanglement::{self, Disentanglement};
 use crate::error::EvalError;
 use crate::fidelity::{Image, mse};
 use crate::importance::{Estimate, Importance, steps};
@@ -348,6 +349,47 @@ impl Evaluator {
         })
     }
 
+    /// Returns how the posterior means of all examples separate their generative factors. A factor of
+    /// more than 64 values is cut into 20 intervals of equal width.
+    ///
+    /// # Errors
+    /// The errors of [`Self::check_disentanglement`], and if the scores do not exist for these examples.
+    pub fn disentanglement(&self, vae: &Vae) -> Result<Disentanglement, EvalError> {
+        let factors = self.check_disentanglement(vae)?;
+        let mut means: Vec<f64> = Vec::new();
+        self.each(vae, |batch, _| {
+            means.extend(vae.encode_batch(&batch).mean().into_data().iter::<f64>());
+        })?;
+        let ordered: Vec<bool> =
+            factors.categories.iter().map(|is_category| !is_category).collect();
+        let values = levels(factors);
+        let factors = disentanglement::Factors { values: &values, ordered: &ordered };
+        let scores = Disentanglement::of(&means, vae.config().latent, &factors, self.seed);
+        scores.ok_or_else(|| {
+            EvalError::Request(
+                "disentanglement needs two latent dimensions, two factors that vary, and examples with \
+                 the same value of each: evaluate more examples"
+                    .to_owned(),
+            )
+        })
+    }
+
+    /// Checks that the examples have generative factors, and that the model can read the examples.
+    /// Returns the factors.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check_disentanglement(&self, vae: &Vae) -> Result<&Factors, EvalError> {
+        self.check(vae, 0)?;
+        let factors = self.examples.factors.as_ref();
+        factors.ok_or_else(|| {
+            EvalError::Request(
+                "disentanglement needs data whose generative factors are known, such as sprites or digits"
+                    .to_owned(),
+            )
+        })
+    }
+
     /// Returns what [`Self::evaluate`] has in `nll_each`, without its other scores.
     ///
     /// # Errors
@@ -409,6 +451,34 @@ impl Evaluator {
         let found = mmd(codes, drawn, Kernel::Imq, 1.0);
         found.into_data().iter::<f64>().next()
     }
+}
+
+/// Returns the index of each value of each factor, row-major.
+fn levels(factors: &Factors) -> Vec<u32> {
+    /// Most values of a factor that are all told apart.
+    const MOST: usize = 64;
+    const INTERVALS: f32 = 20.0;
+    let width = factors.names.len();
+    let mut indexes = vec![0; factors.values.len()];
+    for j in 0..width {
+        let column = || factors.values.iter().skip(j).step_by(width).copied();
+        let mut distinct: Vec<f32> = column().collect();
+        distinct.sort_by(f32::total_cmp);
+        distinct.dedup();
+        let (low, high) = (distinct[0], distinct[distinct.len() - 1]);
+        let index = |value: f32| -> u32 {
+            if distinct.len() <= MOST {
+                return distinct.partition_point(|other| *other < value) as u32;
+            }
+            let interval = INTERVALS * (value - low) / (high - low);
+            // The highest value belongs to the last interval.
+            interval.min(INTERVALS - 1.0) as u32
+        };
+        for (to, value) in indexes.iter_mut().skip(j).step_by(width).zip(column()) {
+            *to = index(value);
+        }
+    }
+    indexes
 }
 
 /// Returns the shape and the range of x, if it is an image.
@@ -542,6 +612,19 @@ mod tests {
         assert_eq!(found, evaluator.evaluate(&vae, 5, &|_| {}).unwrap().nll_each);
         assert_eq!(found.len(), 7);
         assert!(evaluator.nll_each(&vae, 0).unwrap_err().is_request());
+    }
+
+    #[test]
+    fn a_factor_has_the_ranks_of_its_values_or_intervals() {
+        let mut values = Vec::new();
+        for i in 0..100 {
+            values.extend([[0.5, 2.0, 7.0][i % 3], i as f32]);
+        }
+        let names = vec!["rank".to_owned(), "interval".to_owned()];
+        let found = levels(&Factors { names, categories: vec![false; 2], values });
+        assert_eq!(found[..6], [0, 0, 1, 0, 2, 0]);
+        // 0 to 99 in 20 intervals.
+        assert_eq!((found[2 * 50 + 1], found[2 * 99 + 1]), (10, 19));
     }
 
     #[test]

@@ -57,6 +57,7 @@
 mod aggregate;
 mod check;
 pub mod classify;
+mod disentanglement;
 mod error;
 mod evaluate;
 mod fidelity;
@@ -74,6 +75,7 @@ mod support;
 mod team;
 
 pub use check::check_examples;
+pub use disentanglement::Disentanglement;
 pub use error::EvalError;
 pub use evaluate::{CurvePoint, Evaluation, Evaluator, Metrics};
 pub use fitted::{FittedPrior, GaussianMixture};

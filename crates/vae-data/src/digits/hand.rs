@@ -7,6 +7,9 @@ use crate::rng::Sequence;
 /// Number of factors of an image.
 pub const FACTORS: usize = 13;
 
+/// The first of them are categories: class and form.
+pub const CATEGORIES: usize = 2;
+
 /// Names of the factors, in the order of `Hand::factors`.
 pub const NAMES: [&str; FACTORS] = [
     "class",

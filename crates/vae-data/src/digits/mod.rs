@@ -39,7 +39,7 @@ use crate::examples::{Examples, Factors, Shape, Values};
 use crate::hold_out::no_validation;
 use crate::rng::{Sequence, Stream};
 use crate::split::Split;
-use hand::{FACTORS, Hand, NAMES};
+use hand::{CATEGORIES, FACTORS, Hand, NAMES};
 use rayon::prelude::*;
 use render::{Ink, Piece, SIDE};
 
@@ -95,6 +95,7 @@ pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
         labels: Some(labels),
         factors: Some(Factors {
             names: NAMES.iter().map(|name| name.to_string()).collect(),
+            categories: (0..FACTORS).map(|i| i < CATEGORIES).collect(),
             values: factors,
         }),
         ..Examples::new(SHAPE, Values::Bytes(bytes))

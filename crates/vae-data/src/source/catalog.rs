@@ -3,6 +3,7 @@
 use super::auto::{self, AUTO};
 use super::built_in::curves::Curves;
 use super::built_in::digits::Digits;
+use super::built_in::sprites::Sprites;
 use super::environment::Environment;
 use super::files;
 use super::published::binarized_mnist::BINARIZED_MNIST;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 
 /// All named sources, in the order of listings. A test compares this table with the files of
 /// `built_in` and `published`.
-pub static NAMED: [&dyn Source; 5] = [&Digits, &Curves, &MNIST, &FASHION_MNIST, &BINARIZED_MNIST];
+pub static NAMED: [&dyn Source; 6] =
+    [&Digits, &Curves, &Sprites, &MNIST, &FASHION_MNIST, &BINARIZED_MNIST];
 
 /// Returns the source with this name.
 pub fn named(name: &str) -> Option<&'static dyn Source> {

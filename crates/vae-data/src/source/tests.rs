@@ -135,7 +135,7 @@ fn an_unknown_specification_is_refused_with_the_valid_names() {
     let message = open("mnits").unwrap_err().to_string();
     for part in [
         "`mnits` is neither a data set nor an existing path",
-        "auto, digits, curves, mnist,",
+        "auto, digits, curves, sprites, mnist,",
         ".npy",
         ".csv",
     ] {
@@ -438,6 +438,7 @@ fn the_list_has_the_location_of_each_data_set() {
     let expected = [
         ("digits", Location::BuiltIn),
         ("curves", Location::BuiltIn),
+        ("sprites", Location::BuiltIn),
         ("mnist", Location::Absent),
         ("fashion-mnist", Location::Absent),
         ("binarized-mnist", found),

@@ -89,6 +89,7 @@ pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
         classes: Outline::ALL.map(|outline| outline.name().to_owned()).to_vec(),
         factors: Some(Factors {
             names: NAMES.map(String::from).to_vec(),
+            categories: (0..FACTORS).map(|i| i == 0).collect(),
             values: cells.iter().flat_map(|cell| factors(*cell)).collect(),
         }),
         ..Examples::new(SHAPE, Values::Bytes(bytes))

@@ -143,7 +143,7 @@ fn choices_without_a_preset_keep_every_bit() {
         &["model.encoder.head_depth=3", "model.encoder.gated=true"],
         &["data.source=curves", "model.likelihood.kind=gaussian"],
     ] {
-        let (name, checkpoint) = (sets.join(" "), checkpoint("default", sets));
+        let (name, checkpoint) = (sets.join(" "), checkpoint("mnist-mlp", sets));
         assert_documented(&name, &checkpoint);
         assert_round_trip(&name, &checkpoint);
     }
@@ -161,7 +161,8 @@ fn refusal(checkpoint: &Checkpoint, preset: &str, sets: &[&str]) -> String {
 #[test]
 fn all_differences_are_listed_at_once() {
     let small = &["model.encoder.hidden=[8]"];
-    let error = refusal(&checkpoint("default", small), "default", &["model.encoder.hidden=[8,4]"]);
+    let error =
+        refusal(&checkpoint("mnist-mlp", small), "mnist-mlp", &["model.encoder.hidden=[8,4]"]);
     for part in [
         "missing:\n",
         "`encoder.layers.1.weight` [4, 8]",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Map, json};
-use vae_eval::{CurvePoint, Evaluation, Evaluator, Generator, Mean};
+use vae_eval::{CurvePoint, Disentanglement, Evaluation, Evaluator, Generator, Mean};
 use vae_train::Checkpoint;
 
 use crate::args::{ModelArgs, ReadArgs, count};
@@ -39,6 +39,10 @@ pub struct EvaluateArgs {
     /// runs.
     #[arg(long, value_name = "DIR", requires = "samples")]
     pub against: Option<PathBuf>,
+    /// Score how the latent dimensions separate the generative factors of the data: MIG, DCI, SAP and
+    /// others. The data must have factors, as `digits` and `sprites` do.
+    #[arg(long)]
+    pub disentanglement: bool,
     /// Seed of the random z, for neg_elbo and nll.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -61,6 +65,11 @@ impl Execute for EvaluateArgs {
         let evaluator = Evaluator::new(examples, transform, generator.device, self.seed)?;
         evaluator.check(&generator.vae, 0).with_context(|| resolved.name.clone())?;
         evaluator.check(&generator.vae, samples).context("--samples")?;
+        if self.disentanglement {
+            evaluator
+                .check_disentanglement(&generator.vae)
+                .with_context(|| resolved.name.clone())?;
+        }
         if let Some(other) = &other {
             evaluator.check(&other.vae, samples).context("the model of --against")?;
         }
@@ -85,7 +94,10 @@ impl Execute for EvaluateArgs {
         }
 
         let data = format!("{} {}", resolved.name, self.read.split);
-        let figures = figures(&result, &data, samples);
+        let scores = self.disentanglement.then(|| evaluator.disentanglement(&generator.vae));
+        let scores = scores.transpose()?;
+        let mut figures = figures(&result, &data, samples);
+        figures.extend(scores.iter().flat_map(of_scores));
         let mut text = report(&figures);
         if result.ess_median.is_some_and(|ess| ess < BELIEVABLE) {
             printer.warn(
@@ -111,6 +123,10 @@ impl Execute for EvaluateArgs {
             let protocol =
                 figures.iter().map(|figure| (figure.name.to_owned(), json!(figure.what)));
             object["protocol"] = protocol.collect::<Map<_, _>>().into();
+            let scores = json!(scores.unwrap_or(NO_SCORES));
+            for (name, score) in scores.as_object().into_iter().flatten() {
+                object[name] = score.clone();
+            }
             object["data"] = json!(resolved.name);
             object["split"] = json!(self.read.split);
             if samples > 0 {
@@ -254,6 +270,61 @@ fn figures(result: &Evaluation, data: &str, samples: usize) -> Vec<Figure> {
         ),
     );
     figures
+}
+
+/// Scores that were not asked for. NaN is null in JSON.
+const NO_SCORES: Disentanglement = Disentanglement {
+    mig: f64::NAN,
+    dci_disentanglement: f64::NAN,
+    dci_completeness: f64::NAN,
+    dci_informativeness: f64::NAN,
+    sap: f64::NAN,
+    modularity: f64::NAN,
+    factor_vae_score: f64::NAN,
+    beta_vae_score: f64::NAN,
+};
+
+/// Returns the scores of disentanglement, from 0 to 1.
+fn of_scores(scores: &Disentanglement) -> Vec<Figure> {
+    let figure = |name, score: f64, what: &str| Figure {
+        name,
+        value: format!("{score:.4}"),
+        what: what.to_owned(),
+    };
+    vec![
+        figure("mig", scores.mig, "mutual information gap of the factors (Chen et al. 2018)"),
+        figure(
+            "dci_disentanglement",
+            scores.dci_disentanglement,
+            "each dimension predicts one factor, by random forests (Eastwood and Williams 2018)",
+        ),
+        figure("dci_completeness", scores.dci_completeness, "each factor has one dimension"),
+        figure(
+            "dci_informativeness",
+            scores.dci_informativeness,
+            "accuracy of the forests on the second half",
+        ),
+        figure(
+            "sap",
+            scores.sap,
+            "gap of the best predictions by one dimension (Kumar et al. 2018)",
+        ),
+        figure(
+            "modularity",
+            scores.modularity,
+            "each dimension has information on one factor (Ridgeway and Mozer 2018)",
+        ),
+        figure(
+            "factor_vae_score",
+            scores.factor_vae_score,
+            "the fixed factor, from the dimension that varies least (Kim and Mnih 2018)",
+        ),
+        figure(
+            "beta_vae_score",
+            scores.beta_vae_score,
+            "the shared factor, from differences of codes (Higgins et al. 2017)",
+        ),
+    ]
 }
 
 /// Returns the result as a table for people.

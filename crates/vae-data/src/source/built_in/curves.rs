@@ -87,7 +87,11 @@ fn examples(split: Split) -> Result<Examples, DataError> {
     Ok(Examples {
         labels: Some(labels),
         classes: FAMILIES.map(String::from).to_vec(),
-        factors: Some(Factors { names: FACTORS.map(String::from).to_vec(), values: factors }),
+        factors: Some(Factors {
+            names: FACTORS.map(String::from).to_vec(),
+            categories: FACTORS.map(|_| false).to_vec(),
+            values: factors,
+        }),
         ..Examples::new(Shape::Vector { len: LEN }, Values::Floats(floats))
     })
 }

@@ -4,3 +4,4 @@
 
 pub mod curves;
 pub mod digits;
+pub mod sprites;

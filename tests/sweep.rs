@@ -1,0 +1,115 @@
+//! `sweep`: the same table whatever happens on the way.
+
+use std::fs;
+
+use vae_tests::Program;
+
+use super::program;
+
+/// A sweep of two cells and two seeds, whose runs take a fraction of a second each.
+fn small_sweep() -> Program {
+    let program = program();
+    fs::write(
+        program.path("small.toml"),
+        "base = \"mnist-mlp\"\nseeds = [0, 1]\n[set]\n\"data.source\" = \"digits\"\n\
+         \"data.limit\" = 400\n\"train.epochs\" = 3\n\"train.batch_size\" = 50\n\
+         \"train.sheet_every\" = 0\nmodel.encoder.hidden = [32]\n[grid]\n\"objective.beta\" = [1.0, 20.0]\n",
+    )
+    .unwrap();
+    program
+}
+
+const SWEEP: &str = "sweep small.toml --backend flex --limit 100";
+
+#[test]
+fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
+    let program = small_sweep();
+    let plot = "--plot rate,distortion";
+    let result = program.ok(&format!("{SWEEP} --out s {plot} --json")).json();
+    assert_eq!(
+        (&result["runs"], &result["done"], &result["failed"]),
+        (&4.into(), &4.into(), &0.into())
+    );
+    let kl = |i: usize| result["cells"][i]["figures"]["kl"]["mean"].as_f64().unwrap();
+    // A larger beta leaves less KL.
+    assert!(kl(1) < 0.5 * kl(0), "{result}");
+    assert_eq!(result["cells"][1]["settings"]["objective.beta"], "20.0");
+    image::open(program.path("s/plot.png")).unwrap();
+    let table = fs::read_to_string(program.path("s/table.csv")).unwrap();
+    assert!(table.starts_with("objective.beta,runs,failed,neg_elbo,neg_elbo_stderr,"), "{table}");
+    assert_eq!(table.lines().count(), 3);
+    // Its mean and standard error are those of the two runs, each a run like any other.
+    let of = |seed: u32| {
+        let run = format!("s/runs/beta=1.0,seed={seed}");
+        let evaluate = format!("evaluate --run {run} --backend flex --limit 100 --json");
+        program.ok(&evaluate).json()["neg_elbo"].as_f64().unwrap()
+    };
+    let (a, b) = (of(0), of(1));
+    let cells: Vec<&str> = table.lines().nth(1).unwrap().split(',').collect();
+    assert!((cells[3].parse::<f64>().unwrap() - (a + b) / 2.0).abs() < 1e-9, "{cells:?}");
+    assert!((cells[4].parse::<f64>().unwrap() - (a - b).abs() / 2.0).abs() < 1e-9, "{cells:?}");
+
+    // Once more: nothing is trained, and the table has the same bytes. Two at a time: the same.
+    let log = program.path("s/runs/beta=1.0,seed=0/metrics.jsonl");
+    let before = fs::metadata(&log).unwrap().modified().unwrap();
+    let again = program.ok(&format!("{SWEEP} --out s"));
+    assert!(again.stdout.contains("objective.beta 20.0"), "{again:?}");
+    assert_eq!(fs::metadata(&log).unwrap().modified().unwrap(), before);
+    assert_eq!(fs::read_to_string(program.path("s/table.csv")).unwrap(), table);
+    program.ok(&format!("{SWEEP} --out two --jobs 2"));
+    assert_eq!(fs::read_to_string(program.path("two/table.csv")).unwrap(), table);
+
+    // Runs of other settings are not mixed in.
+    let text = fs::read_to_string(program.path("small.toml")).unwrap();
+    fs::write(program.path("small.toml"), text.replace("= 3", "= 4")).unwrap();
+    program.fails(2, &format!("{SWEEP} --out s"), &["other settings", "epochs = 4", "--out"]);
+    program.fails(2, &format!("{SWEEP} --out s --plot kl"), &["two columns"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sweep_that_is_killed_again_and_again_ends_with_the_same_table() {
+    let program = small_sweep();
+    program.ok(&format!("{SWEEP} --out whole"));
+    for moment in 0..10 {
+        let mut command = program.command(&format!("{SWEEP} --out killed -q"));
+        let mut sweep = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        // Any moment will do: the table must not depend on it.
+        std::thread::sleep(std::time::Duration::from_millis(40 + 67 * (moment * 7 % 10)));
+        sweep.kill().unwrap();
+        sweep.wait().unwrap();
+    }
+    program.ok(&format!("{SWEEP} --out killed"));
+    let table = |folder: &str| fs::read_to_string(program.path(folder).join("table.csv")).unwrap();
+    assert_eq!(table("killed"), table("whole"));
+}
+
+#[test]
+fn a_failed_run_is_reported_and_stops_no_other() {
+    let program = small_sweep();
+    let text = fs::read_to_string(program.path("small.toml")).unwrap();
+    let grid = "train.optimizer.learning_rate = [0.001, 1000000.0]";
+    let text = text.replace("\"objective.beta\" = [1.0, 20.0]", grid).replace("[0, 1]", "[0]");
+    fs::write(program.path("small.toml"), text).unwrap();
+    let outcome = program.ok(&format!("{SWEEP} --out s"));
+    outcome.says(&["learning_rate=1000000.0,seed=0 failed", "1 runs failed"]);
+    let table = fs::read_to_string(program.path("s/table.csv")).unwrap();
+    let rows: Vec<&str> = table.lines().collect();
+    assert!(rows[1].starts_with("0.001,1,0,") && rows[2].starts_with("1000000.0,0,1,,"), "{table}");
+}
+
+#[test]
+fn a_wrong_file_is_refused_before_any_work() {
+    let program = program();
+    for (text, word) in [
+        ("base = \"mnist-mlp\"\nwhat = 1", "what"),
+        ("base = \"mnist-mlp\"\n[set]\n\"model.latent\" = \"two\"", "model.latent"),
+        ("base = \"mnist-mlp\"\n[grid]\n\"model.latent\" = 2", "list of values"),
+        ("base = \"nonsense\"", "nonsense"),
+    ] {
+        fs::write(program.path("bad.toml"), text).unwrap();
+        program.fails(2, "sweep bad.toml --out s", &["bad.toml", word]);
+    }
+    program.fails(2, "sweep nothing.toml --out s", &["nothing.toml"]);
+    assert!(!program.path("s").exists());
+}
