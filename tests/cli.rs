@@ -231,6 +231,17 @@ fn evaluate_gives_the_keys_that_scripts_read() {
     for key in ["bits_per_dim", "nll", "ess_min", "ess_median", "k_curve"] {
         assert!(result[key].is_null(), "{key}");
     }
+    // Every key is explained.
+    let models = include_str!("../docs/models.md");
+    let known =
+        ["images", "neg_elbo", "reconstruction", "kl", "latent", "likelihood", "data", "split"];
+    for key in result.as_object().unwrap().keys().filter(|key| !known.contains(&key.as_str())) {
+        assert!(models.contains(&format!("`{key}`")), "`{key}` is not in docs/models.md");
+    }
+    assert!(result["mig"].is_null());
+    let scores = program.ok("evaluate --backend flex --limit 300 --disentanglement --json").json();
+    assert!((0.0..1.0).contains(&scores["mig"].as_f64().unwrap()), "{scores}");
+    assert!(scores["factor_vae_score"].as_f64().unwrap() > 0.1, "{scores}");
     let protocol = result["protocol"].as_object().unwrap();
     assert!(protocol["mse"].as_str().unwrap().contains("per number of x"), "{protocol:?}");
     // Cross-entropy on grey pixels is no likelihood, and has none to sample.

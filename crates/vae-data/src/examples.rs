@@ -77,6 +77,12 @@ pub struct Factors {
     pub values: Vec<f32>,
 }
 
+/// Returns at most `most` of `len` indices, evenly spread.
+pub fn spread_out(len: usize, most: usize) -> Vec<u32> {
+    let n = len.min(most);
+    (0..n).map(|i| (i * len / n) as u32).collect()
+}
+
 /// Examples of one split: u8 images `[n, c, h, w]` or f32 vectors `[n, d]`, with optional labels,
 /// factors and identifiers.
 #[derive(Clone, Debug, PartialEq)]
@@ -327,6 +333,13 @@ impl Examples {
         Ok(())
     }
 
+    /// Returns at most `most` of the examples, evenly spread: they may be in the order of their classes.
+    pub fn spread(&self, most: usize) -> Examples {
+        let indices: Vec<usize> =
+            spread_out(self.len(), most).into_iter().map(|i| i as usize).collect();
+        self.select(&indices)
+    }
+
     /// Keeps the first `n` examples.
     pub fn truncate(&mut self, n: usize) {
         let width = self.shape.len();
@@ -363,6 +376,15 @@ mod tests {
             columns: Some(["width", "height"].map(String::from).to_vec()),
             ..Examples::new(Shape::Vector { len: 2 }, floats)
         }
+    }
+
+    #[test]
+    fn spread_examples_are_of_all_the_data() {
+        assert_eq!(spread_out(3, 500), [0, 1, 2]);
+        assert_eq!(spread_out(10, 4), [0, 2, 5, 7]);
+        assert!(spread_out(0, 4).is_empty() && spread_out(4, 0).is_empty());
+        assert_eq!(three().spread(2).labels, Some(vec![7, 8]));
+        assert_eq!(three().spread(9), three());
     }
 
     #[test]

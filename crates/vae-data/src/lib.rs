@@ -49,7 +49,7 @@ mod transform;
 
 pub use batch::{Batch, Batches, ImageBatcher};
 pub use error::DataError;
-pub use examples::{Examples, Factors, Shape, Values};
+pub use examples::{Examples, Factors, Shape, Values, spread_out};
 pub use hold_out::hold_out;
 pub use record::DataRecord;
 pub use source::{Environment, OpenedSource, Source, SourceSettings};

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Serialize;
 use vae_data::rng::Stream;
-use vae_data::{Examples, Factors, ImageBatcher, Pixels, Transform};
+use vae_data::{Examples, Factors, ImageBatcher, Pixels, Transform, spread_out};
 use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::likelihood::Measure;
+use vae_model::posterior::Gaussian;
 use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
 
 use crate::aggregate::Posteriors;
@@ -50,8 +51,8 @@ pub struct Evaluation {
     /// The KL of each latent dimension. `None` without a closed form.
     pub kl_per_dimension: Option<Vec<f64>>,
     /// The mutual information of x and z, KL(q(z|x) || q(z)), at most the logarithm of the number of
-    /// examples. This and the next two are of q(z) = 1/N sum_n q(z|x_n) over the first 2,000 examples, with
-    /// one draw of each; they exist for Gaussian posteriors.
+    /// examples. This and the next two are of q(z) = 1/N sum_n q(z|x_n) over 2,000 examples, evenly spread,
+    /// with one draw of each; they exist for Gaussian posteriors.
     pub mutual_information: Option<f64>,
     /// The total correlation of the latent dimensions, KL(q(z) || prod_i q(z_i)) (Chen et al. 2018).
     pub total_correlation: Option<f64>,
@@ -72,15 +73,15 @@ pub struct Evaluation {
     /// Latent dimensions.
     pub latent: usize,
     /// The squared maximum mean discrepancy between q(z) and p(z), with inverse multiquadratic
-    /// kernels of bandwidth 1: one draw from q(z|x) for each of the first 2,000 examples, and
+    /// kernels of bandwidth 1: one draw from q(z|x) for each of 2,000 examples, evenly spread, and
     /// equally many draws from p(z). The estimate is unbiased and may be negative. `None` with
     /// fewer than two examples, and for discrete codes, whose prior is not part of the model.
     pub aggregate_mmd: Option<f64>,
-    /// The share of the first 2,000 examples whose class is that of most of their five nearest neighbours
-    /// among them, by the distance of the means of q(z|x). `None` without labels.
+    /// The share of 2,000 examples, evenly spread, whose class is that of most of their five nearest
+    /// neighbours among them, by the distance of the means of q(z|x). `None` without labels.
     pub knn_accuracy: Option<f64>,
-    /// The share of the second half of these whose class a linear classifier reads off the mean of q(z|x),
-    /// trained on the first half. `None` without labels.
+    /// The share of every second one of these whose class a linear classifier reads off the mean of q(z|x),
+    /// trained on the others. `None` without labels.
     pub probe_accuracy: Option<f64>,
     /// Whether -reconstruction is a log-likelihood. It is not for a cross-entropy on grey pixels or
     /// a squared error without its constant.
@@ -259,15 +260,28 @@ impl Evaluator {
         let mut kl_sums: Option<Vec<f64>> = Some(vec![0.0; vae.config().latent]);
         let image = image(vae.shape(), &self.transform);
         let (mut errors, mut similarities) = (Vec::new(), Vec::new());
-        let mut means_of_first: Vec<f32> = Vec::new();
+        // Examples whose codes are compared with each other, and how many of them and of all are done.
+        let chosen = spread_out(self.examples.len(), AGGREGATE);
+        let (mut next, mut done) = (0, 0);
+        let mut some_means: Vec<f32> = Vec::new();
         self.each(vae, |batch, noise| {
             let q = vae.encode_batch(&batch);
             let means = q.mean();
             let [_, width] = means.dims();
             let decoded = vae.decode(means.clone(), batch.labels.as_ref()).mean();
             let (x, decoded) = (numbers(batch.x.clone()), numbers(decoded));
-            if means_of_first.len() < AGGREGATE * width {
-                means_of_first.extend(numbers(means.clone()));
+            let size = batch.size();
+            let end = chosen.partition_point(|i| (*i as usize) < done + size);
+            let rows: Vec<i64> =
+                chosen[next..end].iter().map(|i| i64::from(*i) - done as i64).collect();
+            (next, done) = (end, done + size);
+            let rows = (!rows.is_empty()).then(|| {
+                let count = rows.len();
+                Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &self.device)
+            });
+            let chosen_of = |tensor: Tensor<2>| rows.clone().map(|rows| tensor.select(0, rows));
+            if let Some(means) = chosen_of(means.clone()) {
+                some_means.extend(numbers(means));
             }
             errors.extend(mse(&x, &decoded, vae.numbers()));
             similarities
@@ -278,16 +292,18 @@ impl Evaluator {
             kl_sums = kl_sums.take().zip(kl).map(|(sums, kl)| {
                 sums.into_iter().zip(kl.into_data().iter::<f64>()).map(|(a, b)| a + b).collect()
             });
-            if codes.len() * CHUNK < AGGREGATE {
-                let z: Tensor<2> = q.draw(&noise, 1).z.squeeze_dim(0);
-                if let Some(q) = q.gaussian() {
-                    posteriors.add(q, z.clone());
+            let z: Tensor<2> = q.draw(&noise, 1).z.squeeze_dim(0);
+            if let Some(z) = chosen_of(z) {
+                let parts = q.gaussian().map(|q| [&q.mean, &q.log_var]);
+                let parts = parts.and_then(|[m, v]| chosen_of(m.clone()).zip(chosen_of(v.clone())));
+                if let Some((mean, log_var)) = parts {
+                    posteriors.add(&Gaussian { mean, log_var }, z.clone());
                 }
                 codes.push(z);
             }
             if samples > 0 {
-                let done = estimates.len();
-                estimates.extend(importance.estimates(&batch, &q, noise, |n| report(done + n)));
+                let before = estimates.len();
+                estimates.extend(importance.estimates(&batch, &q, noise, |n| report(before + n)));
             }
         })?;
         let Some(reconstruction) = get("reconstruction") else {
@@ -307,12 +323,9 @@ impl Evaluator {
         let is_standard = prior.closed_form_kl && !prior.learned;
         let average = |values: &[f64]| Mean::of(values).map(|mean| mean.value);
         let width = vae.config().latent;
-        means_of_first.truncate(AGGREGATE * width);
-        let labelled = self.examples.labels.as_ref().map(|labels| Labelled {
-            codes: &means_of_first,
-            width,
-            labels: &labels[..means_of_first.len() / width],
-        });
+        let some_labels: Option<Vec<u32>> = self.examples.labels_at(&chosen);
+        let labelled =
+            some_labels.as_deref().map(|labels| Labelled { codes: &some_means, width, labels });
         let psnr: Option<Vec<f64>> =
             image.map(|image| errors.iter().map(|mse| image.psnr(*mse)).collect());
         Ok(Evaluation {
@@ -445,7 +458,7 @@ impl Evaluator {
             return None;
         }
         let n = self.examples.len().min(AGGREGATE);
-        let codes = Tensor::cat(codes, 0).narrow(0, 0, n);
+        let codes = Tensor::cat(codes, 0);
         let noise = KeyedNoise::new(self.seed, Phase::Evaluate);
         let drawn = vae.prior(None, &self.device).sample(&noise, n, &self.device);
         let found = mmd(codes, drawn, Kernel::Imq, 1.0);

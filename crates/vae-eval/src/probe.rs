@@ -58,47 +58,51 @@ impl Labelled<'_> {
         Some(right as f64 / n as f64)
     }
 
-    /// Returns the share of the second half of the codes whose class a linear classifier says that was
-    /// trained on the first half: multinomial logistic regression on standardized numbers. `None` with
-    /// fewer than four codes.
+    /// Returns the share of every second code whose class a linear classifier says that was trained on the
+    /// others: multinomial logistic regression on standardized numbers. `None` with fewer than four codes.
     pub fn probe_accuracy(&self) -> Option<f64> {
-        let half = self.labels.len() / 2;
-        if half < 2 {
+        if self.labels.len() < 4 {
             return None;
         }
+        let part = |first: usize| -> (Vec<f32>, Vec<u32>) {
+            let rows = self.codes.chunks_exact(self.width).skip(first).step_by(2);
+            let labels = self.labels.iter().skip(first).step_by(2);
+            (rows.flatten().copied().collect(), labels.copied().collect())
+        };
+        let ((train, train_labels), (test, test_labels)) = (part(0), part(1));
         let classes = self.labels.iter().max().map_or(0, |c| *c as usize + 1);
-        let rows = standardized(self.codes, self.width, half);
-        let width = self.width + 1;
-        let (train, test) = rows.split_at(half * width);
-        let weights = fit(train, width, &self.labels[..half], classes);
+        let scales = scales(&train, self.width);
+        let weights = fit(&standardized(&train, &scales), self.width + 1, &train_labels, classes);
         let is_right = |(row, label): (&[f64], &u32)| {
             let scores = logits(row, &weights);
             let best = (0..classes).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
             best == Some(*label as usize)
         };
-        let right =
-            test.chunks_exact(width).zip(&self.labels[half..]).filter(|p| is_right(*p)).count();
-        Some(right as f64 / (self.labels.len() - half) as f64)
+        let rows = standardized(&test, &scales);
+        let rows = rows.chunks_exact(self.width + 1).zip(&test_labels);
+        Some(rows.filter(|pair| is_right(*pair)).count() as f64 / test_labels.len() as f64)
     }
 }
 
-/// Returns the rows with mean 0 and standard deviation 1 over the first `n`, and a 1 at the end of each.
-fn standardized(codes: &[f32], width: usize, n: usize) -> Vec<f64> {
+/// Returns mean and standard deviation of each column; 1 for a constant.
+fn scales(codes: &[f32], width: usize) -> Vec<(f64, f64)> {
     let column = |j: usize| codes.iter().skip(j).step_by(width).map(|x| f64::from(*x));
-    let scales: Vec<(f64, f64)> = (0..width)
-        .map(|j| {
-            let mean = column(j).take(n).sum::<f64>() / n as f64;
-            let variance = column(j).take(n).map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
-            (mean, if variance > 0.0 { variance.sqrt() } else { 1.0 })
-        })
-        .collect();
-    codes
-        .chunks_exact(width)
-        .flat_map(|row| {
-            let scaled = row.iter().zip(&scales).map(|(x, (mean, s))| (f64::from(*x) - mean) / s);
-            scaled.chain([1.0]).collect::<Vec<_>>()
-        })
-        .collect()
+    let n = (codes.len() / width) as f64;
+    let scale = |j: usize| {
+        let mean = column(j).sum::<f64>() / n;
+        let variance = column(j).map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+        (mean, if variance > 0.0 { variance.sqrt() } else { 1.0 })
+    };
+    (0..width).map(scale).collect()
+}
+
+/// Returns the rows with these means taken away, in these deviations, and a 1 at the end of each.
+fn standardized(codes: &[f32], scales: &[(f64, f64)]) -> Vec<f64> {
+    let row = |row: &[f32]| {
+        let scaled = row.iter().zip(scales).map(|(x, (mean, s))| (f64::from(*x) - mean) / s);
+        scaled.chain([1.0]).collect::<Vec<_>>()
+    };
+    codes.chunks_exact(scales.len()).flat_map(row).collect()
 }
 
 /// Returns the weights of each class: gradient descent with the momentum of Nesterov (1983).
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn a_line_separates_what_a_line_can() {
         let codes: Vec<f32> =
-            (0..200).map(|i| i as f32 * if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
+            (0..200).map(|i| i as f32 * if i / 2 % 2 == 0 { 1.0 } else { -1.0 }).collect();
         let by_sign: Vec<u32> = codes.iter().map(|x| u32::from(*x > 0.0)).collect();
         let by_size: Vec<u32> = codes.iter().map(|x| u32::from(x.abs() > 100.0)).collect();
         let of =

@@ -108,8 +108,7 @@ impl Execute for TrainArgs {
         let data_dir = self.data_dir.data_dir.clone();
         let (data, shown) = open::with_environment(data_dir, printer, |environment| {
             let data = data::load(&config, environment)?;
-            let mut shown = data.resolved.read(Split::Test, environment)?;
-            shown.truncate(overview::EXAMPLES);
+            let shown = data.resolved.read(Split::Test, environment)?.spread(overview::EXAMPLES);
             Ok((data, shown))
         })?;
         let config = config.with_source(&data.record.source);
@@ -161,11 +160,11 @@ impl Execute for TrainArgs {
         };
         let generator = generator(&config, &data, &trainer, &backend);
         let trains_encoder = config.objective.requirements().trains_encoder;
-        let mut latents = tensorboard.clone().filter(|_| trains_encoder).map(|tensorboard| {
-            LatentHistograms::new(tensorboard, shown.clone(), generator.clone())
-        });
-        let mut few = shown.clone();
-        few.truncate(2 * RECONSTRUCTIONS);
+        let mut latents = tensorboard
+            .clone()
+            .filter(|_| trains_encoder)
+            .map(|tensorboard| LatentHistograms::new(tensorboard, &shown, generator.clone()));
+        let few = shown.spread(2 * RECONSTRUCTIONS);
         let mut sheets = Sheets::new(
             run.samples(),
             config.train.sheet_every,

@@ -190,10 +190,9 @@ impl LatentHistograms {
     /// Largest number of latent dimensions that are shown, the first ones.
     const MOST: usize = 64;
 
-    /// Shows the latents of the first of `examples`, which a model like that of `generator` encodes.
-    pub fn new(tensorboard: TensorBoard, mut examples: Examples, generator: Generator) -> Self {
-        examples.truncate(LATENTS);
-        Self { tensorboard, examples, generator }
+    /// Shows the latents of some of `examples`, which a model like that of `generator` encodes.
+    pub fn new(tensorboard: TensorBoard, examples: &Examples, generator: Generator) -> Self {
+        Self { tensorboard, examples: examples.spread(LATENTS), generator }
     }
 }
 

@@ -45,8 +45,7 @@ pub fn page(
     let curves = picture("", draw_figure(&curves)?);
     let mut map = Vec::new();
     if let Some((examples, source)) = examples {
-        let mut few = examples.clone();
-        few.truncate(RECONSTRUCTED);
+        let few = examples.spread(RECONSTRUCTED);
         let sheet = sheets::reconstructions(generator, &few, COLUMNS, false)?.theme(theme);
         made.push(picture("Originals, and below each its reconstruction", sheet.draw()?));
         let latent = generator.vae.config().latent;

@@ -59,9 +59,9 @@ impl Execute for LatentsArgs {
         let method = self.method.unwrap_or(Method::of(generator.vae.config().latent));
         let (source, mut examples) = open::examples(&self.read, &checkpoint, printer)?;
         if method == Method::Tsne && self.read.limit.is_none() && examples.len() > TSNE_EXAMPLES {
-            examples.truncate(TSNE_EXAMPLES);
+            examples = examples.spread(TSNE_EXAMPLES);
             printer.say(&format!(
-                "t-SNE of the first {} examples; --limit N takes more",
+                "t-SNE of {} of the examples, evenly spread; --limit N takes the first N",
                 with_commas(TSNE_EXAMPLES)
             ));
         }

@@ -130,8 +130,11 @@ fn show(args: &ShowArgs, printer: &Printer) -> Result<()> {
     }
     let name = &resolved.name;
     let missing = |what: &str| request(format!("{name}: this data has no {what}"));
-    let default = if format == Format::Png { 100 } else { examples.len() };
-    examples.truncate(args.n.unwrap_or(default));
+    match (format, args.n) {
+        (Format::Png, n) => examples = examples.spread(n.unwrap_or(100)),
+        (_, Some(n)) => examples.truncate(n),
+        (_, None) => {}
+    }
     let n = examples.len();
     Format::for_examples(&args.out, &examples.shape.dims())?;
     if let Some(path) = &args.labels {

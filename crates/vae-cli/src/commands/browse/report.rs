@@ -251,8 +251,7 @@ impl Opened {
         let generator = &self.generator;
         let mut pictures = vec![of_sheet("Samples", sheets::samples(generator)?)?];
         let Some((examples, source)) = &self.examples else { return Ok(pictures) };
-        let mut few = examples.clone();
-        few.truncate(RECONSTRUCTED);
+        let few = examples.spread(RECONSTRUCTED);
         let made = sheets::reconstructions(generator, &few, COLUMNS, false)?;
         pictures.push(of_sheet("Originals, and below each its reconstruction", made)?);
         if generator.check_continuous().is_ok() {
@@ -264,8 +263,7 @@ impl Opened {
         }
         let latent = generator.vae.config().latent;
         if latent > 1 {
-            let mut some = examples.clone();
-            some.truncate(MAP);
+            let some = examples.spread(MAP);
             let map = Method::of(latent).map(generator, &some, PERPLEXITY)?;
             let scatter = map.scatter(&some, source, Theme::Light);
             pictures.push(Picture::new("The means of q(z|x) of test examples", |theme| {

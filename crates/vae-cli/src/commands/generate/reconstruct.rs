@@ -24,7 +24,8 @@ pub struct ReconstructArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub read: ReadArgs,
-    /// Number of examples [default: 32 for a sheet, else all].
+    /// Number of examples [default: 32 for a sheet, else all]. Those of a sheet are evenly spread over the
+    /// data; otherwise they are the first.
     #[arg(long, value_name = "N", value_parser = count)]
     pub n: Option<usize>,
     /// Seed of --draw.
@@ -50,8 +51,11 @@ impl Execute for ReconstructArgs {
         open::require_encoder(&checkpoint)?;
         Format::for_examples(&self.out, generator.vae.shape())?;
         let (source, mut examples) = open::examples(&self.read, &checkpoint, printer)?;
-        let default = if format == Format::Png { 2 * RECONSTRUCTIONS } else { examples.len() };
-        examples.truncate(self.n.unwrap_or(default).min(examples.len()));
+        match (format, self.n) {
+            (Format::Png, n) => examples = examples.spread(n.unwrap_or(2 * RECONSTRUCTIONS)),
+            (_, Some(n)) => examples.truncate(n),
+            (_, None) => {}
+        }
         let dims = generator.vae.shape();
         let indices: Vec<u32> = (0..examples.len() as u32).collect();
         let values = || generator.reconstruct(&examples, &indices, self.draw);

@@ -1,7 +1,7 @@
 //! What the coach looks at.
 
 use vae_data::rng::Stream;
-use vae_data::{Examples, Values};
+use vae_data::{Examples, Values, spread_out};
 use vae_eval::{EvalError, Generator};
 use vae_model::Support;
 use vae_model::objective::Requirements;
@@ -144,8 +144,7 @@ impl ModelFacts {
         let active_units = match needs.trains_encoder && continuous && examples.len() > 1 {
             false => None,
             true => {
-                let chosen = spread_out(examples.len(), EXAMPLES).into_iter().map(|i| i as usize);
-                let some = examples.select(&chosen.collect::<Vec<_>>());
+                let some = examples.spread(EXAMPLES);
                 Some(generator.latent_summary(&some)?.active_units())
             }
         };
@@ -165,12 +164,6 @@ impl ModelFacts {
     }
 }
 
-/// Returns at most `most` of `len` indices, evenly spread: data may be in the order of their classes.
-fn spread_out(len: usize, most: usize) -> Vec<u32> {
-    let n = len.min(most);
-    (0..n).map(|i| (i * len / n) as u32).collect()
-}
-
 /// Returns the standard deviation over rows of `width` numbers, as a root mean square over the columns.
 fn deviation(rows: &[f32], width: usize) -> f64 {
     let n = (rows.len() / width) as f64;
@@ -186,13 +179,6 @@ fn deviation(rows: &[f32], width: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn examples_are_taken_from_all_of_the_data() {
-        assert_eq!(spread_out(3, 500), [0, 1, 2]);
-        assert_eq!(spread_out(10, 4), [0, 2, 5, 7]);
-        assert!(spread_out(0, 4).is_empty());
-    }
 
     #[test]
     fn the_deviation_is_over_the_rows_of_each_column() {
