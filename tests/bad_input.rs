@@ -355,6 +355,6 @@ fn results_are_refused_where_they_make_no_sense() {
     program.fails(2, "decode nothing.npy --backend flex", &["nothing.npy"]);
     program.fails(2, "data fetch everything", &["everything", "mnist"]);
     program
-        .ok("train mnist-mlp --backend flex --data digits --limit 100 --max-steps 1 --set model.latent=2 -q");
+        .ok("train mnist-mlp --backend flex --data digits --limit 128 --max-steps 1 --set model.latent=2 -q");
     program.fails(2, "manifold --backend flex --plane axes", &["--plane", "two dimensions"]);
 }

@@ -771,9 +771,11 @@ fn a_model_without_an_encoder_is_sampled_and_nothing_else() {
 fn show_draws_in_terminals_that_have_no_graphics_and_answer_no_questions() {
     let program = program();
     for terminal in ["xterm-256color", "dumb", "no-such-terminal"] {
-        // `script` gives its command a terminal.
-        let command =
-            format!("{} sample --n 8 --backend flex --show --out s.png", program.binary.display());
+        // `script` gives its command a terminal, which has no size at first.
+        let command = format!(
+            "stty rows 40 cols 100; {} sample --n 8 --backend flex --show --out s.png",
+            program.binary.display()
+        );
         let mut script = std::process::Command::new("script");
         program.isolate(&mut script);
         script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);

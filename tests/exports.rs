@@ -183,7 +183,7 @@ fn a_hub_folder_has_weights_configuration_and_the_figures_of_the_run() {
     program.ok("export --run runs/gan --format hub --out gan-hub");
     let card = String::from_utf8(read("gan-hub/README.md")).unwrap();
     assert!(card.contains("vae-cli sample --run"), "{card}");
-    for wrong in ["reconstruct", "- kl", "neg_elbo", "evaluate"] {
+    for wrong in ["vae-cli reconstruct", "- kl", "neg_elbo", "vae-cli evaluate"] {
         assert!(!card.contains(wrong), "{wrong}: {card}");
     }
 }

@@ -62,7 +62,7 @@ fn prepare(program: &Program) {
     fs::copy(program.path("exported.safetensors"), program.path("other.safetensors")).unwrap();
     let map = "\"encoder.layers.0.weight\" = \"encoder.layers.0.weight\"\n";
     fs::write(program.path("names.toml"), map).unwrap();
-    let sweep = "base = \"my.toml\"\n[set]\n\"data.limit\" = 100\n\"train.epochs\" = 1\n[grid]\n\
+    let sweep = "base = \"my.toml\"\n[set]\n\"data.source\" = \"digits\"\n\"data.limit\" = 150\n\"train.epochs\" = 1\n[grid]\n\
                  \"objective.beta\" = [1.0, 4.0]\n";
     fs::write(program.path("beta.toml"), sweep).unwrap();
     for codes in ["codes.npy", "codes.npz"] {

@@ -88,14 +88,15 @@ fn a_sweep_that_is_killed_again_and_again_ends_with_the_same_table() {
 fn a_failed_run_is_reported_and_stops_no_other() {
     let program = small_sweep();
     let text = fs::read_to_string(program.path("small.toml")).unwrap();
-    let grid = "train.optimizer.learning_rate = [0.001, 1000000.0]";
+    // What is left of 400 examples is no batch of 50.
+    let grid = "\"data.validation\" = [0, 390]";
     let text = text.replace("\"objective.beta\" = [1.0, 20.0]", grid).replace("[0, 1]", "[0]");
     fs::write(program.path("small.toml"), text).unwrap();
     let outcome = program.ok(&format!("{SWEEP} --out s"));
-    outcome.says(&["learning_rate=1000000.0,seed=0 failed", "1 runs failed"]);
+    outcome.says(&["validation=390,seed=0 failed", "a batch of 50", "1 runs failed"]);
     let table = fs::read_to_string(program.path("s/table.csv")).unwrap();
     let rows: Vec<&str> = table.lines().collect();
-    assert!(rows[1].starts_with("0.001,1,0,") && rows[2].starts_with("1000000.0,0,1,,"), "{table}");
+    assert!(rows[1].starts_with("0,1,0,") && rows[2].starts_with("390,0,1,,"), "{table}");
 }
 
 #[test]

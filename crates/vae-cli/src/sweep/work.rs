@@ -124,20 +124,18 @@ impl Sweep {
         }
         std::fs::create_dir_all(run.folder())
             .with_context(|| run.folder().display().to_string())?;
-        // The training of a sweep that was killed may go on. It is this run's, so its end is waited for.
-        loop {
-            match run.lock() {
-                Ok(_) => break,
-                Err(TrainError::Locked { .. }) if !stop.load(Ordering::Relaxed) => {
-                    std::thread::sleep(PAUSE);
-                }
-                Err(TrainError::Locked { .. }) => return Ok(Outcome::Stopped),
-                Err(other) => return Ok(Outcome::Failed(other.to_string())),
+        let trained = loop {
+            // The training of a sweep that was killed may go on. It is this run's, so its end is waited for.
+            let existed = match self.wait(&run, stop) {
+                Ok(()) => run.exists(),
+                Err(outcome) => return Ok(outcome),
+            };
+            match self.train(planned, &run)? {
+                Ok(trained) => break trained,
+                // It may have begun a moment after it was looked for.
+                Err(Outcome::Failed(_)) if run.exists() != existed || run.lock().is_err() => {}
+                Err(outcome) => return Ok(outcome),
             }
-        }
-        let trained = match self.train(planned, &run)? {
-            Ok(trained) => trained,
-            Err(failed) => return Ok(failed),
         };
         let figures = if planned.config.objective.requirements().trains_encoder {
             match self.evaluate(&run)? {
@@ -153,6 +151,20 @@ impl Sweep {
         let text = format!("{}\n", json!(evaluated));
         write_atomically(&kept, text.as_bytes()).with_context(|| kept.display().to_string())?;
         Ok(Outcome::Done(evaluated.figures))
+    }
+
+    /// Waits until no other process trains a run.
+    fn wait(&self, run: &Run, stop: &AtomicBool) -> Result<(), Outcome> {
+        loop {
+            match run.lock() {
+                Ok(_) => return Ok(()),
+                Err(TrainError::Locked { .. }) if !stop.load(Ordering::Relaxed) => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(TrainError::Locked { .. }) => return Err(Outcome::Stopped),
+                Err(other) => return Err(Outcome::Failed(other.to_string())),
+            }
+        }
     }
 
     /// Reads the figures of a run, if it has some by this protocol.
