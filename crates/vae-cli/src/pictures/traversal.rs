@@ -9,7 +9,8 @@ use vae_view::{Sheet, Theme};
 pub struct Traversal {
     /// The dimensions, those with the largest KL first, counted from 0.
     pub dimensions: Vec<usize>,
-    /// The values of each.
+    /// The values of each. Where the KL of a dimension is not known, as with a learned prior, z has no
+    /// scale of its own: they count standard deviations of its posterior means from their mean.
     pub values: Vec<f32>,
     /// x of all dimensions and values, row by row.
     pub decoded: Vec<f32>,
@@ -40,7 +41,13 @@ impl Traversal {
         let base = generator.encode(examples, &from)?;
         let mut z = Vec::with_capacity(dimensions.len() * steps * base.len());
         for dimension in &dimensions {
-            z.extend(generator.along(&base, *dimension, &values)?);
+            let d = *dimension;
+            let (mean, spread) = match &summary.kl {
+                Some(_) => (0.0, 1.0),
+                None => (summary.mean[d], summary.variance[d].sqrt()),
+            };
+            let scaled = values.iter().map(|value| mean as f32 + spread as f32 * value);
+            z.extend(generator.along(&base, d, &scaled.collect::<Vec<_>>())?);
         }
         let decoded = generator.decode(&z, examples.labels_at(&from).as_deref(), false)?;
         Ok(Self { dimensions, values, decoded, summary })
@@ -50,7 +57,7 @@ impl Traversal {
     pub fn sheet(&self, shape: &[usize], theme: Theme) -> Sheet {
         let row = |d: &usize| match &self.summary.kl {
             Some(kl) => format!("z{}  {:.2} nats", d + 1, kl[*d]),
-            None => format!("z{}", d + 1),
+            None => format!("z{}  unit {:.2}", d + 1, self.summary.variance[*d].sqrt()),
         };
         // Two digits for a narrow range, whose values would look alike with one.
         let narrow = self.values.last().is_some_and(|last| *last < 1.0);
