@@ -57,6 +57,25 @@ fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
     assert_eq!(fs::metadata(&log).unwrap().modified().unwrap(), before);
     assert_eq!(fs::read_to_string(program.path("s/table.csv")).unwrap(), table);
     program.ok(&format!("{SWEEP} --out two --jobs 2"));
+    // The plot of two cells has both: the lower one is not cut off.
+    let samples = "--samples 5 --out nll --json --plot objective.beta,nll";
+    fs::write(
+        program.path("binary.toml"),
+        fs::read_to_string(program.path("small.toml"))
+            .unwrap()
+            .replace("[set]", "[set]\n\"data.pixels\" = \"binary\""),
+    )
+    .unwrap();
+    let sampled =
+        program.ok(&format!("sweep binary.toml --backend flex --limit 50 {samples}")).json();
+    assert!(sampled["plot"].as_str().unwrap().ends_with("plot.png"));
+    let head = fs::read_to_string(program.path("nll/table.csv")).unwrap();
+    let mut head: Vec<&str> = head.lines().next().unwrap().split(',').collect();
+    assert!(head.contains(&"nll") && head.contains(&"nll_stderr") && head.contains(&"ess_min"));
+    let columns = head.len();
+    head.sort_unstable();
+    head.dedup();
+    assert_eq!(head.len(), columns, "two columns have the same name");
     assert_eq!(fs::read_to_string(program.path("two/table.csv")).unwrap(), table);
 
     // Runs of other settings are not mixed in.
@@ -64,6 +83,30 @@ fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
     fs::write(program.path("small.toml"), text.replace("= 3", "= 4")).unwrap();
     program.fails(2, &format!("{SWEEP} --out s"), &["other settings", "epochs = 4", "--out"]);
     program.fails(2, &format!("{SWEEP} --out s --plot kl"), &["two columns"]);
+    program.fails(
+        2,
+        &format!("{SWEEP} --out new --plot model.latent,kl"),
+        &["no column model.latent"],
+    );
+
+    // Figures of other settings are not taken for these, even without the run's checkpoint.
+    fs::remove_dir_all(program.path("s/runs/beta=1.0,seed=0/checkpoints")).unwrap();
+    fs::remove_dir_all(program.path("s/runs/beta=1.0,seed=1")).unwrap();
+    fs::remove_dir_all(program.path("s/runs/beta=20.0,seed=0")).unwrap();
+    fs::remove_dir_all(program.path("s/runs/beta=20.0,seed=1")).unwrap();
+    program.ok(&format!("{SWEEP} --out s"));
+    assert_ne!(fs::read_to_string(program.path("s/table.csv")).unwrap(), table);
+}
+
+#[test]
+fn a_folder_is_that_of_one_sweep_at_a_time() {
+    let program = small_sweep();
+    fs::create_dir(program.path("s")).unwrap();
+    let lock = fs::File::create(program.path("s/lock")).unwrap();
+    lock.lock().unwrap();
+    program.fails(2, &format!("{SWEEP} --out s"), &["another sweep works", "--out"]);
+    drop(lock);
+    assert!(!program.path("s/runs").exists());
 }
 
 #[cfg(unix)]
@@ -71,14 +114,16 @@ fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
 fn a_sweep_that_is_killed_again_and_again_ends_with_the_same_table() {
     let program = small_sweep();
     program.ok(&format!("{SWEEP} --out whole"));
+    let mut killed = 0;
     for moment in 0..10 {
         let mut command = program.command(&format!("{SWEEP} --out killed -q"));
         let mut sweep = command.stdout(std::process::Stdio::null()).spawn().unwrap();
         // Any moment will do: the table must not depend on it.
         std::thread::sleep(std::time::Duration::from_millis(40 + 67 * (moment * 7 % 10)));
         sweep.kill().unwrap();
-        sweep.wait().unwrap();
+        killed += u32::from(!sweep.wait().unwrap().success());
     }
+    assert!(killed > 0, "no sweep was at work when it was killed");
     program.ok(&format!("{SWEEP} --out killed"));
     let table = |folder: &str| fs::read_to_string(program.path(folder).join("table.csv")).unwrap();
     assert_eq!(table("killed"), table("whole"));

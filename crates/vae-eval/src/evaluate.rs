@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Serialize;
 use vae_data::rng::Stream;
-use vae_data::{Examples, Factors, ImageBatcher, Pixels, Transform, spread_out};
+use vae_data::{Examples, Factors, ImageBatcher, Pixels, Transform};
 use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::likelihood::Measure;
@@ -51,8 +51,8 @@ pub struct Evaluation {
     /// The KL of each latent dimension. `None` without a closed form.
     pub kl_per_dimension: Option<Vec<f64>>,
     /// The mutual information of x and z, KL(q(z|x) || q(z)), at most the logarithm of the number of
-    /// examples. This and the next two are of q(z) = 1/N sum_n q(z|x_n) over 2,000 examples, evenly spread,
-    /// with one draw of each; they exist for Gaussian posteriors.
+    /// examples. This and the next two are of q(z) = 1/N sum_n q(z|x_n) over 2,000 examples,
+    /// chosen by the seed, with one draw of each; they exist for Gaussian posteriors.
     pub mutual_information: Option<f64>,
     /// The total correlation of the latent dimensions, KL(q(z) || prod_i q(z_i)) (Chen et al. 2018).
     pub total_correlation: Option<f64>,
@@ -73,15 +73,15 @@ pub struct Evaluation {
     /// Latent dimensions.
     pub latent: usize,
     /// The squared maximum mean discrepancy between q(z) and p(z), with inverse multiquadratic
-    /// kernels of bandwidth 1: one draw from q(z|x) for each of 2,000 examples, evenly spread, and
+    /// kernels of bandwidth 1: one draw from q(z|x) for each of 2,000 examples, and
     /// equally many draws from p(z). The estimate is unbiased and may be negative. `None` with
     /// fewer than two examples, and for discrete codes, whose prior is not part of the model.
     pub aggregate_mmd: Option<f64>,
-    /// The share of 2,000 examples, evenly spread, whose class is that of most of their five nearest
+    /// The share of these 2,000 examples whose class is that of most of their five nearest
     /// neighbours among them, by the distance of the means of q(z|x). `None` without labels.
     pub knn_accuracy: Option<f64>,
-    /// The share of every second one of these whose class a linear classifier reads off the mean of q(z|x),
-    /// trained on the others. `None` without labels.
+    /// The share of half of these whose class a linear classifier reads off the mean of q(z|x), trained on
+    /// the other half. `None` without labels.
     pub probe_accuracy: Option<f64>,
     /// Whether -reconstruction is a log-likelihood. It is not for a cross-entropy on grey pixels or
     /// a squared error without its constant.
@@ -261,7 +261,10 @@ impl Evaluator {
         let image = image(vae.shape(), &self.transform);
         let (mut errors, mut similarities) = (Vec::new(), Vec::new());
         // Examples whose codes are compared with each other, and how many of them and of all are done.
-        let chosen = spread_out(self.examples.len(), AGGREGATE);
+        let mut chosen =
+            Stream::new(self.seed, "examples to compare").permutation(self.examples.len());
+        chosen.truncate(AGGREGATE);
+        chosen.sort_unstable();
         let (mut next, mut done) = (0, 0);
         let mut some_means: Vec<f32> = Vec::new();
         self.each(vae, |batch, noise| {

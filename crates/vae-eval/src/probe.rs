@@ -1,11 +1,14 @@
 //! How well classes can be read off codes: by nearest neighbours, and by a linear classifier.
 
 use rayon::prelude::*;
+use vae_data::rng::Stream;
 
 /// Neighbours that vote.
 pub(crate) const NEIGHBOURS: usize = 5;
 /// Steps of gradient descent of the linear classifier.
 const STEPS: usize = 300;
+/// Most classes of the linear classifier.
+const MOST_CLASSES: usize = 200;
 /// Weight of the squared weights in its loss.
 const DECAY: f64 = 1e-4;
 
@@ -58,25 +61,32 @@ impl Labelled<'_> {
         Some(right as f64 / n as f64)
     }
 
-    /// Returns the share of every second code whose class a linear classifier says that was trained on the
-    /// others: multinomial logistic regression on standardized numbers. `None` with fewer than four codes.
+    /// Returns the share of a random half of the codes whose class a linear classifier says that was
+    /// trained on the other half: multinomial logistic regression on standardized numbers. `None` with fewer
+    /// than four codes, or more than 200 classes.
     pub fn probe_accuracy(&self) -> Option<f64> {
-        if self.labels.len() < 4 {
+        let mut classes: Vec<u32> = self.labels.to_vec();
+        classes.sort_unstable();
+        classes.dedup();
+        if self.labels.len() < 4 || classes.len() > MOST_CLASSES {
             return None;
         }
-        let part = |first: usize| -> (Vec<f32>, Vec<u32>) {
-            let rows = self.codes.chunks_exact(self.width).skip(first).step_by(2);
-            let labels = self.labels.iter().skip(first).step_by(2);
-            (rows.flatten().copied().collect(), labels.copied().collect())
+        // In random order: data may have an order of its own.
+        let order = Stream::new(0, "halves of a probe").permutation(self.labels.len());
+        let (first, second) = order.split_at(order.len() / 2);
+        let part = |indices: &[u32]| -> (Vec<f32>, Vec<usize>) {
+            let row = |i: &u32| &self.codes[*i as usize * self.width..][..self.width];
+            let class = |i: &u32| classes.partition_point(|c| *c < self.labels[*i as usize]);
+            (indices.iter().flat_map(row).copied().collect(), indices.iter().map(class).collect())
         };
-        let ((train, train_labels), (test, test_labels)) = (part(0), part(1));
-        let classes = self.labels.iter().max().map_or(0, |c| *c as usize + 1);
+        let ((train, train_labels), (test, test_labels)) = (part(first), part(second));
         let scales = scales(&train, self.width);
-        let weights = fit(&standardized(&train, &scales), self.width + 1, &train_labels, classes);
-        let is_right = |(row, label): (&[f64], &u32)| {
+        let rows = standardized(&train, &scales);
+        let weights = fit(&rows, self.width + 1, &train_labels, classes.len());
+        let is_right = |(row, label): (&[f64], &usize)| {
             let scores = logits(row, &weights);
-            let best = (0..classes).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-            best == Some(*label as usize)
+            let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+            best == Some(*label)
         };
         let rows = standardized(&test, &scales);
         let rows = rows.chunks_exact(self.width + 1).zip(&test_labels);
@@ -106,7 +116,7 @@ fn standardized(codes: &[f32], scales: &[(f64, f64)]) -> Vec<f64> {
 }
 
 /// Returns the weights of each class: gradient descent with the momentum of Nesterov (1983).
-fn fit(rows: &[f64], width: usize, labels: &[u32], classes: usize) -> Vec<Vec<f64>> {
+fn fit(rows: &[f64], width: usize, labels: &[usize], classes: usize) -> Vec<Vec<f64>> {
     let n = labels.len() as f64;
     // The curvature of the loss is at most half the mean squared length of a row (Boehning 1992).
     let length = rows.iter().map(|x| x * x).sum::<f64>() / n;
@@ -128,7 +138,7 @@ fn fit(rows: &[f64], width: usize, labels: &[u32], classes: usize) -> Vec<Vec<f6
             let exps: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
             let total: f64 = exps.iter().sum();
             for (class, (sums, e)) in gradient.iter_mut().zip(&exps).enumerate() {
-                let error = e / total - f64::from(u8::from(class == *label as usize));
+                let error = e / total - f64::from(u8::from(class == *label));
                 sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += error * x / n);
             }
         }
@@ -149,7 +159,6 @@ fn logits(row: &[f64], weights: &[Vec<f64>]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vae_data::rng::Stream;
 
     /// Three clouds of points whose centres are `apart` from each other.
     fn clouds(n: usize, apart: f32) -> (Vec<f32>, Vec<u32>) {

@@ -30,6 +30,9 @@ pub struct Panel {
     pub title: String,
     /// Lines of the same name have the same colour in all panels.
     pub lines: Vec<Line>,
+    /// Whether the values fall far at the left, as losses do. The first 5 % of the width do not count for
+    /// the vertical axis then.
+    pub falls: bool,
 }
 
 /// A line.
@@ -147,7 +150,7 @@ impl Panel {
             })
         };
         let (left, right) = range(&mut points().map(|p| p.0));
-        let from = left + START * (right - left);
+        let from = if self.falls { left + START * (right - left) } else { left };
         let (low, high) = range(&mut points().filter(|p| p.0 >= from).map(|p| p.1));
         let widened = |low: f64, high: f64, part: f64| {
             if !low.is_finite() || !high.is_finite() {
@@ -254,7 +257,8 @@ mod tests {
     fn the_start_of_a_loss_does_not_hide_the_rest() {
         let points: Vec<(f64, f64)> =
             (0..=100).map(|i| (f64::from(i), if i < 3 { 500.0 } else { 100.0 })).collect();
-        let panel = Panel { title: "loss".to_owned(), lines: vec![line("a", &points)] };
+        let panel =
+            Panel { title: "loss".to_owned(), lines: vec![line("a", &points)], falls: true };
         let [x, y] = panel.ranges();
         assert_eq!((x.start, x.end), (0.0, 100.0));
         assert!(y.end < 200.0 && y.start < 100.0, "{y:?}");
@@ -274,7 +278,7 @@ mod tests {
     fn a_legend_has_every_name_once_and_stays_inside() {
         let names: Vec<String> = (0..12).map(|i| format!("a rather long name {i}")).collect();
         let lines: Vec<Line> = names.iter().map(|n| line(n, &[(0.0, 1.0), (1.0, 2.0)])).collect();
-        let panel = Panel { title: "loss".to_owned(), lines };
+        let panel = Panel { title: "loss".to_owned(), lines, falls: true };
         let curves = Curves {
             title: "t".to_owned(),
             x_label: "step".to_owned(),
@@ -291,7 +295,8 @@ mod tests {
 
     #[test]
     fn plots_without_points_are_drawn() {
-        let panels = vec![Panel { title: "kl".to_owned(), lines: vec![line("a", &[])] }];
+        let panels =
+            vec![Panel { title: "kl".to_owned(), lines: vec![line("a", &[])], falls: true }];
         let (title, x_label) = ("t".to_owned(), "step".to_owned());
         let curves = Curves { title, x_label, panels, theme: Theme::Light };
         let folder = std::env::temp_dir().join(format!("vae-view-{}", std::process::id()));
@@ -304,5 +309,13 @@ mod tests {
         let picture = image::open(folder.join("empty.png")).unwrap();
         assert_eq!((picture.width(), picture.height()), curves.size());
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn where_values_do_not_fall_all_points_count() {
+        let lines = vec![line("a", &[(1.0, 30.0), (2.0, 1.0), (4.0, 2.0)])];
+        let panel = |falls| Panel { title: "kl".to_owned(), lines: lines.clone(), falls };
+        assert!(panel(false).ranges()[1].contains(&30.0));
+        assert!(!panel(true).ranges()[1].contains(&30.0));
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn write(
     let mut file = BufWriter::new(file.map_err(|e| failed(path, e))?);
     content(&mut file)?;
     let file = file.into_inner().map_err(|e| failed(path, e))?;
+    file.as_file().sync_all().map_err(|e| failed(path, e))?;
     file.persist(path).map_err(|e| failed(path, e.error))?;
     Ok(())
 }

@@ -19,7 +19,7 @@
 //! use vae_view::{Line, Panel, Curves, Theme};
 //!
 //! let loss = Line { name: "run".into(), points: vec![(0.0, 9.0), (1.0, 4.0), (2.0, 3.0)], dashed: false };
-//! let panels = vec![Panel { title: "loss".into(), lines: vec![loss] }];
+//! let panels = vec![Panel { title: "loss".into(), lines: vec![loss], falls: true }];
 //! let curves = Curves { title: "Training".into(), x_label: "step".into(), panels, theme: Theme::Light };
 //! let path = std::env::temp_dir().join("vae-view-example.svg");
 //! vae_view::write_figure(&curves, &path)?;

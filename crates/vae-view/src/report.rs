@@ -342,7 +342,7 @@ mod tests {
                 better: Better::Lower,
             }],
             figures_note: String::new(),
-            curves: vec![Panel { title: "loss".to_owned(), lines }],
+            curves: vec![Panel { title: "loss".to_owned(), lines, falls: true }],
         }
     }
 

@@ -77,7 +77,11 @@ impl Grid {
         let cell = |column: &Column, row: usize| -> String {
             let Some(cell) = &column.cells[row] else { return "-".to_owned() };
             let text = match cell.plus_minus {
-                Some(half) => format!("{} \u{b1} {half:.2}", cell.text),
+                Some(half) => {
+                    // As many digits as the number has.
+                    let digits = cell.text.split_once('.').map_or(0, |(_, digits)| digits.len());
+                    format!("{} \u{b1} {half:.digits$}", cell.text)
+                }
                 None => cell.text.clone(),
             };
             let text = if style == Style::Latex { latex(&text) } else { text };
@@ -143,18 +147,13 @@ impl Grid {
             cells
         };
         let rows = self.names.iter().enumerate().map(row);
-        let line =
-            |row: Vec<String>| row.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",");
-        [head].into_iter().chain(rows).map(line).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// Returns a cell of CSV, in quotes if it needs them (RFC 4180).
-fn csv_cell(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let written = [head].into_iter().chain(rows).try_for_each(|row| writer.write_record(row));
+        let text = written.ok().and_then(|()| writer.into_inner().ok());
+        let Some(text) = text.and_then(|text| String::from_utf8(text).ok()) else {
+            unreachable!("rows of the same length are written into memory")
+        };
+        text.trim_end().to_owned()
     }
 }
 

@@ -72,6 +72,7 @@ pub fn panels(logs: &[Log], terms: &[String]) -> Vec<Panel> {
     let panel = |term: &String| Panel {
         title: term.clone(),
         lines: logs.iter().flat_map(|log| log.curves(term)).collect(),
+        falls: true,
     };
     terms.iter().map(panel).collect()
 }

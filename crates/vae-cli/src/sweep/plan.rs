@@ -1,6 +1,7 @@
 //! The file of a sweep, and the runs that it asks for.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -70,15 +71,8 @@ impl Plan {
     /// or if the configuration of a run is not valid.
     pub fn read(path: &Path) -> Result<Self> {
         let place = || path.display().to_string();
-        let unreadable = |e: std::io::Error| request(format!("{}: {e}", place()));
-        let length = std::fs::metadata(path).map_err(unreadable)?.len();
-        if length > MOST_BYTES {
-            return Err(request(format!(
-                "{}: this is no file of a sweep, it is too long",
-                place()
-            )));
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text =
+            read_bounded(path, MOST_BYTES).map_err(|e| request(format!("{}: {e}", place())))?;
         let file: File = toml::from_str(&text)
             .map_err(|e| request(format!("{}: {}", place(), e.to_string().trim())))?;
         file.plan().with_context(place)
@@ -88,6 +82,16 @@ impl Plan {
     pub fn runs(&self) -> impl Iterator<Item = &PlannedRun> {
         self.cells.iter().flat_map(|cell| &cell.runs)
     }
+}
+
+/// Reads a text of at most `most` bytes.
+pub(super) fn read_bounded(path: &Path, most: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+    if read as u64 > most {
+        return Err(std::io::Error::other(format!("the file is longer than {most} bytes")));
+    }
+    Ok(text)
 }
 
 impl File {

@@ -14,7 +14,7 @@ use super::work::Outcome;
 use crate::failure::request;
 
 /// Numbers of an evaluation that say how it was made, and are no figures.
-const NO_FIGURES: [&str; 3] = ["images", "latent", "samples"];
+const NO_FIGURES: [&str; 4] = ["images", "latent", "samples", "nll_stderr"];
 
 /// The cells of a sweep, as far as it is done.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct CellResults {
     pub runs: usize,
     /// Runs that failed.
     pub failed: usize,
-    /// For each figure, its mean over the runs that are done and have it.
+    /// For each figure, its mean over the runs that are done. `None` if one of them does not have it.
     pub means: Vec<Option<Mean>>,
 }
 
@@ -59,10 +59,11 @@ impl Results {
             let (own, others) = rest.split_at(cell.runs.len());
             rest = others;
             let runs: Vec<Vec<(String, f64)>> = own.iter().filter_map(done).collect();
+            // A run without the figure, such as one that diverged, is not left out in silence.
             let mean = |figure: &String| {
-                let found =
-                    runs.iter().filter_map(|run| run.iter().find(|(name, _)| name == figure));
-                Mean::of(&found.map(|(_, value)| *value).collect::<Vec<_>>())
+                let found = runs.iter().map(|run| run.iter().find(|(name, _)| name == figure));
+                let found: Option<Vec<f64>> = found.map(|f| f.map(|(_, value)| *value)).collect();
+                Mean::of(&found?)
             };
             CellResults {
                 values: cell.values.clone(),
@@ -147,9 +148,22 @@ impl Results {
         Ok(Curves {
             title: format!("{y} over {x}"),
             x_label: x.to_owned(),
-            panels: vec![Panel { title: y.to_owned(), lines }],
+            panels: vec![Panel { title: y.to_owned(), lines, falls: false }],
             theme,
         })
+    }
+
+    /// Checks that a column of the plot can be one: a key whose values are numbers, or a figure. Figures
+    /// are not known before the first run.
+    ///
+    /// # Errors
+    /// If it is a key with other values.
+    pub fn check_column(&self, column: &str) -> Result<()> {
+        let is_key = self.keys.iter().any(|key| key == column);
+        self.cells
+            .iter()
+            .filter(|_| is_key)
+            .try_for_each(|cell| self.number(cell, column).map(drop))
     }
 
     /// Returns the number of a cell in a column: a key or a figure. `None` if this cell has none.

@@ -10,20 +10,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use vae_data::source::AUTO;
 use vae_model::write_atomically;
-use vae_train::{Run, TrainError, presets};
+use vae_train::{Run, RunLock, TrainError, presets};
 
-use super::plan::{Plan, PlannedRun};
+use super::plan::{Plan, PlannedRun, read_bounded};
 use crate::failure::request;
 use crate::output::text::quoted;
 
 /// How long to wait before another look at a run that another process trains.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Longest file of figures, in bytes.
+const MOST_BYTES: u64 = 1 << 20;
 /// Longest part of an error of a run that is kept.
 const LONGEST_ERROR: usize = 2_000;
 
 /// The folder of a sweep, and how its runs are trained and evaluated.
 #[derive(Clone, Debug)]
 pub struct Sweep {
+    /// This program.
+    pub program: PathBuf,
     /// It holds `runs/`, `configs/` and `table.csv`.
     pub folder: PathBuf,
     /// The backend of all runs.
@@ -54,9 +58,18 @@ pub enum Outcome {
     Stopped,
 }
 
+/// How a process failed.
+struct Failure {
+    /// Whether it refused the request.
+    refused: bool,
+    why: String,
+}
+
 /// The figures of a run, in its folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Evaluated {
+    /// The configuration that was asked for.
+    config: String,
     protocol: Protocol,
     figures: Map<String, Value>,
 }
@@ -67,12 +80,24 @@ impl Sweep {
         Run::new(self.folder.join("runs").join(&planned.name))
     }
 
-    /// Checks that the runs that are there already are those of `plan`, and writes the configuration of
-    /// each run.
+    /// Takes the folder for this sweep, checks that the runs that are there already are those of `plan`, and
+    /// writes the configuration of each run. The folder is free again when what is returned is dropped, or
+    /// when the process ends for any reason.
     ///
     /// # Errors
-    /// If one has other settings, or if a file cannot be written.
-    pub fn prepare(&self, plan: &Plan) -> Result<()> {
+    /// If another sweep works in the folder, if a run has other settings, or if a file cannot be written.
+    pub fn prepare(&self, plan: &Plan) -> Result<RunLock> {
+        let folder = || self.folder.display().to_string();
+        std::fs::create_dir_all(&self.folder).with_context(folder)?;
+        let lock = match Run::new(&self.folder).lock() {
+            Err(TrainError::Locked { .. }) => {
+                return Err(request(format!(
+                    "{}: another sweep works in this folder; wait for it, or choose another --out",
+                    folder()
+                )));
+            }
+            lock => lock?,
+        };
         for planned in plan.runs() {
             let run = self.run(planned);
             if !run.exists() {
@@ -105,7 +130,7 @@ impl Sweep {
             let text = planned.config.to_toml();
             write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
         }
-        Ok(())
+        Ok(lock)
     }
 
     fn config(&self, planned: &PlannedRun) -> PathBuf {
@@ -119,9 +144,10 @@ impl Sweep {
     pub fn finish(&self, planned: &PlannedRun, stop: &AtomicBool) -> Result<Outcome> {
         let run = self.run(planned);
         let kept = run.folder().join("evaluation.json");
-        if let Some(figures) = self.read(&kept) {
+        if let Some(figures) = self.read(&kept, planned) {
             return Ok(Outcome::Done(figures));
         }
+        let stopped = || stop.load(Ordering::Relaxed);
         std::fs::create_dir_all(run.folder())
             .with_context(|| run.folder().display().to_string())?;
         let trained = loop {
@@ -130,24 +156,34 @@ impl Sweep {
                 Ok(()) => run.exists(),
                 Err(outcome) => return Ok(outcome),
             };
+            if let Some(figures) = self.read(&kept, planned) {
+                return Ok(Outcome::Done(figures));
+            }
             match self.train(planned, &run)? {
                 Ok(trained) => break trained,
-                // It may have begun a moment after it was looked for.
-                Err(Outcome::Failed(_)) if run.exists() != existed || run.lock().is_err() => {}
-                Err(outcome) => return Ok(outcome),
+                Err(_) if stopped() => return Ok(Outcome::Stopped),
+                // Another process may have begun it a moment after it was looked for.
+                Err(failure)
+                    if failure.refused && (run.exists() != existed || run.lock().is_err()) => {}
+                Err(failure) => return Ok(Outcome::Failed(failure.why)),
             }
         };
+        if stopped() || trained["ending"] == "stopped" {
+            return Ok(Outcome::Stopped);
+        }
         let figures = if planned.config.objective.requirements().trains_encoder {
             match self.evaluate(&run)? {
                 Ok(figures) => figures,
-                Err(failed) => return Ok(failed),
+                Err(_) if stopped() => return Ok(Outcome::Stopped),
+                Err(failure) => return Ok(Outcome::Failed(failure.why)),
             }
         } else {
             // Without an encoder there is no bound: what is known is the training loss.
             let loss = trained.get("train").and_then(|train| train.get("loss")).cloned();
             loss.map(|loss| ("loss".to_owned(), loss)).into_iter().collect()
         };
-        let evaluated = Evaluated { protocol: self.protocol.clone(), figures };
+        let (config, protocol) = (planned.config.to_toml(), self.protocol.clone());
+        let evaluated = Evaluated { config, protocol, figures };
         let text = format!("{}\n", json!(evaluated));
         write_atomically(&kept, text.as_bytes()).with_context(|| kept.display().to_string())?;
         Ok(Outcome::Done(evaluated.figures))
@@ -167,29 +203,29 @@ impl Sweep {
         }
     }
 
-    /// Reads the figures of a run, if it has some by this protocol.
-    fn read(&self, kept: &Path) -> Option<Map<String, Value>> {
-        let text = std::fs::read_to_string(kept).ok()?;
-        let evaluated: Evaluated = serde_json::from_str(&text).ok()?;
-        (evaluated.protocol == self.protocol).then_some(evaluated.figures)
+    /// Reads the figures of a run, if it has some of this configuration by this protocol.
+    fn read(&self, kept: &Path, planned: &PlannedRun) -> Option<Map<String, Value>> {
+        let evaluated: Evaluated =
+            serde_json::from_str(&read_bounded(kept, MOST_BYTES).ok()?).ok()?;
+        let is_it =
+            evaluated.protocol == self.protocol && evaluated.config == planned.config.to_toml();
+        is_it.then_some(evaluated.figures)
     }
 
     /// Trains, and returns what `train` says at its end.
-    fn train(&self, planned: &PlannedRun, run: &Run) -> Result<Result<Value, Outcome>> {
-        let mut command = self.command("train")?;
+    fn train(&self, planned: &PlannedRun, run: &Run) -> Result<Result<Value, Failure>> {
+        let mut command = self.command("train");
         if run.exists() {
             command.arg("--resume");
         } else {
             command.arg(self.config(planned));
         }
         command.arg("--out").arg(run.folder());
-        let ended = json_of(command)?;
-        let is_stopped = ended.as_ref().is_ok_and(|json| json["ending"] == "stopped");
-        Ok(if is_stopped { Err(Outcome::Stopped) } else { ended })
+        json_of(command)
     }
 
-    fn evaluate(&self, run: &Run) -> Result<Result<Map<String, Value>, Outcome>> {
-        let mut command = self.command("evaluate")?;
+    fn evaluate(&self, run: &Run) -> Result<Result<Map<String, Value>, Failure>> {
+        let mut command = self.command("evaluate");
         command.arg("--run").arg(run.folder());
         let Protocol { samples, limit } = self.protocol;
         for (flag, value) in [("--samples", samples), ("--limit", limit)] {
@@ -204,19 +240,18 @@ impl Sweep {
     }
 
     /// Returns a command of this program.
-    fn command(&self, name: &str) -> Result<Command> {
-        let program = std::env::current_exe().context("the path of this program is not known")?;
-        let mut command = Command::new(program);
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.program);
         command.args([name, "--json", "-q", "--backend", &self.backend]);
         if let Some(data_dir) = &self.data_dir {
             command.arg("--data-dir").arg(data_dir);
         }
-        Ok(command)
+        command
     }
 }
 
 /// Runs a command, and returns the JSON that it prints, or how it failed.
-fn json_of(mut command: Command) -> Result<Result<Value, Outcome>> {
+fn json_of(mut command: Command) -> Result<Result<Value, Failure>> {
     let output = command.stdin(Stdio::null()).output().context("a process cannot be started")?;
     let said = String::from_utf8_lossy(&output.stderr);
     let json = serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success());
@@ -226,7 +261,10 @@ fn json_of(mut command: Command) -> Result<Result<Value, Outcome>> {
         let from = said.char_indices().rev().nth(LONGEST_ERROR).map_or(0, |(at, _)| at);
         let arguments = command.get_args().map(|argument| quoted(Path::new(argument)));
         let arguments = arguments.collect::<Vec<_>>().join(" ");
-        Outcome::Failed(format!("vae-cli {arguments}: {}: {}", output.status, &said[from..]))
+        Failure {
+            refused: output.status.code() == Some(2),
+            why: format!("vae-cli {arguments}: {}: {}", output.status, &said[from..]),
+        }
     }))
 }
 

@@ -118,7 +118,10 @@ impl Execute for CompareArgs {
         let data = format!("{} {}", source.name, self.read.split);
         let mut text = grid.text(style);
         if style == Style::Plain {
-            text += &format!("\n(losses in nats per example of {data}; * marks the best)");
+            text += &format!(
+                "\n(losses in nats per example of {data}; * marks the best; behind nll its standard error, \
+                 behind the difference its 95 % interval)"
+            );
         }
         printer.result(&text, || {
             json!({
@@ -163,7 +166,8 @@ impl Compared {
 /// Pairs each run with the best one, that of the lowest nll.
 fn compared(runs: &[PathBuf], evaluations: Vec<Evaluation>) -> Vec<Compared> {
     let nll = |e: &Evaluation| e.nll.unwrap_or(f64::INFINITY);
-    let best = evaluations.iter().min_by(|a, b| nll(a).total_cmp(&nll(b)));
+    let finite = evaluations.iter().filter(|evaluation| nll(evaluation).is_finite());
+    let best = finite.min_by(|a, b| nll(a).total_cmp(&nll(b)));
     let best = best.map(|best| best.nll_each.clone()).unwrap_or_default();
     let pair = |(run, evaluation): (&PathBuf, Evaluation)| Compared {
         name: run.display().to_string(),

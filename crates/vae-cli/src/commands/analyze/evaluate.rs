@@ -186,7 +186,8 @@ fn figures(result: &Evaluation, data: &str, samples: usize) -> Vec<Figure> {
     } else {
         "a loss, not a likelihood: the pixels are not binary, or its constant is left out"
     };
-    let aggregate = "of q(z) over 2,000 examples";
+    let some = with_commas(result.images.min(2_000));
+    let aggregate = format!("of q(z) over {some} examples");
     let error = |error: Option<f64>| error.map(|e| format!("+- {e:.3}, ")).unwrap_or_default();
     add("images", Some(with_commas(result.images)), data.to_owned());
     add("neg_elbo", result.neg_elbo.map(nats), "reconstruction + kl".to_owned());
@@ -233,12 +234,13 @@ fn figures(result: &Evaluation, data: &str, samples: usize) -> Vec<Figure> {
     add(
         "knn_accuracy",
         result.knn_accuracy.map(percent),
-        "classes by five nearest neighbours of the mean of q(z|x), of 2,000".to_owned(),
+        format!("classes by five nearest neighbours of the mean of q(z|x), of {some}"),
     );
     add(
         "probe_accuracy",
         result.probe_accuracy.map(percent),
-        "classes by a linear classifier on it: trained on every second of these".to_owned(),
+        "classes by a linear classifier on it, trained on half of these, tested on the others"
+            .to_owned(),
     );
     add(
         "nll",

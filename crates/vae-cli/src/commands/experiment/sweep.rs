@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use vae_train::Backend;
 use vae_view::{Better, Theme, write_figure};
 
@@ -79,12 +79,16 @@ impl Execute for SweepArgs {
         // One backend for all, chosen now and not by each run.
         let backend = Backend::open(&self.backend.backend)?.name;
         let sweep = Sweep {
+            program: std::env::current_exe().context("the path of this program is not known")?,
             folder: self.out.clone(),
             backend: backend.to_string(),
             data_dir: self.data_dir.data_dir.clone(),
             protocol: Protocol { samples: self.samples, limit: self.limit },
         };
-        sweep.prepare(&plan)?;
+        // Before any work: is there such a plot?
+        let empty = Results::new(&plan, &vec![None; plan.runs().count()]);
+        self.plot.iter().try_for_each(|column| empty.check_column(column))?;
+        let lock = sweep.prepare(&plan)?;
         let stop = stop_on_signal();
         let table = self.out.join("table.csv");
         let runs: Vec<&PlannedRun> = plan.runs().collect();
@@ -96,7 +100,10 @@ impl Execute for SweepArgs {
                 let Some(run) = runs.get(i).filter(|_| !stop.load(Ordering::Relaxed)) else {
                     return Ok(());
                 };
-                let outcome = sweep.finish(run, &stop)?;
+                // If a disk is full, the other workers need not go on.
+                let outcome = sweep
+                    .finish(run, &stop)
+                    .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
                 let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
                 outcomes[i] = Some(outcome.clone());
                 let done = outcomes.iter().flatten().count();
@@ -121,31 +128,44 @@ impl Execute for SweepArgs {
         let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         let results = Results::new(&plan, &outcomes);
         results.write(&table)?;
-        let is =
-            |wanted: fn(&Outcome) -> bool| outcomes.iter().flatten().filter(|o| wanted(o)).count();
-        let done = is(|outcome| matches!(outcome, Outcome::Done(_)));
-        let failed = is(|outcome| matches!(outcome, Outcome::Failed(_)));
-        if let [x, y] = &self.plot[..] {
-            let plot = self.out.join("plot.png");
-            write_figure(&results.plot(x, y, Theme::from(self.theme))?, &plot)?;
-            printer.say(&format!("plot: {}", plot.display()));
-        }
-        if done + failed < runs.len() {
-            printer.say("stopped; the same command goes on");
-        } else if failed > 0 {
-            printer.say(&format!("{failed} runs failed; the same command tries them again"));
-        }
+        let done = outcomes.iter().flatten().filter(|o| matches!(o, Outcome::Done(_))).count();
+        let failures = runs.iter().zip(&outcomes).filter_map(|(run, outcome)| match outcome {
+            Some(Outcome::Failed(why)) => Some(json!({ "run": run.name, "why": why })),
+            _ => None,
+        });
+        let failures: Vec<Value> = failures.collect();
+        let plot = self.out.join("plot.png");
         let text =
             format!("{}\n(all figures: {})", grid(&results).text(Style::Plain), table.display());
         printer.result(&text, || {
             json!({
                 "table": table.display().to_string(),
+                "plot": (!self.plot.is_empty()).then(|| plot.display().to_string()),
                 "runs": runs.len(),
                 "done": done,
-                "failed": failed,
+                "failed": failures.len(),
+                "failures": failures,
                 "cells": results.json(),
             })
-        })
+        })?;
+        drop(lock);
+        match &self.plot[..] {
+            [x, y] if done > 0 => {
+                write_figure(&results.plot(x, y, Theme::from(self.theme))?, &plot)?;
+                printer.say(&format!("plot: {}", plot.display()));
+            }
+            [_, _] => printer.say("no plot: no run is done"),
+            _ => {}
+        }
+        if done + failures.len() < runs.len() {
+            printer.say("stopped; the same command goes on");
+        } else if done == 0 {
+            return Err(anyhow!("all runs failed; the same command tries them again"));
+        } else if !failures.is_empty() {
+            let n = failures.len();
+            printer.say(&format!("{n} runs failed; the same command tries them again"));
+        }
+        Ok(())
     }
 }
 
@@ -174,7 +194,8 @@ fn grid(results: &Results) -> Grid {
     grid
 }
 
-/// Returns a flag that Ctrl-C sets. The trainings get the signal too, and write their checkpoints.
+/// Returns a flag that Ctrl-C sets. On a terminal the trainings get the signal too, and write their
+/// checkpoints.
 fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
@@ -183,7 +204,7 @@ fn stop_on_signal() -> Arc<AtomicBool> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        print_to_stderr("stopping the sweep: runs write their checkpoints");
+        print_to_stderr("stopping the sweep when its trainings have stopped");
     });
     stop
 }

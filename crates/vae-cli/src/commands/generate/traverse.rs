@@ -35,8 +35,8 @@ pub struct TraverseArgs {
     /// Number of values of each dimension.
     #[arg(long, default_value_t = 11, value_name = "N", value_parser = at_least_two)]
     pub steps: usize,
-    /// Largest value. The smallest is its negative. With a learned prior, or none, values count standard
-    /// deviations of the codes of the data from their mean.
+    /// Largest value. The smallest is its negative. Where the KL has no closed form, as with most learned
+    /// priors, values count standard deviations of the codes of the data from their mean.
     #[arg(long, default_value_t = 3.0, value_name = "R", value_parser = positive)]
     pub range: f32,
     /// File to write: .png is a sheet; .gif is an animation; .npy is an array
