@@ -19,6 +19,7 @@
 //!   output     stdout and stderr, files of results, progress
 //!
 //!   failure    from an error to a message, a flag that helps, and an exit code
+//!   signal     Ctrl-C
 //! ```
 //!
 //! Results go to stdout; progress, warnings and errors go to stderr.
@@ -38,6 +39,7 @@ mod failure;
 mod open;
 mod output;
 mod pictures;
+mod signal;
 mod sweep;
 
 use std::ffi::OsString;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::Args;
@@ -20,12 +19,13 @@ use super::Execute;
 use crate::args::{BackendArgs, DataDirArgs};
 use crate::failure::request;
 use crate::open::{self, RUNS};
-use crate::output::printer::{Printer, print_to_stderr};
+use crate::output::printer::Printer;
 use crate::output::show::ShowArgs;
 use crate::output::text::{quoted, with_commas};
 use crate::output::training::{Console, LatentHistograms, Sheets};
 use crate::pictures::sheets::RECONSTRUCTIONS;
 use crate::pictures::{log, overview};
+use crate::signal::stop_on_signal;
 
 /// Train a model from a preset or a TOML file.
 ///
@@ -151,7 +151,7 @@ impl Execute for TrainArgs {
             }
         ));
 
-        let stop = stop_on_signal();
+        let stop = stop_on_signal("stopping: writing a checkpoint");
         let mut log = MetricsLog::open(&run, step)?;
         let mut console = Console::new(printer, step, total, config.train.epochs);
         let mut tensorboard = match config.train.tensorboard {
@@ -303,20 +303,6 @@ fn write_overview(
     let source = format!("{} (test)", config.data.source);
     let examples = trains_encoder.then_some((shown, source.as_str()));
     Ok(overview::page(generator, examples, log, Theme::Light)?.write(path)?)
-}
-
-/// Returns a flag that Ctrl-C sets. A second Ctrl-C ends the program at once.
-fn stop_on_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    // If no handler can be set, Ctrl-C ends the program at once; the last checkpoint stays whole.
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        print_to_stderr("stopping: writing a checkpoint (press Ctrl-C again to stop at once)");
-    });
-    stop
 }
 
 /// Prints how the training ended, and the result.

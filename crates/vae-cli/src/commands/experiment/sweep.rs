@@ -1,8 +1,7 @@
 //! `sweep`: trains and evaluates a grid of settings, each with several seeds.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
@@ -15,7 +14,8 @@ use crate::args::{BackendArgs, DataDirArgs, ThemeArgs, count};
 use crate::commands::Execute;
 use crate::failure::request;
 use crate::output::grid::{Cell, Grid, Style};
-use crate::output::printer::{Printer, print_to_stderr};
+use crate::output::printer::Printer;
+use crate::signal::stop_on_signal;
 use crate::sweep::plan::{Plan, PlannedRun};
 use crate::sweep::results::Results;
 use crate::sweep::work::{Outcome, Protocol, Sweep};
@@ -89,7 +89,8 @@ impl Execute for SweepArgs {
         let empty = Results::new(&plan, &vec![None; plan.runs().count()]);
         self.plot.iter().try_for_each(|column| empty.check_column(column))?;
         let lock = sweep.prepare(&plan)?;
-        let stop = stop_on_signal();
+        // On a terminal the trainings get the signal too, and write their checkpoints.
+        let stop = stop_on_signal("stopping the sweep when its trainings have stopped");
         let table = self.out.join("table.csv");
         let runs: Vec<&PlannedRun> = plan.runs().collect();
         let next = AtomicUsize::new(0);
@@ -192,19 +193,4 @@ fn grid(results: &Results) -> Grid {
         grid.column(figure, better, cells.collect());
     }
     grid
-}
-
-/// Returns a flag that Ctrl-C sets. On a terminal the trainings get the signal too, and write their
-/// checkpoints.
-fn stop_on_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    // If no handler can be set, Ctrl-C ends the program at once; the same command goes on all the same.
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        print_to_stderr("stopping the sweep when its trainings have stopped");
-    });
-    stop
 }
