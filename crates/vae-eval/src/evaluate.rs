@@ -33,8 +33,8 @@ pub type Metrics = Vec<(String, f64)>;
 
 /// Examples that are evaluated at once.
 const CHUNK: usize = 500;
-/// Number of draws from q(z) that are compared with draws from p(z).
-const AGGREGATE: usize = 2_000;
+/// Most examples whose codes are compared with each other.
+pub const COMPARED: usize = 2_000;
 
 /// The scores of a model on a set of examples, in nats per example, averaged over the examples. A
 /// score that does not exist for a model is `None`, which is null in JSON.
@@ -263,7 +263,7 @@ impl Evaluator {
         // Examples whose codes are compared with each other, and how many of them and of all are done.
         let mut chosen =
             Stream::new(self.seed, "examples to compare").permutation(self.examples.len());
-        chosen.truncate(AGGREGATE);
+        chosen.truncate(COMPARED);
         chosen.sort_unstable();
         let (mut next, mut done) = (0, 0);
         let mut some_means: Vec<f32> = Vec::new();
@@ -460,7 +460,7 @@ impl Evaluator {
         if self.examples.len() < 2 || vae.code_space().is_some() {
             return None;
         }
-        let n = self.examples.len().min(AGGREGATE);
+        let n = self.examples.len().min(COMPARED);
         let codes = Tensor::cat(codes, 0);
         let noise = KeyedNoise::new(self.seed, Phase::Evaluate);
         let drawn = vae.prior(None, &self.device).sample(&noise, n, &self.device);

@@ -77,7 +77,7 @@ mod team;
 pub use check::check_examples;
 pub use disentanglement::Disentanglement;
 pub use error::EvalError;
-pub use evaluate::{CurvePoint, Evaluation, Evaluator, Metrics};
+pub use evaluate::{COMPARED, CurvePoint, Evaluation, Evaluator, Metrics};
 pub use fitted::{FittedPrior, GaussianMixture};
 pub use generate::{CHUNK, Encoding, Generator, Path, PriorSource};
 pub use labels::one_hot_of;

@@ -270,15 +270,6 @@ fn json_of(mut command: Command) -> Result<Result<Value, Failure>> {
 
 /// Returns the first line of `planned` that is not in `found`.
 fn difference<'a>(planned: &'a str, found: &str) -> Option<&'a str> {
-    let found: Vec<&str> = found.lines().collect();
-    let mut lines = planned.lines();
-    match lines.find(|line| !found.contains(line)) {
-        Some(line) => Some(line),
-        None if planned == found.join("\n")
-            || planned.trim_end() == found.join("\n").trim_end() =>
-        {
-            None
-        }
-        None => Some("a value is missing or in another place"),
-    }
+    let other = planned.lines().find(|line| !found.lines().any(|found| found == *line));
+    other.or((planned != found).then_some("a value is missing or in another place"))
 }

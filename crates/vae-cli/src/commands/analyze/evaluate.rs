@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Map, json};
-use vae_eval::{CurvePoint, Disentanglement, Evaluation, Evaluator, Generator, Mean};
+use vae_eval::{COMPARED, CurvePoint, Disentanglement, Evaluation, Evaluator, Generator, Mean};
 use vae_train::Checkpoint;
 
 use crate::args::{ModelArgs, ReadArgs, count};
@@ -186,7 +186,7 @@ fn figures(result: &Evaluation, data: &str, samples: usize) -> Vec<Figure> {
     } else {
         "a loss, not a likelihood: the pixels are not binary, or its constant is left out"
     };
-    let some = with_commas(result.images.min(2_000));
+    let some = with_commas(result.images.min(COMPARED));
     let aggregate = format!("of q(z) over {some} examples");
     let error = |error: Option<f64>| error.map(|e| format!("+- {e:.3}, ")).unwrap_or_default();
     add("images", Some(with_commas(result.images)), data.to_owned());
