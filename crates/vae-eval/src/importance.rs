@@ -112,80 +112,65 @@ impl Part {
 /// The logarithms of an example's weights, which are added one by one.
 #[derive(Clone, Debug)]
 struct Weights {
-    samples: usize,
-    /// Of all weights.
-    all: LogSum,
-    /// Of their squares.
+    /// Of the squares of the weights.
     squares: LogSum,
-    /// For each of [`steps`] but the last. A group of one is full with each weight, and a larger one is
-    /// made of ten full ones of the step before.
     groups: Vec<Groups>,
 }
 
-/// Averages over disjoint groups of draws.
+/// Averages over disjoint groups of `size` draws.
 #[derive(Clone, Debug)]
 struct Groups {
-    /// Draws of a group.
     size: usize,
-    /// Sums that make a group: those of the groups of the step before.
-    parts: usize,
     current: LogSum,
-    /// Sums in the current group.
+    /// Draws in the current group.
     filled: usize,
     /// Sum of -log 1/size sum_k w_k over the groups that are full, and their number.
     sum: f64,
     full: usize,
+    /// The logarithm of the sum of the weights in the newest full group.
+    newest: f64,
 }
 
 impl Weights {
     fn new(samples: usize) -> Self {
-        let sizes = steps(samples).into_iter().filter(|size| *size < samples);
-        let groups = sizes.map(|size| Groups {
+        let groups = steps(samples).into_iter().map(|size| Groups {
             size,
-            parts: size.min(10),
             current: LogSum::default(),
             filled: 0,
             sum: 0.0,
             full: 0,
+            newest: f64::NAN,
         });
-        let groups = groups.collect();
-        Self { samples, all: LogSum::default(), squares: LogSum::default(), groups }
+        Self { squares: LogSum::default(), groups: groups.collect() }
     }
 
     fn add(&mut self, log_w: f64) {
-        self.all.add(log_w);
         self.squares.add(2.0 * log_w);
-        let mut part = log_w;
-        for groups in &mut self.groups {
-            match groups.add(part) {
-                Some(full) => part = full,
-                None => return,
-            }
-        }
+        self.groups.iter_mut().for_each(|groups| groups.add(log_w));
     }
 
     /// Returns the estimate, after the last draw.
     fn estimate(self) -> Estimate {
-        let log_sum = self.all.value();
-        let nll = (self.samples as f64).ln() - log_sum;
-        let curve = self.groups.iter().map(|g| g.sum / g.full as f64).chain([nll]).collect();
-        Estimate { nll, ess: (2.0 * log_sum - self.squares.value()).exp(), curve }
+        let curve: Vec<f64> = self.groups.iter().map(|g| g.sum / g.full as f64).collect();
+        // The last group has all draws.
+        let Some((all, nll)) = self.groups.last().zip(curve.last()) else {
+            unreachable!("a curve has at least one step")
+        };
+        let ess = (2.0 * all.newest - self.squares.value()).exp();
+        Estimate { nll: *nll, ess, curve }
     }
 }
 
 impl Groups {
-    /// Adds the logarithm of a part. Returns that of the sum of the group, if it is full now.
-    fn add(&mut self, part: f64) -> Option<f64> {
-        self.current.add(part);
+    fn add(&mut self, log_w: f64) {
+        self.current.add(log_w);
         self.filled += 1;
-        if self.filled < self.parts {
-            return None;
+        if self.filled == self.size {
+            self.newest = std::mem::take(&mut self.current).value();
+            self.sum += (self.size as f64).ln() - self.newest;
+            self.full += 1;
+            self.filled = 0;
         }
-        let log_sum = std::mem::take(&mut self.current).value();
-        self.sum += (self.size as f64).ln() - log_sum;
-        self.full += 1;
-        self.filled = 0;
-        Some(log_sum)
     }
 }
 
