@@ -85,6 +85,7 @@ fn unusable_advice(error: &Unusable) -> Option<String> {
         Unusable::NoEncoder
         | Unusable::NoPrior
         | Unusable::NoDensity
+        | Unusable::NoPriorDensity
         | Unusable::OtherMeasure
         | Unusable::OtherLabels => None,
     }

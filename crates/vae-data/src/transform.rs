@@ -181,6 +181,25 @@ impl Transform {
         x
     }
 
+    /// Returns the mean of each number of x over the examples, `[numbers]`. Of stochastic pixels it is
+    /// the mean over all draws.
+    ///
+    /// # Panics
+    /// As [`Self::gather`].
+    pub fn mean(&self, examples: &Examples) -> Vec<f64> {
+        let of_all = match self {
+            Self::Pixels(Pixels::Stochastic) => Self::Pixels(Pixels::Grey),
+            other => other.clone(),
+        };
+        let mut sums = vec![0.0; examples.shape.len()];
+        let draws = Stream::new(0, "none");
+        for i in 0..examples.len() as u32 {
+            let x = of_all.gather(examples, &[i], &draws);
+            sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(x));
+        }
+        sums.iter().map(|sum| sum / examples.len() as f64).collect()
+    }
+
     /// Transforms x back to the range of the data, in place: images to [0, 1], vectors to their own
     /// units.
     pub fn to_data_range(&self, x: &mut [f32]) {

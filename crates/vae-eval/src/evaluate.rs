@@ -14,6 +14,7 @@ use vae_model::posterior::Gaussian;
 use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
 
 use crate::aggregate::Posteriors;
+use crate::annealed::{Annealing, CHAINS};
 use crate::check::check_examples;
 use crate::disentanglement::{self, Disentanglement};
 use crate::error::EvalError;
@@ -115,6 +116,23 @@ pub struct CurvePoint {
     pub nll: f64,
     /// Standard error of `nll` over the examples.
     pub nll_stderr: Option<f64>,
+}
+
+/// log p(x) by annealed importance sampling, in nats, over the examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Annealed {
+    /// Distributions from p(z) to p(z) p(x|z).
+    pub steps: usize,
+    /// Chains per example.
+    pub chains: usize,
+    /// -log p(x), averaged over the examples.
+    pub nll: f64,
+    /// Standard error of `nll` over the examples.
+    pub nll_stderr: Option<f64>,
+    /// The smallest and the median effective sample size of an example, from 1 to the number of chains.
+    pub ess: [f64; 2],
+    /// -log p(x) of each example.
+    pub nll_each: Vec<f64>,
 }
 
 /// Evaluates models on a set of examples.
@@ -314,8 +332,7 @@ impl Evaluator {
         };
         let nll: Vec<f64> = estimates.iter().map(|estimate| estimate.nll).collect();
         let mean = Mean::of(&nll);
-        let mut sizes: Vec<f64> = estimates.iter().map(|estimate| estimate.ess).collect();
-        sizes.sort_by(f64::total_cmp);
+        let ess = sizes(&estimates);
         let numbers = vae.numbers() as f64;
         let in_bits = |nats: f64| nats / numbers / std::f64::consts::LN_2;
         let (neg_elbo, kl) = (get("neg_elbo"), get("kl"));
@@ -353,8 +370,8 @@ impl Evaluator {
             likelihood: self.is_likelihood(vae),
             nll: mean.map(|mean| mean.value),
             nll_stderr: mean.and_then(|mean| mean.stderr),
-            ess_min: sizes.first().copied(),
-            ess_median: median(&sizes),
+            ess_min: ess.map(|[min, _]| min),
+            ess_median: ess.map(|[_, median]| median),
             k_curve: (samples > 0).then(|| curve(&estimates, samples)),
             bits_per_dim: mean
                 .map(|mean| mean.value)
@@ -363,6 +380,55 @@ impl Evaluator {
                 .map(in_bits),
             nll_each: nll,
         })
+    }
+
+    /// Estimates log p(x) by annealed importance sampling from p(z) with Hamiltonian Monte Carlo through
+    /// `steps` distributions, with 16 chains per example (Wu et al. 2017). It does not use q(z|x).
+    ///
+    /// `report` is called with the number of examples that are done.
+    ///
+    /// # Errors
+    /// The errors of [`Self::check_annealing`].
+    pub fn annealed(
+        &self,
+        vae: &Vae,
+        steps: usize,
+        report: &dyn Fn(usize),
+    ) -> Result<Annealed, EvalError> {
+        self.check_annealing(vae, steps)?;
+        let team = Team::for_device(&self.device)?;
+        let annealing = Annealing { team: &team, vae, steps };
+        let mut estimates: Vec<Estimate> = Vec::new();
+        self.each(vae, |batch, noise| {
+            let before = estimates.len();
+            estimates.extend(annealing.estimates(&batch, noise, |n| report(before + n)));
+        })?;
+        let nll: Vec<f64> = estimates.iter().map(|estimate| estimate.nll).collect();
+        let Some((mean, sizes)) = Mean::of(&nll).zip(sizes(&estimates)) else {
+            unreachable!("an evaluator has at least one example")
+        };
+        Ok(Annealed {
+            steps,
+            chains: CHAINS,
+            nll: mean.value,
+            nll_stderr: mean.stderr,
+            ess: sizes,
+            nll_each: nll,
+        })
+    }
+
+    /// Checks that log p(x) can be estimated by annealed importance sampling.
+    ///
+    /// # Errors
+    /// The errors of [`Self::check`], and if `steps` is 0, if the prior has no density, or if p(x|z) is
+    /// no likelihood.
+    pub fn check_annealing(&self, vae: &Vae, steps: usize) -> Result<(), EvalError> {
+        if steps == 0 {
+            return Err(EvalError::Request("annealing needs at least one step".to_owned()));
+        }
+        self.check(vae, 0)?;
+        let support = support_of(&self.transform, &self.examples);
+        Ok(compatibility::check_annealing(vae.config(), support)?)
     }
 
     /// Returns how the posterior means of all examples separate their generative factors. A factor of
@@ -512,11 +578,13 @@ fn numbers(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// Returns the median of sorted numbers: the mean of the two in the middle if there is none. `None` if
-/// there are no numbers.
-fn median(sorted: &[f64]) -> Option<f64> {
-    let n = sorted.len();
-    (n > 0).then(|| (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0)
+/// Returns the smallest and the median effective sample size. The median is the mean of the two in the
+/// middle if there is none. `None` if there are no estimates.
+fn sizes(estimates: &[Estimate]) -> Option<[f64; 2]> {
+    let mut sizes: Vec<f64> = estimates.iter().map(|estimate| estimate.ess).collect();
+    sizes.sort_by(f64::total_cmp);
+    let n = sizes.len();
+    (n > 0).then(|| [sizes[0], (sizes[(n - 1) / 2] + sizes[n / 2]) / 2.0])
 }
 
 /// Returns the averages over the examples for each number of draws.

@@ -10,9 +10,9 @@ use crate::team::Team;
 
 /// Number of rows of z that are decoded at once in host memory, if there are many draws. The outputs
 /// of a decoder for so many rows stay in a core's cache.
-const ROWS_ON_HOST: usize = 400;
+pub(crate) const ROWS_ON_HOST: usize = 400;
 /// The same on other devices, which need more work at once.
-const ROWS: usize = 4_000;
+pub(crate) const ROWS: usize = 4_000;
 /// Examples that are handled together if there are many draws: few, so that x stays in the cache.
 const FEW: usize = 8;
 
@@ -111,7 +111,7 @@ impl Part {
 
 /// The logarithms of an example's weights, which are added one by one.
 #[derive(Clone, Debug)]
-struct Weights {
+pub(crate) struct Weights {
     /// Of the squares of the weights.
     squares: LogSum,
     groups: Vec<Groups>,
@@ -132,7 +132,8 @@ struct Groups {
 }
 
 impl Weights {
-    fn new(samples: usize) -> Self {
+    /// Makes the sums for `samples` weights.
+    pub fn new(samples: usize) -> Self {
         let groups = steps(samples).into_iter().map(|size| Groups {
             size,
             current: LogSum::default(),
@@ -144,13 +145,14 @@ impl Weights {
         Self { squares: LogSum::default(), groups: groups.collect() }
     }
 
-    fn add(&mut self, log_w: f64) {
+    /// Adds a weight by its logarithm.
+    pub fn add(&mut self, log_w: f64) {
         self.squares.add(2.0 * log_w);
         self.groups.iter_mut().for_each(|groups| groups.add(log_w));
     }
 
     /// Returns the estimate, after the last draw.
-    fn estimate(self) -> Estimate {
+    pub fn estimate(self) -> Estimate {
         let curve: Vec<f64> = self.groups.iter().map(|g| g.sum / g.full as f64).collect();
         // The last group has all draws.
         let Some((all, nll)) = self.groups.last().zip(curve.last()) else {

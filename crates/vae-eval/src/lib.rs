@@ -4,7 +4,7 @@
 //! [`Vae`](vae_model::Vae), examples, the transform from examples to x, a device and a seed.
 //!
 //! ```text
-//!                         +-- Evaluator       bound, KL, active units, importance-sampled nll
+//!                         +-- Evaluator       bound, KL, active units, nll by two estimators
 //!   Vae + Examples -------+-- Classification  accuracy from few labels  --> SavedClassifier
 //!   + Transform           +-- Generator       samples, reconstructions, codes, interpolations
 //!   + Device, seed        |        |
@@ -55,6 +55,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod aggregate;
+mod annealed;
 mod check;
 pub mod classify;
 mod disentanglement;
@@ -77,7 +78,7 @@ mod team;
 pub use check::check_examples;
 pub use disentanglement::Disentanglement;
 pub use error::EvalError;
-pub use evaluate::{COMPARED, CurvePoint, Evaluation, Evaluator, Metrics};
+pub use evaluate::{Annealed, COMPARED, CurvePoint, Evaluation, Evaluator, Metrics};
 pub use fitted::{FittedPrior, GaussianMixture};
 pub use generate::{CHUNK, Encoding, Generator, Path, PriorSource};
 pub use labels::one_hot_of;

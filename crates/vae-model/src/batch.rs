@@ -45,6 +45,12 @@ impl Batch {
         self.map_tensors(|t| t.to_device(device))
     }
 
+    /// Returns the same examples, on a device without gradients, as constants of its device with
+    /// gradients.
+    pub fn with_gradients(&self) -> Self {
+        self.map_tensors(Tensor::from_inner)
+    }
+
     fn map_tensors(&self, f: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
         Self {
             x: f(self.x.clone()),

@@ -385,6 +385,12 @@ pub enum Unusable {
     /// The posterior has no density, so there are no importance weights.
     #[error("this posterior has no density, which importance weights need")]
     NoDensity,
+    /// The prior has no density to anneal from.
+    #[error(
+        "annealing needs the density of the prior: that of a hierarchical prior is only bounded, and \
+         discrete codes have none"
+    )]
+    NoPriorDensity,
     /// log p(x|z) is not a log-likelihood on these examples.
     #[error(
         "log p(x) cannot be estimated: the model was trained with a cross-entropy on grey pixels \
@@ -475,6 +481,19 @@ pub fn check_encoder(needs: &Requirements) -> Result<(), Unusable> {
 pub fn check_nll(model: &VaeConfig, data: Support) -> Result<(), Unusable> {
     if !model.posterior_properties().has_density() {
         return Err(Unusable::NoDensity);
+    }
+    if is_likelihood(&model.likelihood, data) { Ok(()) } else { Err(Unusable::NoLikelihood) }
+}
+
+/// Checks that log p(x) of examples of the support `data` can be estimated by annealing from p(z) to
+/// p(z) p(x|z).
+///
+/// # Errors
+/// If p(z) has no density, or if p(x|z) is no likelihood of these examples.
+pub fn check_annealing(model: &VaeConfig, data: Support) -> Result<(), Unusable> {
+    let is_bounded_only = model.prior.properties().inference_network;
+    if is_bounded_only || model.posterior_properties().codes.is_some() {
+        return Err(Unusable::NoPriorDensity);
     }
     if is_likelihood(&model.likelihood, data) { Ok(()) } else { Err(Unusable::NoLikelihood) }
 }

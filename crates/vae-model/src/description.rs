@@ -26,6 +26,8 @@ pub struct VaeConfig {
     pub latent: usize,
     /// Additional input of encoder and decoder.
     pub condition: Condition,
+    /// The distribution of initial weights.
+    pub init: InitialWeights,
     /// The encoder's network.
     pub encoder: NetworkConfig,
     /// The decoder's network. If a table leaves it out, it mirrors the encoder.
@@ -44,6 +46,7 @@ pub struct VaeConfig {
 struct VaeTable {
     latent: usize,
     condition: Condition,
+    init: InitialWeights,
     encoder: NetworkConfig,
     decoder: Option<NetworkConfig>,
     posterior: PosteriorConfig,
@@ -56,6 +59,7 @@ impl Default for VaeTable {
         Self {
             latent: 20,
             condition: Condition::default(),
+            init: InitialWeights::default(),
             encoder: NetworkConfig::default(),
             decoder: None,
             posterior: PosteriorConfig::default(),
@@ -67,9 +71,10 @@ impl Default for VaeTable {
 
 impl From<VaeTable> for VaeConfig {
     fn from(table: VaeTable) -> Self {
-        let VaeTable { latent, condition, encoder, decoder, posterior, prior, likelihood } = table;
+        let VaeTable { latent, condition, init, encoder, decoder, posterior, prior, likelihood } =
+            table;
         let decoder = decoder.unwrap_or_else(|| encoder.mirrored());
-        Self { latent, condition, encoder, decoder, posterior, prior, likelihood }
+        Self { latent, condition, init, encoder, decoder, posterior, prior, likelihood }
     }
 }
 
@@ -89,6 +94,20 @@ pub enum Condition {
     None,
     /// The class of the example, as a one-hot row.
     Label,
+}
+
+/// The distribution of the initial weights of linear layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialWeights {
+    /// Weights and biases uniform in +-1/sqrt(inputs), as in PyTorch's `nn.Linear` (Kaiming uniform with
+    /// a = sqrt 5).
+    #[default]
+    Kaiming,
+    /// Weights uniform in +-sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010), and biases of 0. The
+    /// output of the decoder of black and white pixels starts at the mean of the training data, as
+    /// in Burda et al. (2016).
+    Glorot,
 }
 
 /// The properties of the data that a model is built for.
@@ -125,6 +144,12 @@ impl VaeConfig {
         self.decoder.validate_decoder("model.decoder")?;
         self.posterior.validate("model.posterior", self.latent)?;
         self.prior.validate("model.prior")?;
+        let is_mlp = |network: &NetworkConfig| matches!(network, NetworkConfig::Mlp(_));
+        if self.init == InitialWeights::Glorot && !(is_mlp(&self.encoder) && is_mlp(&self.decoder))
+        {
+            let why = "\"glorot\" is for networks of kind \"mlp\"; others start with \"kaiming\"";
+            return Err(ConfigError::new("model.init", why));
+        }
         self.likelihood.validate("model.likelihood")
     }
 

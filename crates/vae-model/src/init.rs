@@ -9,6 +9,7 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::description::InitialWeights;
 use crate::noise::Noise;
 
 /// A parameter in host memory: its shape and its values, row-major.
@@ -39,6 +40,7 @@ struct Store {
 #[derive(Clone)]
 pub struct Init<'a> {
     weights: Weights<'a>,
+    distribution: InitialWeights,
     device: &'a Device,
     path: String,
 }
@@ -46,7 +48,16 @@ pub struct Init<'a> {
 impl<'a> Init<'a> {
     /// Makes the root of a module tree on `device`. Weights are drawn from `noise`.
     pub fn drawn(noise: &'a dyn Noise, device: &'a Device) -> Self {
-        Self { weights: Weights::Drawn(noise), device, path: String::new() }
+        Self::root(Weights::Drawn(noise), device)
+    }
+
+    /// Returns the root whose linear layers have initial weights of this distribution.
+    pub(crate) fn with(self, distribution: InitialWeights) -> Self {
+        Self { distribution, ..self }
+    }
+
+    fn root(weights: Weights<'a>, device: &'a Device) -> Self {
+        Self { weights, distribution: InitialWeights::default(), device, path: String::new() }
     }
 
     /// Returns the child `name`: the name of a field, or the index in a list.
@@ -56,14 +67,21 @@ impl<'a> Init<'a> {
         Self { path, ..self.clone() }
     }
 
-    /// Makes a linear layer with weights `[inputs, outputs]` and biases `[outputs]`, initially
-    /// uniform in +-1/sqrt(inputs) as in PyTorch's `nn.Linear` (Kaiming uniform with a = sqrt 5).
+    /// Makes a linear layer with weights `[inputs, outputs]` and biases `[outputs]`, initially of the
+    /// distribution that was chosen.
     pub fn linear(&self, inputs: usize, outputs: usize) -> Linear {
-        let bound = 1.0 / (inputs as f64).sqrt();
-        Linear {
-            weight: self.uniform("weight", [inputs, outputs], bound),
-            bias: Some(self.uniform("bias", [outputs], bound)),
-        }
+        let shape = [inputs, outputs];
+        let (bound, bias) = match self.distribution {
+            InitialWeights::Kaiming => {
+                let bound = 1.0 / (inputs as f64).sqrt();
+                (bound, self.uniform("bias", [outputs], bound))
+            }
+            InitialWeights::Glorot => {
+                let bound = (6.0 / (inputs + outputs) as f64).sqrt();
+                (bound, self.constant("bias", [outputs], 0.0))
+            }
+        };
+        Linear { weight: self.uniform("weight", shape, bound), bias: Some(bias) }
     }
 
     /// Makes a linear layer whose weights and biases are initially 0.
@@ -147,7 +165,7 @@ impl Store {
 /// Returns the number of weights of the module that `build` makes. The weights are not allocated.
 pub fn count_weights<M>(device: &Device, build: impl FnOnce(&Init<'_>) -> M) -> u128 {
     let count = Cell::new(0);
-    build(&Init { weights: Weights::Counted(&count), device, path: String::new() });
+    build(&Init::root(Weights::Counted(&count), device));
     count.get()
 }
 
@@ -163,7 +181,7 @@ pub fn build_stored<M>(
     build: impl FnOnce(&Init<'_>) -> M,
 ) -> Result<M, String> {
     let store = RefCell::new(Store { tensors, problem: None });
-    let module = build(&Init { weights: Weights::Stored(&store), device, path: String::new() });
+    let module = build(&Init::root(Weights::Stored(&store), device));
     let Store { tensors, problem } = store.into_inner();
     match (problem, tensors.keys().next()) {
         (Some(problem), _) => Err(problem),

@@ -82,7 +82,9 @@ mod vae;
 
 pub use batch::Batch;
 pub use classifier::{Classifier, load_classifier};
-pub use description::{Condition, DataSpec, MAX_CLASSES, MAX_NUMBERS, MAX_WEIGHTS, VaeConfig};
+pub use description::{
+    Condition, DataSpec, InitialWeights, MAX_CLASSES, MAX_NUMBERS, MAX_WEIGHTS, VaeConfig,
+};
 pub use error::{ConfigError, FileError};
 pub use file::{AtomicFile, ModelFile, load, write_atomically};
 pub use multiplications::Multiplications;

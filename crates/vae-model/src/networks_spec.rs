@@ -72,7 +72,7 @@ impl NetworksSpec {
             );
             return Err(ConfigError::new("model", why));
         }
-        Ok(self.build(&Init::drawn(noise, device)))
+        Ok(self.build(&Init::drawn(noise, device).with(self.vae.config().init)))
     }
 
     fn build(&self, init: &Init<'_>) -> Networks {

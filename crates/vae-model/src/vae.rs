@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::batch::Batch;
 use crate::compatibility;
-use crate::description::{DataSpec, VaeConfig};
+use crate::description::{DataSpec, InitialWeights, VaeConfig};
 use crate::error::ConfigError;
 use crate::init::{Init, Stored, build_stored, count_weights};
 use crate::likelihood::{Likelihood, LikelihoodDistribution};
@@ -56,7 +56,7 @@ impl VaeSpec {
     /// Makes the model with initial weights from `noise`, on `device`. Training needs an autodiff
     /// device.
     pub fn init(&self, noise: &dyn Noise, device: &Device) -> Vae {
-        self.build(&Init::drawn(noise, device))
+        self.build(&Init::drawn(noise, device).with(self.config.init))
     }
 
     /// Makes the model with stored parameters, by path, on `device`.
@@ -106,6 +106,20 @@ pub struct Vae {
 }
 
 impl Vae {
+    /// Returns the model whose decoder has the output `mean` for each number of x, whatever z is, until
+    /// training changes it: for a likelihood that has such outputs, and if the configuration asks for it.
+    /// See [`InitialWeights::Glorot`].
+    pub fn starting_at(self, mean: &[f64]) -> Self {
+        let outputs: Option<Vec<f32>> = mean
+            .iter()
+            .map(|mean| self.config().likelihood.output_of_mean(*mean).map(|output| output as f32))
+            .collect();
+        match outputs.filter(|_| self.config().init == InitialWeights::Glorot) {
+            Some(outputs) => Self { decoder: self.decoder.with_output_bias(outputs), ..self },
+            None => self,
+        }
+    }
+
     /// Returns the specification that the model was built from.
     pub fn spec(&self) -> &VaeSpec {
         &self.spec

@@ -64,6 +64,13 @@ impl LikelihoodFamily for BernoulliConfig {
         bernoulli_log_prob(logits, x).reshape([k, batch])
     }
 
+    fn output_of_mean(&self, mean: f64) -> Option<f64> {
+        /// Pixels that are black in every example have a logit all the same.
+        const LEAST: f64 = 1e-3;
+        let mean = mean.clamp(LEAST, 1.0 - LEAST);
+        Some((mean / (1.0 - mean)).ln())
+    }
+
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         p.uniform(noise).lower(self.mean(p)).float()
     }

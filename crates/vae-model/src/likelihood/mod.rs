@@ -88,6 +88,12 @@ pub trait LikelihoodFamily: std::fmt::Debug {
 
     /// Returns one sample of x per row, `[k, batch, numbers]`.
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3>;
+
+    /// Returns the output of the decoder for a number whose mean is `mean`. `None` for families whose
+    /// training does not start at the mean of the data.
+    fn output_of_mean(&self, _mean: f64) -> Option<f64> {
+        None
+    }
 }
 
 /// Properties of a likelihood that other modules use.

@@ -1,9 +1,9 @@
 //! Multi-layer perceptrons: trunks of encoders and decoders, and heads of posteriors.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::{Activation, Decoder, Encoder, Features, NetworkConfig, NetworkFamily};
@@ -98,6 +98,15 @@ pub struct MlpDecoder {
 }
 
 impl MlpDecoder {
+    /// Returns the decoder with another bias of its output layer, of the same length.
+    pub(super) fn with_output_bias(self, bias: Vec<f32>) -> Self {
+        let device = self.output.weight.device();
+        let length = bias.len();
+        let bias = Tensor::from_data(TensorData::new(bias, [length]), &device);
+        let output = Linear { bias: Some(Param::from_tensor(bias)), ..self.output };
+        Self { output, ..self }
+    }
+
     /// Maps `[rows, latent]` to `[rows, outputs]`.
     pub(super) fn forward(&self, z: Tensor<2>) -> Tensor<2> {
         dense(&self.output, self.trunk.forward(z), None)

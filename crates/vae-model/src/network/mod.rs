@@ -146,6 +146,15 @@ impl Decoder {
         }
     }
 
+    /// Returns the decoder with another bias of its output, of the length of the output. Convolutions,
+    /// whose bias is per channel, stay as they are.
+    pub(crate) fn with_output_bias(self, bias: Vec<f32>) -> Self {
+        match self {
+            Self::Mlp(mlp) => Self::Mlp(mlp.with_output_bias(bias)),
+            Self::Conv(conv) => Self::Conv(conv),
+        }
+    }
+
     /// Returns the multiplications for one row.
     pub(crate) fn multiplications(&self) -> u64 {
         match self {
