@@ -14,7 +14,7 @@ fn train_on(data: &str) -> String {
     )
 }
 
-fn idx(magic: u32, dims: &[u32], body: &[u8]) -> Vec<u8> {
+pub fn idx(magic: u32, dims: &[u32], body: &[u8]) -> Vec<u8> {
     let mut bytes = magic.to_be_bytes().to_vec();
     dims.iter().for_each(|d| bytes.extend(d.to_be_bytes()));
     bytes.extend(body);

@@ -9,6 +9,7 @@ mod browser;
 mod built_in_model;
 mod cli;
 mod documents;
+mod estimates;
 mod exports;
 mod help;
 #[cfg(unix)]

@@ -10,6 +10,7 @@ mod discrepancies;
 mod estimators;
 mod flows;
 mod likelihoods;
+mod marginal_likelihood;
 mod models;
 mod networks;
 mod posteriors;

@@ -116,6 +116,33 @@ fn a_squared_error_is_a_density_but_for_its_constant_and_says_so() {
 }
 
 #[test]
+fn a_likelihood_with_a_spread_knows_how_much_of_it_is_below_a_number() {
+    for table in LIKELIHOODS {
+        let likelihood = likelihood(table);
+        let support = support(&likelihood);
+        let n = support.len();
+        let x: Vec<f32> = support.iter().map(|(x, _)| *x as f32).collect();
+        let x = tensor(x.repeat(OUTPUTS.len()), [n * OUTPUTS.len(), 1], &device());
+        let below = decoding(&likelihood, &OUTPUTS, n).cdf(x);
+        let spreads = ["gaussian", "laplace", "discretized-logistic"];
+        assert_eq!(below.is_some(), spreads.iter().any(|kind| table.contains(kind)), "{table}");
+        let Some(below) = below.map(host) else { continue };
+        let log_p = log_densities(&likelihood, &support);
+        for ((log_p, below), output) in log_p.chunks(n).zip(below.chunks(n)).zip(OUTPUTS) {
+            // Half of the number itself, and all that are smaller.
+            let mut sum = 0.0;
+            for (i, ((_, weight), log_p)) in support.iter().zip(log_p).enumerate() {
+                let mass = weight * log_p.exp();
+                let expected = sum + 0.5 * mass;
+                sum += mass;
+                let off = (below[i] - expected).abs();
+                assert!(off < 5.0 * GRID, "{table} at {output:?}: {} {expected}", below[i]);
+            }
+        }
+    }
+}
+
+#[test]
 fn draws_from_every_likelihood_have_the_moments_that_its_density_says() {
     for table in LIKELIHOODS {
         let likelihood = likelihood(table);

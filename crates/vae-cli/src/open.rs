@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::HumanBytes;
 use vae_data::source::{InMemory, Parts, Progress};
-use vae_data::{Environment, Examples, OpenedSource, SourceSettings};
-use vae_eval::{Generator, PriorSource};
+use vae_data::{Environment, Examples, OpenedSource, SourceSettings, Split};
+use vae_eval::{FeatureNetwork, Generator, PriorSource};
 use vae_model::{ModelFile, Vae, compatibility};
 use vae_train::data::TrainingData;
 use vae_train::{Backend, Checkpoint, CheckpointKind, Override, Run};
@@ -241,6 +241,41 @@ pub fn split(source: &OpenedSource, split: &str, environment: &Environment) -> R
     Ok(match split {
         "all" => source.read_all(environment)?,
         split => source.read(split.parse()?, environment)?,
+    })
+}
+
+/// Returns the network whose features tell the quality of samples: that of the cache, or one that is
+/// trained now on the training split of `source`.
+///
+/// # Errors
+/// If the data cannot have one, or if the file in the cache is damaged.
+pub fn feature_network(
+    data_dir: Option<PathBuf>,
+    source: &OpenedSource,
+    printer: &Printer,
+) -> Result<FeatureNetwork> {
+    // The same network whatever the model is computed on.
+    let device = Backend::any_cpu()?.device;
+    with_environment(data_dir, printer, |environment| {
+        let train = Arc::new(source.read(Split::Train, environment)?);
+        FeatureNetwork::check(&train)?;
+        let name = FeatureNetwork::name(source, &train);
+        let file = environment.features_file(&name);
+        if let Some(file) = file.as_ref().filter(|file| file.is_file()) {
+            return FeatureNetwork::read(file, name, &train, &device).with_context(
+                || "the cached classifier cannot be used: delete its file, and it is trained again",
+            );
+        }
+        printer.say(&format!("training the classifier {name}, once"));
+        let network = FeatureNetwork::train(source, &train, &device)?;
+        if let Some(file) = file {
+            if let Some(folder) = file.parent() {
+                std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            }
+            network.write(&file)?;
+            printer.say(&format!("kept as {}", file.display()));
+        }
+        Ok(network)
     })
 }
 

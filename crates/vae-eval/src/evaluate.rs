@@ -15,6 +15,7 @@ use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
 
 use crate::aggregate::Posteriors;
 use crate::annealed::{Annealing, CHAINS};
+use crate::calibration::{Coverage, Interval};
 use crate::check::check_examples;
 use crate::disentanglement::{self, Disentanglement};
 use crate::error::EvalError;
@@ -69,6 +70,9 @@ pub struct Evaluation {
     pub psnr: Option<f64>,
     /// Their structural similarity (Wang et al. 2004), for images of at least 11x11 pixels.
     pub ssim: Option<f64>,
+    /// How many numbers of x lie in the central intervals of p(x|z), with one draw of z for each of 2,000
+    /// examples. `None` for a likelihood without a spread, and for counts.
+    pub calibration: Option<Vec<Interval>>,
     /// Number of latent dimensions whose posterior mean has a variance above 0.01 over the data.
     pub active_units: usize,
     /// Latent dimensions.
@@ -278,6 +282,7 @@ impl Evaluator {
         let mut kl_sums: Option<Vec<f64>> = Some(vec![0.0; vae.config().latent]);
         let image = image(vae.shape(), &self.transform);
         let (mut errors, mut similarities) = (Vec::new(), Vec::new());
+        let mut coverage = Coverage::default();
         // Examples whose codes are compared with each other, and how many of them and of all are done.
         let mut chosen =
             Stream::new(self.seed, "examples to compare").permutation(self.examples.len());
@@ -320,6 +325,10 @@ impl Evaluator {
                 if let Some((mean, log_var)) = parts {
                     posteriors.add(&Gaussian { mean, log_var }, z.clone());
                 }
+                let labels = batch.labels.clone().and_then(&chosen_of);
+                let below = vae.decode(z.clone(), labels.as_ref());
+                let below = chosen_of(batch.x.clone()).and_then(|x| below.cdf(x));
+                below.iter().for_each(|below| coverage.add(below.to_data().iter::<f64>()));
                 codes.push(z);
             }
             if samples > 0 {
@@ -362,6 +371,7 @@ impl Evaluator {
             mse: average(&errors).unwrap_or(f64::NAN),
             psnr: psnr.as_deref().and_then(average),
             ssim: average(&similarities),
+            calibration: coverage.intervals(),
             active_units: moments.variances().filter(|v| *v > ACTIVE).count(),
             latent: vae.config().latent,
             aggregate_mmd: self.aggregate_mmd(vae, codes),

@@ -56,6 +56,7 @@
 
 mod aggregate;
 mod annealed;
+mod calibration;
 mod check;
 pub mod classify;
 mod disentanglement;
@@ -70,11 +71,13 @@ mod latent;
 mod noise;
 pub mod parity;
 mod probe;
+mod quality;
 pub mod record;
 mod statistics;
 mod support;
 mod team;
 
+pub use calibration::Interval;
 pub use check::check_examples;
 pub use disentanglement::Disentanglement;
 pub use error::EvalError;
@@ -84,6 +87,7 @@ pub use generate::{CHUNK, Encoding, Generator, Path, PriorSource};
 pub use labels::one_hot_of;
 pub use latent::{LatentSummary, PrincipalAxes, normal_quantile};
 pub use noise::{KeyedNoise, Phase};
+pub use quality::{FeatureNetwork, Quality};
 pub use statistics::{Mean, mean_and_interval};
 pub use support::{support_of, support_of_pixels};
 pub use team::{Job, Team};

@@ -3,6 +3,7 @@
 //! ```text
 //! printer    stdout and stderr: results, messages, --json, -q, -v
 //! text       columns of text and counts with commas
+//! figures    the figures of a model: name, value, how it was made
 //! grid       a table with a row for each run: plain, CSV, Markdown, LaTeX
 //! axis       a choice on an axis of a model, as text and as JSON
 //! progress   the progress bar
@@ -19,6 +20,7 @@
 
 pub mod array;
 pub mod axis;
+pub mod figures;
 pub mod file;
 pub mod frames;
 pub mod grid;

@@ -27,6 +27,14 @@ pub struct Environment<'a> {
     pub progress: &'a dyn Fn(Progress),
 }
 
+impl Environment<'_> {
+    /// Returns the file in the cache of the classifier `name`. `None` without a cache.
+    pub fn features_file(&self, name: &str) -> Option<PathBuf> {
+        let cache = self.cache_dir.as_ref()?;
+        Some(cache.join("vae").join("features").join(format!("{name}.vae")))
+    }
+}
+
 impl Default for Environment<'_> {
     fn default() -> Self {
         Self { data_dir: None, cache_dir: dirs::cache_dir(), offline: false, progress: &|_| {} }

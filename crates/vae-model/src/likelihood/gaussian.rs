@@ -80,6 +80,14 @@ impl LikelihoodFamily for GaussianConfig {
         self.at(spread::average(self.mean(p)), &self.spread.of(p, self.sigma), x)
     }
 
+    fn cdf(&self, p: &Parameters, x: Tensor<3>) -> Option<Tensor<3>> {
+        if self.squared_error {
+            return None;
+        }
+        let scaled = self.spread.of(p, self.sigma).divide(x - self.mean(p));
+        Some(scaled.mul_scalar(0.5f64.sqrt()).erf().add_scalar(1.0).mul_scalar(0.5))
+    }
+
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         let eps = p.normal(noise);
         if self.squared_error {

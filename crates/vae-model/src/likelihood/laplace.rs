@@ -61,6 +61,12 @@ impl LikelihoodFamily for LaplaceConfig {
         at(spread::average(self.mean(p)), &self.spread.of(p, self.scale), x)
     }
 
+    fn cdf(&self, p: &Parameters, x: Tensor<3>) -> Option<Tensor<3>> {
+        let scaled = self.spread.of(p, self.scale).divide(x - self.mean(p));
+        let tail = scaled.clone().abs().neg().exp().mul_scalar(-0.5).add_scalar(0.5);
+        Some((scaled.sign() * tail).add_scalar(0.5))
+    }
+
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {
         let u = p.uniform_inside(noise).sub_scalar(0.5);
         let size = u.clone().abs().mul_scalar(-2.0).add_scalar(1.0).log().neg();

@@ -89,6 +89,13 @@ pub trait LikelihoodFamily: std::fmt::Debug {
     /// Returns one sample of x per row, `[k, batch, numbers]`.
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3>;
 
+    /// Returns P(X <= x|z) of each number, `[k, batch, numbers]`, for x `[1, batch, numbers]`. Of discrete
+    /// numbers, of which one has a probability of its own, it is the mean of P(X < x|z) and P(X <= x|z). `None`
+    /// for families without a spread, and for counts.
+    fn cdf(&self, _p: &Parameters, _x: Tensor<3>) -> Option<Tensor<3>> {
+        None
+    }
+
     /// Returns the output of the decoder for a number whose mean is `mean`. `None` for families whose
     /// training does not start at the mean of the data.
     fn output_of_mean(&self, _mean: f64) -> Option<f64> {
@@ -283,6 +290,12 @@ impl LikelihoodDistribution {
         let ([rows, _], [batch, _]) = (self.outputs.dims(), x.dims());
         let family = self.family.clone();
         family.sum_log_prob(self.into_parameters(rows / batch), x)
+    }
+
+    /// Returns P(X <= x|z) of each number, `[rows, numbers]`, for x `[rows, numbers]`: see
+    /// [`LikelihoodFamily::cdf`].
+    pub fn cdf(&self, x: Tensor<2>) -> Option<Tensor<2>> {
+        self.family.cdf(&self.parameters(1), x.unsqueeze()).map(|below| below.squeeze_dim(0))
     }
 
     /// Returns one sample of x per row, `[rows, numbers]`.

@@ -1,0 +1,218 @@
+//! The figures of `evaluate`: their names, their values for people, and how each was made.
+
+use vae_eval::{Annealed, COMPARED, CurvePoint, Disentanglement, Evaluation, Interval, Quality};
+
+use super::text::{columns, with_commas};
+
+/// A figure of a model: its name in JSON, its value for people, and what it is.
+pub struct Figure {
+    /// The key in JSON.
+    pub name: &'static str,
+    /// The value, for people.
+    pub value: String,
+    /// What it is.
+    pub what: String,
+}
+
+/// Returns the figures that the model has, in the order in which they are printed.
+pub fn of_evaluation(result: &Evaluation, data: &str, samples: usize) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    let mut add = |name, value: Option<String>, what: String| {
+        figures.extend(value.map(|value| Figure { name, value, what }));
+    };
+    let nats = |value: f64| format!("{value:.3}");
+    let reconstruction = if result.likelihood {
+        "-log p(x|z), one draw of z for each"
+    } else {
+        "a loss, not a likelihood: the pixels are not binary, or its constant is left out"
+    };
+    let some = with_commas(result.images.min(COMPARED));
+    let aggregate = format!("of q(z) over {some} examples");
+    let error = |error: Option<f64>| error.map(|e| format!("+- {e:.3}, ")).unwrap_or_default();
+    add("images", Some(with_commas(result.images)), data.to_owned());
+    add("neg_elbo", result.neg_elbo.map(nats), "reconstruction + kl".to_owned());
+    add("reconstruction", Some(nats(result.reconstruction)), reconstruction.to_owned());
+    add("kl", result.kl.map(nats), "KL(q(z|x) || p(z))".to_owned());
+    add(
+        "mutual_information",
+        result.mutual_information.map(nats),
+        format!("KL(q(z|x) || q(z)), {aggregate}"),
+    );
+    add(
+        "total_correlation",
+        result.total_correlation.map(nats),
+        format!("KL(q(z) || prod q(z_i)), {aggregate}"),
+    );
+    add(
+        "dimension_wise_kl",
+        result.dimension_wise_kl.map(nats),
+        format!("sum of KL(q(z_i) || p(z_i)), {aggregate}"),
+    );
+    add(
+        "active_units",
+        Some(format!("{}/{}", result.active_units, result.latent)),
+        "latent dimensions whose posterior mean has a variance over the data above 0.01".to_owned(),
+    );
+    add(
+        "aggregate_mmd",
+        result.aggregate_mmd.map(|mmd| format!("{mmd:.5}")),
+        "squared maximum mean discrepancy of q(z) and p(z), without a unit".to_owned(),
+    );
+    let of_means = "of the decoded mean of q(z|x)";
+    add("mse", Some(format!("{:.5}", result.mse)), format!("{of_means}, per number of x"));
+    add(
+        "psnr",
+        result.psnr.map(|psnr| format!("{psnr:.2}")),
+        format!("{of_means}, in decibels, averaged over images"),
+    );
+    add(
+        "ssim",
+        result.ssim.map(|ssim| format!("{ssim:.4}")),
+        format!("structural similarity {of_means}, Gaussian window of 11x11 pixels"),
+    );
+    let coverage = |intervals: &Vec<Interval>| {
+        let each = intervals.iter().map(|interval| {
+            format!("{:.0} % in that of {:.0} %", 100.0 * interval.coverage, 100.0 * interval.share)
+        });
+        let each = each.collect::<Vec<_>>().join(", ");
+        format!("numbers of x inside the central intervals of p(x|z): {each}")
+    };
+    let covered = result.calibration.as_ref().map(coverage);
+    add("calibration", covered.as_ref().map(|_| String::new()), covered.unwrap_or_default());
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    add(
+        "knn_accuracy",
+        result.knn_accuracy.map(percent),
+        format!("classes by five nearest neighbours of the mean of q(z|x), of {some}"),
+    );
+    add(
+        "probe_accuracy",
+        result.probe_accuracy.map(percent),
+        "classes by a linear classifier on it, trained on half of these, tested on the others"
+            .to_owned(),
+    );
+    add(
+        "nll",
+        result.nll.map(nats),
+        format!("{}-log p(x) from {samples} importance samples", error(result.nll_stderr)),
+    );
+    let curve = |curve: &Vec<CurvePoint>| {
+        let points = curve.iter().map(|point| format!("{} from {}", nats(point.nll), point.k));
+        let points = points.collect::<Vec<_>>().join(", ");
+        format!("nll by groups of the same samples: {points}")
+    };
+    let fewer = result.k_curve.as_ref().filter(|curve| curve.len() > 1).map(curve);
+    add("k_curve", fewer.as_ref().map(|_| String::new()), fewer.unwrap_or_default());
+    add(
+        "ess_median",
+        result.ess_median.map(|ess| format!("{ess:.1}")),
+        format!(
+            "effective sample size of {samples}; the smallest is {:.1}",
+            result.ess_min.unwrap_or(f64::NAN)
+        ),
+    );
+    add(
+        "bits_per_dim",
+        result.bits_per_dim.map(|bits| format!("{bits:.4}")),
+        format!(
+            "{} in bits per number of x",
+            if result.nll.is_some() { "nll" } else { "neg_elbo" }
+        ),
+    );
+    figures
+}
+
+/// Returns what annealed importance sampling found.
+pub fn of_annealing(found: &Annealed) -> Vec<Figure> {
+    let error = found.nll_stderr.map(|error| format!("+- {error:.3}, ")).unwrap_or_default();
+    let Annealed { steps, chains, ess: [least, median], .. } = found;
+    vec![Figure {
+        name: "nll_ais",
+        value: format!("{:.3}", found.nll),
+        what: format!(
+            "{error}-log p(x) by annealed importance sampling from p(z) in {steps} steps, effective sample size \
+             {median:.1} of {chains} chains, the smallest {least:.1} (Wu et al. 2017)"
+        ),
+    }]
+}
+
+/// Returns the quality of samples, by the features of the network `name`.
+pub fn of_quality(quality: &Quality, name: &str, samples: usize) -> Vec<Figure> {
+    let n = with_commas(samples);
+    let figure = |name, value: String, what: String| Figure { name, value, what };
+    vec![
+        figure(
+            "frechet_distance",
+            format!("{:.3}", quality.frechet_distance),
+            format!("of {n} samples (means) and as many examples, features of {name}; not FID"),
+        ),
+        figure(
+            "kernel_distance",
+            format!("{:.5}", quality.kernel_distance),
+            "squared discrepancy of the same features, kernel (xy/d + 1)^3, without bias"
+                .to_owned(),
+        ),
+        figure(
+            "precision",
+            format!("{:.4}", quality.precision),
+            "samples in the neighbourhood of an example (Kynkaanniemi et al. 2019)".to_owned(),
+        ),
+        figure(
+            "recall",
+            format!("{:.4}", quality.recall),
+            "examples in the neighbourhood of a sample".to_owned(),
+        ),
+    ]
+}
+
+/// Returns the scores of disentanglement, from 0 to 1.
+pub fn of_disentanglement(scores: &Disentanglement) -> Vec<Figure> {
+    let figure = |name, score: f64, what: &str| Figure {
+        name,
+        value: format!("{score:.4}"),
+        what: what.to_owned(),
+    };
+    vec![
+        figure("mig", scores.mig, "mutual information gap of the factors (Chen et al. 2018)"),
+        figure(
+            "dci_disentanglement",
+            scores.dci_disentanglement,
+            "each dimension predicts one factor, by random forests (Eastwood and Williams 2018)",
+        ),
+        figure("dci_completeness", scores.dci_completeness, "each factor has one dimension"),
+        figure(
+            "dci_informativeness",
+            scores.dci_informativeness,
+            "accuracy of the forests on the second half",
+        ),
+        figure(
+            "sap",
+            scores.sap,
+            "gap of the best predictions by one dimension (Kumar et al. 2018)",
+        ),
+        figure(
+            "modularity",
+            scores.modularity,
+            "each dimension has information on one factor (Ridgeway and Mozer 2018)",
+        ),
+        figure(
+            "factor_vae_score",
+            scores.factor_vae_score,
+            "the fixed factor, from the dimension that varies least (Kim and Mnih 2018)",
+        ),
+        figure(
+            "beta_vae_score",
+            scores.beta_vae_score,
+            "the shared factor, from differences of codes (Higgins et al. 2017)",
+        ),
+    ]
+}
+
+/// Returns the figures as a table for people.
+pub fn table(figures: &[Figure]) -> String {
+    let row = |figure: &Figure| {
+        vec![figure.name.to_owned(), format!("{:>10}", figure.value), figure.what.clone()]
+    };
+    let rows: Vec<Vec<String>> = figures.iter().map(row).collect();
+    format!("{}\n(losses in nats per example)", columns(&rows))
+}
