@@ -203,6 +203,31 @@ fn a_reconstruction_is_nearer_to_its_image_than_to_others() {
 }
 
 #[test]
+fn a_validation_split_of_the_data_themselves_is_used_if_asked_for() {
+    let program = program();
+    for (part, n) in [("train", 12u8), ("validation", 5), ("test", 3)] {
+        for i in 0..n {
+            let folder = program.path("pics").join(part).join(if i % 2 == 0 { "a" } else { "b" });
+            std::fs::create_dir_all(&folder).unwrap();
+            let picture = image::GrayImage::from_pixel(4, 4, image::Luma([20 * i]));
+            picture.save(folder.join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let train = "train mnist-mlp --backend flex --data pics --batch-size 4 --epochs 2 -q --out";
+    program.ok(&format!("{train} runs/own --set data.own_validation=true --set train.patience=9"));
+    assert!(program.path("runs/own/checkpoints/best.vae").is_file());
+    let images = |split: &str| {
+        let evaluate = format!("evaluate --backend flex --run runs/own --split {split} --json");
+        program.ok(&evaluate).json()["images"].as_u64().unwrap()
+    };
+    assert_eq!(["train", "validation", "test"].map(images), [12, 5, 3]);
+    let both = "--set data.own_validation=true --set data.validation=2";
+    program.fails(2, &format!("{train} runs/both {both}"), &["data.validation", "leave it out"]);
+    let none = "train mnist-mlp --backend flex --data digits --set data.own_validation=true";
+    program.fails(2, none, &["no validation split"]);
+}
+
+#[test]
 fn evaluate_gives_the_keys_that_scripts_read() {
     let program = program();
     program.small_run();

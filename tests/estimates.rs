@@ -42,7 +42,7 @@ fn samples_are_compared_by_a_classifier_that_is_trained_once() {
     for key in ["precision", "recall"] {
         assert!((0.0..=1.0).contains(&of(&long, key)), "{long}");
     }
-    assert!(of(&long, "precision") > of(&short, "precision"), "{long} {short}");
+    assert!(of(&long, "recall") > of(&short, "recall"), "{long} {short}");
     let protocol = &long["protocol"]["frechet_distance"];
     assert!(protocol.as_str().unwrap().contains(long["features"].as_str().unwrap()), "{protocol}");
 
@@ -117,7 +117,10 @@ fn a_learned_spread_is_calibrated_and_a_wide_one_is_not() {
         assert_eq!(intervals.len(), 3, "{found}");
         intervals.iter().map(|interval| interval["coverage"].as_f64().unwrap()).collect()
     };
-    let learned = coverage("learned", "--set model.likelihood.spread=global");
+    let learned = coverage(
+        "learned",
+        "--set model.likelihood.spread=global --set model.likelihood.sigma=0.1 --set train.optimizer.learning_rate=0.01",
+    );
     for (found, share) in learned.iter().zip([0.5, 0.8, 0.95]) {
         assert!((found - share).abs() < 0.15, "{learned:?}");
     }

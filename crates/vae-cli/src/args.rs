@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
 use vae_train::backend;
 use vae_view::Theme;
 
@@ -47,6 +48,41 @@ pub struct BackendArgs {
     #[arg(long, default_value = backend::AUTO, value_name = "NAME", value_parser = backend_names(),
         help = backend_help())]
     pub backend: String,
+}
+
+/// What is measured of a model only if it is asked for.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MeasureArgs {
+    /// Estimate nll with K importance samples per example [default: nll is not estimated].
+    #[arg(long, value_name = "K", value_parser = count)]
+    pub samples: Option<usize>,
+    /// Estimate nll by annealed importance sampling too, in STEPS steps from p(z) to p(z|x) with 16 chains
+    /// per example. It does not use the encoder. 1,000 steps take about a second per image on two cores:
+    /// choose some with --limit.
+    #[arg(long, value_name = "STEPS", value_parser = count)]
+    pub ais: Option<usize>,
+    /// Compare samples with examples by the features of a classifier of the same data set: Frechet and kernel
+    /// distance, precision, recall. The first time, the classifier is trained, and kept in the cache.
+    #[arg(long)]
+    pub quality: bool,
+    /// Score how the latent dimensions separate the generative factors of the data: MIG, DCI, SAP and
+    /// others. The data must have factors, as `digits` and `sprites` do.
+    #[arg(long)]
+    pub disentanglement: bool,
+}
+
+impl MeasureArgs {
+    /// Returns the flags of `evaluate` that ask for the same.
+    pub fn flags(&self) -> Vec<String> {
+        let Self { samples, ais, quality, disentanglement } = self;
+        let numbers = [("--samples", samples), ("--ais", ais)].into_iter();
+        let numbers =
+            numbers.filter_map(|(flag, n)| Some([flag.to_owned(), n.as_ref()?.to_string()]));
+        let switches = [("--quality", quality), ("--disentanglement", disentanglement)].into_iter();
+        let switches = switches.filter(|(_, on)| **on).map(|(flag, _)| flag.to_owned());
+        numbers.flatten().chain(switches).collect()
+    }
 }
 
 /// Where data sets are stored.

@@ -15,6 +15,7 @@
 //!      |    pictures  what of a model or a run is drawn        -> vae-view
 //!      |
 //!      |    sweep     runs of a grid of settings, in processes of their own
+//!      |    repro     results of the protocols of papers, which are sweeps
 //!      |
 //!   output     stdout and stderr, files of results, progress
 //!
@@ -39,6 +40,7 @@ mod failure;
 mod open;
 mod output;
 mod pictures;
+mod repro;
 mod signal;
 mod sweep;
 

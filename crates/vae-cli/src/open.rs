@@ -303,7 +303,7 @@ pub fn examples(
     let config = &checkpoint.config.data;
     let of_the_run = match args.split.as_str() {
         "train" => args.data.is_none(),
-        "validation" => args.data.is_none() && config.validation > 0,
+        "validation" => args.data.is_none() && config.has_validation(),
         _ => false,
     };
     let (resolved, mut examples) = if of_the_run {

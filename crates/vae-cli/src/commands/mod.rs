@@ -4,7 +4,7 @@
 //! train       makes a run
 //! generate/   makes data with a model    sample, reconstruct, interpolate, traverse, manifold, decode
 //! analyze/    measures a model           evaluate, compare, classify, encode, latents
-//! experiment/ many models                sweep
+//! experiment/ many models                sweep, repro
 //! share/      other programs' files      export, import
 //! browse/     shows what there is        info, runs, curves, report, presets, data
 //! machine/    checks this machine        bench, doctor, completions, man
@@ -43,6 +43,7 @@ pub mod browse {
 }
 
 pub mod experiment {
+    pub mod repro;
     pub mod sweep;
 }
 
@@ -101,6 +102,7 @@ commands! {
     Evaluate(analyze::evaluate::EvaluateArgs),
     Compare(analyze::compare::CompareArgs),
     Sweep(experiment::sweep::SweepArgs),
+    Repro(experiment::repro::ReproArgs),
     Classify(analyze::classify::ClassifyArgs),
     Encode(analyze::encode::EncodeArgs),
     Decode(generate::decode::DecodeArgs),

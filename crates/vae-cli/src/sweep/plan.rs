@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use toml::{Table, Value};
-use vae_train::{Override, ValidConfig, presets};
+use vae_train::protocols::Protocol;
+use vae_train::{Override, ValidConfig, flat, presets};
 
 use crate::failure::request;
 
@@ -30,6 +31,9 @@ struct File {
     set: Table,
     #[serde(default)]
     grid: Table,
+    /// Settings between those of the base and those of `set`.
+    #[serde(skip)]
+    before: Vec<Override>,
 }
 
 fn one_seed() -> Vec<u64> {
@@ -78,6 +82,18 @@ impl Plan {
         file.plan().with_context(place)
     }
 
+    /// Returns the runs of a paper's protocol, with its short schedule if `short` is set.
+    ///
+    /// # Errors
+    /// If the configuration of a run is not valid.
+    pub fn of_protocol(protocol: &Protocol, short: bool) -> Result<Self> {
+        let (base, mut before) = protocol.origin()?;
+        before.extend(Override::of_table(&protocol.set)?);
+        let set = if short { protocol.short.clone() } else { Table::new() };
+        let (seeds, grid) = (protocol.seeds.clone(), protocol.grid.clone());
+        File { base, seeds, set, grid, before }.plan()
+    }
+
     /// Returns all runs, cell by cell.
     pub fn runs(&self) -> impl Iterator<Item = &PlannedRun> {
         self.cells.iter().flat_map(|cell| &cell.runs)
@@ -85,7 +101,7 @@ impl Plan {
 }
 
 /// Reads a text of at most `most` bytes.
-pub(super) fn read_bounded(path: &Path, most: u64) -> std::io::Result<String> {
+pub fn read_bounded(path: &Path, most: u64) -> std::io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(most + 1).read_to_string(&mut text)?;
     if read as u64 > most {
@@ -102,9 +118,9 @@ impl File {
         if self.seeds.iter().collect::<BTreeSet<_>>().len() != self.seeds.len() {
             return Err(request("seeds: a seed is named twice"));
         }
-        let set = flat(&self.set, "set")?;
+        let set = flat(&self.set).context("set")?;
         let mut axes: Vec<(String, Vec<Value>)> = Vec::new();
-        for (key, value) in flat(&self.grid, "grid")? {
+        for (key, value) in flat(&self.grid).context("grid")? {
             let Value::Array(values) = value else {
                 return Err(request(format!(
                     "grid: {key} = {value}: a key of the grid has a list of values; a fixed value \
@@ -166,32 +182,16 @@ impl File {
         let over = |key: &String, value: &dyn std::fmt::Display| {
             Override::new(key, value, format!("{key} = {value}"))
         };
-        let mut overrides: Vec<Override> = set.iter().map(|(key, v)| over(key, v)).collect();
+        let mut overrides = self.before.clone();
+        overrides.extend(set.iter().map(|(key, v)| over(key, v)));
         overrides.extend(keys.iter().zip(values).map(|(key, v)| over(key, v)));
         overrides.push(over(&"train.seed".to_owned(), &seed));
+        // A new kind clears its table, so kinds come before what else is in it.
+        overrides.sort_by_key(|setting| !setting.key.ends_with(".kind"));
         let config = presets::resolve(&self.base, &overrides)?;
         let parts = short.iter().zip(values).map(|(key, value)| format!("{key}={value}"));
         let name: Vec<String> = parts.chain([format!("seed={seed}")]).collect();
         Ok(PlannedRun { name: file_name(&name.join(",")), config })
-    }
-}
-
-/// Returns the values of a table by dotted keys, `"model.latent" = 2` and `model.latent = 2` alike.
-fn flat(table: &Table, part: &str) -> Result<Vec<(String, Value)>> {
-    let mut all = Vec::new();
-    for (key, value) in table {
-        match value {
-            Value::Table(inner) => {
-                let inner = flat(inner, part)?;
-                all.extend(inner.into_iter().map(|(rest, v)| (format!("{key}.{rest}"), v)));
-            }
-            _ => all.push((key.clone(), value.clone())),
-        }
-    }
-    let mut keys = BTreeSet::new();
-    match all.iter().find(|(key, _)| !keys.insert(key.clone())) {
-        Some((key, _)) => Err(request(format!("{part}: {key} is there twice"))),
-        None => Ok(all),
     }
 }
 
@@ -247,6 +247,18 @@ mod tests {
         assert_eq!((config.train.epochs, config.train.seed), (3, 7));
         // Without a grid it is one cell.
         assert_eq!(plan("base = \"vamp\"").unwrap().runs().count(), 1);
+    }
+
+    #[test]
+    fn a_kind_of_the_grid_keeps_the_fixed_settings_of_its_table() {
+        let found = plan(
+            "base = \"beta-tcvae\"\n[set]\nobjective.beta = 5.0\n[grid]\n\
+             \"objective.kind\" = [\"elbo\", \"tc\"]",
+        )
+        .unwrap();
+        for run in found.runs() {
+            assert!(run.config.to_toml().contains("beta = 5.0"), "{}", run.config.to_toml());
+        }
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::work::Outcome;
 use crate::failure::request;
 
 /// Numbers of an evaluation that say how it was made, and are no figures.
-const NO_FIGURES: [&str; 4] = ["images", "latent", "samples", "nll_stderr"];
+const NO_FIGURES: [&str; 7] =
+    ["images", "latent", "samples", "nll_stderr", "nll_ais_stderr", "ais_steps", "ais_chains"];
 
 /// The cells of a sweep, as far as it is done.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Trains and evaluates one run of a sweep, in processes of their own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use vae_model::write_atomically;
 use vae_train::{Run, RunLock, TrainError, presets};
 
 use super::plan::{Plan, PlannedRun, read_bounded};
+use crate::args::MeasureArgs;
 use crate::failure::request;
 use crate::output::text::quoted;
 
@@ -35,16 +36,17 @@ pub struct Sweep {
     /// The folder of data sets.
     pub data_dir: Option<PathBuf>,
     /// How to evaluate.
-    pub protocol: Protocol,
+    pub measures: Measures,
 }
 
 /// How runs are evaluated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Protocol {
-    /// Importance samples per example, for nll.
-    pub samples: Option<usize>,
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measures {
     /// Most test examples.
     pub limit: Option<usize>,
+    /// What is measured beside the figures that every evaluation has.
+    #[serde(flatten)]
+    pub asked: MeasureArgs,
 }
 
 /// How a run ended.
@@ -70,13 +72,13 @@ struct Failure {
 struct Evaluated {
     /// The configuration that was asked for.
     config: String,
-    protocol: Protocol,
+    protocol: Measures,
     figures: Map<String, Value>,
 }
 
 impl Sweep {
     /// Returns the run of a plan.
-    fn run(&self, planned: &PlannedRun) -> Run {
+    pub fn run(&self, planned: &PlannedRun) -> Run {
         Run::new(self.folder.join("runs").join(&planned.name))
     }
 
@@ -133,7 +135,8 @@ impl Sweep {
         Ok(lock)
     }
 
-    fn config(&self, planned: &PlannedRun) -> PathBuf {
+    /// Returns the file of the configuration of a run.
+    pub fn config(&self, planned: &PlannedRun) -> PathBuf {
         self.folder.join("configs").join(format!("{}.toml", planned.name))
     }
 
@@ -143,7 +146,7 @@ impl Sweep {
     /// If a process cannot be started, or if its figures cannot be written.
     pub fn finish(&self, planned: &PlannedRun, stop: &AtomicBool) -> Result<Outcome> {
         let run = self.run(planned);
-        let kept = run.folder().join("evaluation.json");
+        let kept = kept(&run);
         if let Some(figures) = self.read(&kept, planned) {
             return Ok(Outcome::Done(figures));
         }
@@ -159,7 +162,7 @@ impl Sweep {
             if let Some(figures) = self.read(&kept, planned) {
                 return Ok(Outcome::Done(figures));
             }
-            match self.train(planned, &run)? {
+            match self.train(planned, &run, stop)? {
                 Ok(trained) => break trained,
                 Err(_) if stopped() => return Ok(Outcome::Stopped),
                 // Another process may have begun it a moment after it was looked for.
@@ -172,7 +175,7 @@ impl Sweep {
             return Ok(Outcome::Stopped);
         }
         let figures = if planned.config.objective.requirements().trains_encoder {
-            match self.evaluate(&run)? {
+            match self.evaluate(&run, stop)? {
                 Ok(figures) => figures,
                 Err(_) if stopped() => return Ok(Outcome::Stopped),
                 Err(failure) => return Ok(Outcome::Failed(failure.why)),
@@ -182,11 +185,16 @@ impl Sweep {
             let loss = trained.get("train").and_then(|train| train.get("loss")).cloned();
             loss.map(|loss| ("loss".to_owned(), loss)).into_iter().collect()
         };
-        let (config, protocol) = (planned.config.to_toml(), self.protocol.clone());
+        let (config, protocol) = (planned.config.to_toml(), self.measures.clone());
         let evaluated = Evaluated { config, protocol, figures };
         let text = format!("{}\n", json!(evaluated));
         write_atomically(&kept, text.as_bytes()).with_context(|| kept.display().to_string())?;
         Ok(Outcome::Done(evaluated.figures))
+    }
+
+    /// Returns whether a run has its figures.
+    pub fn is_done(&self, planned: &PlannedRun) -> bool {
+        self.read(&kept(&self.run(planned)), planned).is_some()
     }
 
     /// Waits until no other process trains a run.
@@ -208,12 +216,17 @@ impl Sweep {
         let evaluated: Evaluated =
             serde_json::from_str(&read_bounded(kept, MOST_BYTES).ok()?).ok()?;
         let is_it =
-            evaluated.protocol == self.protocol && evaluated.config == planned.config.to_toml();
+            evaluated.protocol == self.measures && evaluated.config == planned.config.to_toml();
         is_it.then_some(evaluated.figures)
     }
 
     /// Trains, and returns what `train` says at its end.
-    fn train(&self, planned: &PlannedRun, run: &Run) -> Result<Result<Value, Failure>> {
+    fn train(
+        &self,
+        planned: &PlannedRun,
+        run: &Run,
+        stop: &AtomicBool,
+    ) -> Result<Result<Value, Failure>> {
         let mut command = self.command("train");
         if run.exists() {
             command.arg("--resume");
@@ -221,19 +234,21 @@ impl Sweep {
             command.arg(self.config(planned));
         }
         command.arg("--out").arg(run.folder());
-        json_of(command)
+        json_of(command, stop)
     }
 
-    fn evaluate(&self, run: &Run) -> Result<Result<Map<String, Value>, Failure>> {
+    fn evaluate(
+        &self,
+        run: &Run,
+        stop: &AtomicBool,
+    ) -> Result<Result<Map<String, Value>, Failure>> {
         let mut command = self.command("evaluate");
         command.arg("--run").arg(run.folder());
-        let Protocol { samples, limit } = self.protocol;
-        for (flag, value) in [("--samples", samples), ("--limit", limit)] {
-            if let Some(value) = value {
-                command.args([flag, &value.to_string()]);
-            }
+        command.args(self.measures.asked.flags());
+        if let Some(limit) = self.measures.limit {
+            command.args(["--limit", &limit.to_string()]);
         }
-        Ok(json_of(command)?.map(|json| match json {
+        Ok(json_of(command, stop)?.map(|json| match json {
             Value::Object(figures) => figures,
             _ => Map::new(),
         }))
@@ -250,9 +265,15 @@ impl Sweep {
     }
 }
 
-/// Runs a command, and returns the JSON that it prints, or how it failed.
-fn json_of(mut command: Command) -> Result<Result<Value, Failure>> {
-    let output = command.stdin(Stdio::null()).output().context("a process cannot be started")?;
+/// Returns the file of the figures of a run.
+fn kept(run: &Run) -> PathBuf {
+    run.folder().join("evaluation.json")
+}
+
+/// Runs a command, and returns the JSON that it prints, or how it failed. It is asked to stop when `stop` is
+/// set.
+fn json_of(mut command: Command, stop: &AtomicBool) -> Result<Result<Value, Failure>> {
+    let output = output_of(&mut command, stop).context("a process cannot be started")?;
     let said = String::from_utf8_lossy(&output.stderr);
     let json = serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success());
     Ok(json.ok_or_else(|| {
@@ -266,6 +287,40 @@ fn json_of(mut command: Command) -> Result<Result<Value, Failure>> {
             why: format!("vae-cli {arguments}: {}: {}", output.status, &said[from..]),
         }
     }))
+}
+
+/// Runs a command to its end, and returns what it printed. When `stop` is set, it gets an interrupt once: a
+/// training then writes its checkpoint. The terminal's interrupt does not reach it.
+#[cfg(unix)]
+fn output_of(command: &mut Command, stop: &AtomicBool) -> std::io::Result<Output> {
+    use std::os::unix::process::CommandExt;
+
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn()?;
+    let number = child.id().to_string();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                if stop.load(Ordering::Relaxed) {
+                    // If there is no such program, the end of the process is waited for.
+                    let _ = Command::new("kill").args(["-INT", &number]).output();
+                    return;
+                }
+                std::thread::park_timeout(PAUSE);
+            }
+        });
+        let output = child.wait_with_output();
+        ended.store(true, Ordering::Relaxed);
+        watcher.thread().unpark();
+        output
+    })
+}
+
+/// Runs a command to its end, and returns what it printed. The console's interrupt reaches it.
+#[cfg(not(unix))]
+fn output_of(command: &mut Command, _stop: &AtomicBool) -> std::io::Result<Output> {
+    command.stdin(Stdio::null()).output()
 }
 
 /// Returns the first line of `planned` that is not in `found`.

@@ -194,10 +194,13 @@ fn write_figures(
     }
     writeln!(card, "\n- train: over the batches of the epoch, while the weights changed.")?;
     if lines.len() > 1 {
-        let held_out = checkpoint.config.data.validation;
+        let held_out = match checkpoint.config.data.validation {
+            0 => "examples of the data set's own validation split".to_owned(),
+            n => format!("{n} held-out examples"),
+        };
         writeln!(
             card,
-            "- validation: over all {held_out} held-out examples, with the weights at the end of the \
+            "- validation: over all {held_out}, with the weights at the end of the \
              epoch."
         )?;
     }

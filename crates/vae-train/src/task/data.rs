@@ -74,6 +74,11 @@ fn read(
     let limit = config.data.limit.unwrap_or(usize::MAX);
     let (train, classes) = resolved.read_first(Split::Train, limit, environment)?;
     let (train, validation) = match config.data.validation {
+        0 if config.data.own_validation => {
+            // It says which sets have one.
+            let validation = resolved.read_first(Split::Validation, limit, environment)?.0;
+            (train, Some(Arc::new(validation)))
+        }
         0 => (train, None),
         n => {
             let stream = Stream::new(config.train.seed, "validation split");

@@ -11,5 +11,8 @@ pub mod config;
 pub mod data;
 mod overrides;
 pub mod presets;
+pub mod protocols;
 pub(crate) mod read;
 mod resume_rules;
+
+pub use overrides::flat;

@@ -28,6 +28,16 @@ impl Override {
         Self::new(key, toml::Value::String(value.to_owned()), origin)
     }
 
+    /// Returns an override for each value of a table, by dotted keys: `"model.latent" = 2` and
+    /// `model.latent = 2` alike.
+    ///
+    /// # Errors
+    /// If a key is there twice.
+    pub fn of_table(table: &toml::Table) -> Result<Vec<Self>, TrainError> {
+        let values = flat(table)?.into_iter();
+        Ok(values.map(|(key, value)| Self::new(&key, &value, format!("{key} = {value}"))).collect())
+    }
+
     /// Parses `key.path=value`. The text is the origin of the value in error messages.
     ///
     /// # Errors
@@ -39,6 +49,28 @@ impl Override {
             }
             _ => Err(TrainError::Override { text: text.to_owned() }),
         }
+    }
+}
+
+/// Returns the values of a table by dotted keys.
+///
+/// # Errors
+/// If a key is there twice.
+pub fn flat(table: &toml::Table) -> Result<Vec<(String, toml::Value)>, TrainError> {
+    let mut all = Vec::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => {
+                let inner = flat(inner)?;
+                all.extend(inner.into_iter().map(|(rest, v)| (format!("{key}.{rest}"), v)));
+            }
+            _ => all.push((key.clone(), value.clone())),
+        }
+    }
+    let mut keys = std::collections::BTreeSet::new();
+    match all.iter().find(|(key, _)| !keys.insert(key.clone())) {
+        Some((key, _)) => Err(TrainError::Request(format!("{key} is there twice"))),
+        None => Ok(all),
     }
 }
 

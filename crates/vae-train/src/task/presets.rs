@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::config::{TrainConfig, ValidConfig};
 use super::overrides::Override;
+use super::protocols;
 use crate::error::TrainError;
 
 /// The name of the default preset.
@@ -40,6 +41,11 @@ pub fn resolve(name: &str, overrides: &[Override]) -> Result<ValidConfig, TrainE
         return TrainConfig::from_toml(&format!("preset {name}"), text, overrides);
     }
     let path = Path::new(name);
+    if protocols::ALL.iter().any(|(protocol, _)| *protocol == name) && !path.is_file() {
+        return Err(TrainError::Request(format!(
+            "`{name}` is the protocol of a paper: `vae-cli repro {name}` trains and evaluates it"
+        )));
+    }
     if !path.is_file() {
         let names: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
         return Err(TrainError::Request(format!(

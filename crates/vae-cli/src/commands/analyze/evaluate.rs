@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use vae_eval::{Annealed, EvalError, Evaluator, FeatureNetwork, Generator, Mean};
 use vae_train::Checkpoint;
 
-use crate::args::{ModelArgs, ReadArgs, count};
+use crate::args::{MeasureArgs, ModelArgs, ReadArgs};
 use crate::commands::Execute;
 use crate::open;
 use crate::output::figures;
@@ -23,36 +23,21 @@ use crate::output::progress::Bar;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  vae-cli evaluate\n  vae-cli evaluate --run runs/gated --samples 500\n  \
-    vae-cli evaluate --run runs/vamp --samples 500 --against runs/gated\n  \
-    vae-cli evaluate --run runs/vamp --quality"
+    vae-cli evaluate --run runs/vamp --samples 500 --against runs/gated"
 )]
 pub struct EvaluateArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
     pub read: ReadArgs,
-    /// Estimate nll with K importance samples per example [default: nll is not estimated].
-    #[arg(long, value_name = "K", value_parser = count)]
-    pub samples: Option<usize>,
+    #[command(flatten)]
+    pub measure: MeasureArgs,
     /// Second model to compare with: the folder of a run, or a .vae file. It is evaluated on the
     /// same examples with the same number of samples. Prints the difference of the two nll and the
     /// standard error of the paired differences. --checkpoint applies to both models if both are
     /// runs.
     #[arg(long, value_name = "DIR", requires = "samples")]
     pub against: Option<PathBuf>,
-    /// Estimate nll by annealed importance sampling too, in STEPS steps from p(z) to p(z|x) with 16 chains
-    /// per example. It does not use the encoder. 1,000 steps take about a second per image on two cores:
-    /// choose some with --limit.
-    #[arg(long, value_name = "STEPS", value_parser = count)]
-    pub ais: Option<usize>,
-    /// Compare samples with examples by the features of a classifier of the same data set: Frechet and kernel
-    /// distance, precision, recall. The first time, the classifier is trained, and kept in the cache.
-    #[arg(long)]
-    pub quality: bool,
-    /// Score how the latent dimensions separate the generative factors of the data: MIG, DCI, SAP and
-    /// others. The data must have factors, as `digits` and `sprites` do.
-    #[arg(long)]
-    pub disentanglement: bool,
     /// Seed of the random z, for neg_elbo and nll.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -65,7 +50,7 @@ impl Execute for EvaluateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
         let (generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
         open::require_encoder(&checkpoint)?;
-        let samples = self.samples.unwrap_or(0);
+        let samples = self.measure.samples.unwrap_or(0);
         let other = match &self.against {
             Some(run) => Some(open_other(self, run, &checkpoint, printer)?),
             None => None,
@@ -75,15 +60,15 @@ impl Execute for EvaluateArgs {
         let evaluator = Evaluator::new(examples, transform, generator.device.clone(), self.seed)?;
         evaluator.check(&generator.vae, 0).with_context(|| resolved.name.clone())?;
         evaluator.check(&generator.vae, samples).context("--samples")?;
-        if let Some(steps) = self.ais {
+        if let Some(steps) = self.measure.ais {
             evaluator.check_annealing(&generator.vae, steps).context("--ais")?;
         }
-        let network = self.quality.then(|| {
+        let network = self.measure.quality.then(|| {
             let data_dir = self.read.data_dir.data_dir.clone();
             open::feature_network(data_dir, &resolved, printer)
         });
         let network = network.transpose().context("--quality")?;
-        if self.disentanglement {
+        if self.measure.disentanglement {
             evaluator
                 .check_disentanglement(&generator.vae)
                 .with_context(|| resolved.name.clone())?;
@@ -113,7 +98,8 @@ impl Execute for EvaluateArgs {
 
         let data = format!("{} {}", resolved.name, self.read.split);
         let mut figures = figures::of_evaluation(&result, &data, samples);
-        let annealed = self.ais.map(|steps| self.annealed(&evaluator, &generator, steps, printer));
+        let annealed =
+            self.measure.ais.map(|steps| self.annealed(&evaluator, &generator, steps, printer));
         let annealed = annealed.transpose()?;
         figures.extend(annealed.iter().flat_map(figures::of_annealing));
         let examples = evaluator.examples();
@@ -124,7 +110,8 @@ impl Execute for EvaluateArgs {
         figures.extend(quality.iter().flat_map(|(network, quality)| {
             figures::of_quality(quality, &network.name, FeatureNetwork::compared(examples))
         }));
-        let scores = self.disentanglement.then(|| evaluator.disentanglement(&generator.vae));
+        let scores =
+            self.measure.disentanglement.then(|| evaluator.disentanglement(&generator.vae));
         let scores = scores.transpose()?;
         figures.extend(scores.iter().flat_map(figures::of_disentanglement));
         let mut text = figures::table(&figures);

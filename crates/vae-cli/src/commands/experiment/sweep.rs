@@ -1,8 +1,6 @@
 //! `sweep`: trains and evaluates a grid of settings, each with several seeds.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -10,7 +8,7 @@ use serde_json::{Value, json};
 use vae_train::Backend;
 use vae_view::{Better, Theme, write_figure};
 
-use crate::args::{BackendArgs, DataDirArgs, ThemeArgs, count};
+use crate::args::{BackendArgs, DataDirArgs, MeasureArgs, ThemeArgs, count};
 use crate::commands::Execute;
 use crate::failure::request;
 use crate::output::grid::{Cell, Grid, Style};
@@ -18,7 +16,7 @@ use crate::output::printer::Printer;
 use crate::signal::stop_on_signal;
 use crate::sweep::plan::{Plan, PlannedRun};
 use crate::sweep::results::Results;
-use crate::sweep::work::{Outcome, Protocol, Sweep};
+use crate::sweep::work::{Measures, Outcome, Sweep};
 
 /// Train and evaluate a grid of settings, each with several seeds.
 ///
@@ -43,9 +41,8 @@ pub struct SweepArgs {
     /// Runs that are trained at the same time. More than one pays where a run leaves cores or memory idle.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = count)]
     pub jobs: usize,
-    /// Estimate nll with K importance samples per example [default: nll is not estimated].
-    #[arg(long, value_name = "K", value_parser = count)]
-    pub samples: Option<usize>,
+    #[command(flatten)]
+    pub measure: MeasureArgs,
     /// Evaluate on the first N test examples only.
     #[arg(long, value_name = "N", value_parser = count)]
     pub limit: Option<usize>,
@@ -83,7 +80,7 @@ impl Execute for SweepArgs {
             folder: self.out.clone(),
             backend: backend.to_string(),
             data_dir: self.data_dir.data_dir.clone(),
-            protocol: Protocol { samples: self.samples, limit: self.limit },
+            measures: Measures { limit: self.limit, asked: self.measure.clone() },
         };
         // Before any work: is there such a plot?
         let empty = Results::new(&plan, &vec![None; plan.runs().count()]);
@@ -93,40 +90,16 @@ impl Execute for SweepArgs {
         let stop = stop_on_signal("stopping the sweep when its trainings have stopped");
         let table = self.out.join("table.csv");
         let runs: Vec<&PlannedRun> = plan.runs().collect();
-        let next = AtomicUsize::new(0);
-        let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; runs.len()]);
-        let work = || -> Result<()> {
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(run) = runs.get(i).filter(|_| !stop.load(Ordering::Relaxed)) else {
-                    return Ok(());
-                };
-                // If a disk is full, the other workers need not go on.
-                let outcome = sweep
-                    .finish(run, &stop)
-                    .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-                let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-                outcomes[i] = Some(outcome.clone());
-                let done = outcomes.iter().flatten().count();
-                match &outcome {
-                    Outcome::Done(_) => {
-                        printer.say(&format!("{done}/{}  {}", runs.len(), run.name))
-                    }
-                    Outcome::Failed(why) => printer.warn(&format!("{} failed: {why}", run.name)),
-                    Outcome::Stopped => stop.store(true, Ordering::Relaxed),
-                }
-                Results::new(&plan, &outcomes).write(&table)?;
+        let outcomes = sweep.finish_all(&plan, self.jobs, &stop, |i, outcomes| {
+            let done = outcomes.iter().flatten().count();
+            let name = &runs[i].name;
+            match &outcomes[i] {
+                Some(Outcome::Done(_)) => printer.say(&format!("{done}/{}  {name}", runs.len())),
+                Some(Outcome::Failed(why)) => printer.warn(&format!("{name} failed: {why}")),
+                Some(Outcome::Stopped) | None => {}
             }
-        };
-        std::thread::scope(|scope| {
-            let jobs = self.jobs.min(runs.len());
-            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|worker| match worker.join() {
-                Ok(ended) => ended,
-                Err(_) => Err(anyhow!("a worker of the sweep panicked")),
-            })
+            Results::new(&plan, outcomes).write(&table)
         })?;
-        let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         let results = Results::new(&plan, &outcomes);
         results.write(&table)?;
         let done = outcomes.iter().flatten().filter(|o| matches!(o, Outcome::Done(_))).count();

@@ -5,7 +5,7 @@ mod metrics_log;
 mod tensorboard;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -155,6 +155,24 @@ impl Run {
             objects.extend(serde_json::from_str(&line.map_err(io)?).ok());
         }
         Ok(objects)
+    }
+
+    /// Returns the number of steps of the newest line of the log: how far a training is. 0 without a log.
+    pub fn steps_logged(&self) -> u64 {
+        /// More than the longest line.
+        const END: u64 = 1 << 14;
+        let end = || -> std::io::Result<Vec<u8>> {
+            let mut file = File::open(self.metrics())?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
+            let mut end = Vec::new();
+            file.read_to_end(&mut end)?;
+            Ok(end)
+        };
+        let end = end().unwrap_or_default();
+        let text = String::from_utf8_lossy(&end);
+        let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| line["step"].as_u64()).next().unwrap_or(0)
     }
 
     /// Returns the newest averages for `split` in the log: of the last finished epoch or, before

@@ -23,6 +23,10 @@ pub struct DataConfig {
     pub mask: f64,
     /// Number of training examples that are held out for validation; 0 for none.
     pub validation: usize,
+    /// Whether the validation split that the data set itself has is used, such as that of
+    /// `binarized-mnist`. Then `validation` is 0.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub own_validation: bool,
     /// Use only this many training examples, the first ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -59,6 +63,7 @@ impl Default for DataConfig {
             noise: 0.0,
             mask: 0.0,
             validation: 0,
+            own_validation: false,
             limit: None,
             size: None,
             channels: None,
@@ -86,7 +91,16 @@ impl DataConfig {
         }
     }
 
+    /// Returns whether there is a validation split.
+    pub fn has_validation(&self) -> bool {
+        self.validation > 0 || self.own_validation
+    }
+
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        if self.own_validation && self.validation > 0 {
+            let why = "with data.own_validation no training examples are held out: leave it out";
+            return Err(ConfigError::new("data.validation", why));
+        }
         if self.channels.is_some_and(|c| c != 1 && c != 3) {
             return Err(ConfigError::new("data.channels", "must be 1 (grey) or 3 (colour)"));
         }

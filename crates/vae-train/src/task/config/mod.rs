@@ -87,7 +87,7 @@ impl TrainConfig {
             compatibility::check_support(likelihood, &needs, support, "data.pixels")?;
         }
         compatibility::check_replicas(&self.model, &needs, self.train.replicas)?;
-        if self.train.patience > 0 && self.data.validation == 0 {
+        if self.train.patience > 0 && !self.data.has_validation() {
             let why = "early stopping needs a validation split: set data.validation too";
             return Err(ConfigError::new("train.patience", why));
         }
