@@ -1,12 +1,13 @@
 //! The backends against each other: loss, gradients, training, sampling, files.
 
 use burn::tensor::{Tensor, TensorData};
+use vae_data::{Environment, Split};
 use vae_eval::parity::{compare, loss_and_gradients};
-use vae_eval::{KeyedNoise, Phase};
+use vae_eval::{Evaluator, KeyedNoise, Phase};
 use vae_model::parameters::parameters;
 use vae_model::{DataSpec, VaeConfig, VaeSpec};
 use vae_tests::{config, losses, on_every_backend, reference, trainer};
-use vae_train::{Backend, Checkpoint};
+use vae_train::{Backend, Checkpoint, data};
 
 on_every_backend!(
     computes_the_same_loss_and_gradients,
@@ -124,6 +125,17 @@ fn reads_what_another_has_written(backend: &Backend) {
         };
         let (a, b) = (z(&trained.vae(), writer), z(&read.vae, reader));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");
+        // The same random z: the same bound.
+        let bound = |vae: &vae_model::Vae, b: &Backend| {
+            let environment = Environment::default();
+            let data = data::load(&config, &environment).unwrap();
+            let mut test = data.resolved.read(Split::Test, &environment).unwrap();
+            test.truncate(100);
+            let evaluator = Evaluator::new(test.into(), data.transform, b.device.clone(), 0);
+            evaluator.unwrap().evaluate(vae, 0, &|_| {}).unwrap().neg_elbo.unwrap()
+        };
+        let (a, b) = (bound(&trained.vae(), writer), bound(&read.vae, reader));
+        assert!((a - b).abs() < 0.01, "neg_elbo {a} and {b}");
     }
 }
 

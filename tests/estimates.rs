@@ -38,11 +38,9 @@ fn samples_are_compared_by_a_classifier_that_is_trained_once() {
     for key in ["frechet_distance", "kernel_distance"] {
         assert!(of(&long, key) < 0.5 * of(&short, key), "{key}: {long} {short}");
     }
-    // An untrained model makes nothing that looks like the data.
-    for key in ["precision", "recall"] {
-        assert!((0.0..=1.0).contains(&of(&long, key)), "{long}");
-    }
-    assert!(of(&long, "recall") > of(&short, "recall"), "{long} {short}");
+    // An untrained model makes nothing that looks like the data, and nothing that the data are near to.
+    assert!(of(&short, "precision") + of(&short, "recall") < 0.1, "{short}");
+    assert!(of(&long, "recall") > 0.3, "{long}");
     let protocol = &long["protocol"]["frechet_distance"];
     assert!(protocol.as_str().unwrap().contains(long["features"].as_str().unwrap()), "{protocol}");
 
@@ -88,10 +86,6 @@ fn annealing_estimates_what_importance_sampling_does() {
         assert!(found[key].as_f64().is_some(), "{key}: {found}");
     }
     assert!(found["calibration"].is_null(), "{found}");
-    // The same numbers however many examples are evaluated together.
-    let few = program.ok("evaluate --backend flex --limit 20 --ais 100 --json").json();
-    assert_eq!(few["nll_ais"], found["nll_ais"]);
-
     program.fails(2, "evaluate --backend flex --ais 0", &["--ais"]);
     let grey = "train mnist-mlp --backend flex --data i.idx --batch-size 20 --max-steps 1 -q --out";
     program.ok(&format!("{grey} runs/grey"));

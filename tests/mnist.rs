@@ -54,7 +54,7 @@ fn a_trained_encoder_fine_tuned_on_ten_labels_a_class_beats_the_same_network_fro
         transform,
         device,
         train,
-        labels: 10,
+        labels: Some(10),
         features: FeatureLayer::Trunk,
         steps: 300,
         learning_rate: 1e-3,

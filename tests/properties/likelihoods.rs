@@ -126,10 +126,11 @@ fn a_likelihood_with_a_spread_knows_how_much_of_it_is_below_a_number() {
         let below = decoding(&likelihood, &OUTPUTS, n).cdf(x);
         let spreads = ["gaussian", "laplace", "discretized-logistic"];
         assert_eq!(below.is_some(), spreads.iter().any(|kind| table.contains(kind)), "{table}");
-        let Some(below) = below.map(host) else { continue };
+        let Some([below, up_to]) = below.map(|both| both.map(host)) else { continue };
         let log_p = log_densities(&likelihood, &support);
+        // Half of the number itself, and all that are smaller.
+        let below: Vec<f64> = below.iter().zip(&up_to).map(|(a, b)| 0.5 * (a + b)).collect();
         for ((log_p, below), output) in log_p.chunks(n).zip(below.chunks(n)).zip(OUTPUTS) {
-            // Half of the number itself, and all that are smaller.
             let mut sum = 0.0;
             for (i, ((_, weight), log_p)) in support.iter().zip(log_p).enumerate() {
                 let mass = weight * log_p.exp();

@@ -58,7 +58,11 @@ const POINTS: [[f64; WIDTH]; 6] =
     [[0.0, 0.0], [2.0, -1.0], [-1.5, 1.3], [0.4, 0.9], [4.6, -2.0], [-4.0, 2.6]];
 
 fn evaluator(seed: u64) -> Evaluator {
-    let values: Vec<f32> = POINTS.iter().flatten().map(|x| *x as f32).collect();
+    some(&POINTS, seed)
+}
+
+fn some(points: &[[f64; WIDTH]], seed: u64) -> Evaluator {
+    let values: Vec<f32> = points.iter().flatten().map(|x| *x as f32).collect();
     let examples = Examples::new(Shape::Vector { len: WIDTH }, Values::Floats(values));
     let transform = Transform::fit(&examples, Default::default(), Scale::None).unwrap();
     Evaluator::new(Arc::new(examples), Arc::new(transform), device(), seed).unwrap()
@@ -147,6 +151,10 @@ fn where_the_encoder_knows_one_of_two_modes_annealing_is_right_and_importance_sa
         (of(means[0]) + of(means[1])).ln()
     };
     let truth = truth(log_p);
+    // The same numbers whatever is estimated together.
+    let each = |n: usize| some(&POINTS[..n], 0).annealed(&vae, 20, &|_| {}).unwrap().nll_each;
+    let (two, all) = (each(2), each(POINTS.len()));
+    assert!(two.iter().zip(&all).all(|(a, b)| (a - b).abs() < 1e-4), "{two:?} {all:?}");
     let annealed = by_annealing(&vae, 200);
     assert_right("annealing", &annealed, truth);
     let importance = by_importance(&vae, 1_000);

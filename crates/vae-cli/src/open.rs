@@ -106,7 +106,7 @@ fn model_file(run: Option<&Path>, checkpoint: Option<CheckpointArg>) -> Result<P
         let why = match checkpoint {
             Some(CheckpointArg::Best) => {
                 "this run has no best checkpoint, because it has no validation data; use \
-                 --checkpoint last, or train with --set data.validation=N"
+                 --checkpoint last, or train with --set data.validation=N or data.own_validation=true"
             }
             _ => "this folder holds no checkpoint; `vae-cli runs` lists the runs",
         };

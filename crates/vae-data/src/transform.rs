@@ -181,16 +181,21 @@ impl Transform {
         x
     }
 
+    /// Returns the transform to the mean of x over all draws: stochastic pixels become grey.
+    pub fn without_draws(&self) -> Self {
+        match self {
+            Self::Pixels(Pixels::Stochastic) => Self::Pixels(Pixels::Grey),
+            other => other.clone(),
+        }
+    }
+
     /// Returns the mean of each number of x over the examples, `[numbers]`. Of stochastic pixels it is
     /// the mean over all draws.
     ///
     /// # Panics
     /// As [`Self::gather`].
     pub fn mean(&self, examples: &Examples) -> Vec<f64> {
-        let of_all = match self {
-            Self::Pixels(Pixels::Stochastic) => Self::Pixels(Pixels::Grey),
-            other => other.clone(),
-        };
+        let of_all = self.without_draws();
         let mut sums = vec![0.0; examples.shape.len()];
         let draws = Stream::new(0, "none");
         for i in 0..examples.len() as u32 {

@@ -19,6 +19,8 @@ use crate::team::Team;
 
 /// Chains for each example, as in the paper.
 pub(crate) const CHAINS: usize = 16;
+/// Most distributions.
+pub(crate) const MOST_STEPS: usize = 100_000;
 /// Chains that choose the sizes of the steps.
 const PILOTS: usize = 4;
 /// Steps of a trajectory of Hamiltonian Monte Carlo, as in the paper.
@@ -99,6 +101,25 @@ struct Place {
     log_likelihood: Vec<f64>,
 }
 
+/// A place whose logarithms are still on the device, `[chains, batch]`.
+struct Visited {
+    z: Tensor<3>,
+    log_prior: Tensor<2>,
+    log_likelihood: Tensor<2>,
+    /// Of log f_t, `[chains, batch, latent]`.
+    gradient: Tensor<3>,
+}
+
+impl Visited {
+    /// Reads the logarithms.
+    fn read(self) -> Place {
+        let numbers = |tensor: Tensor<2>| tensor.into_data().iter::<f64>().collect();
+        let Self { z, log_prior, log_likelihood, .. } = self;
+        let (log_prior, log_likelihood) = (numbers(log_prior), numbers(log_likelihood));
+        Place { z, log_prior, log_likelihood }
+    }
+}
+
 impl Place {
     /// Returns log f_t of a row.
     fn log_density(&self, row: usize, beta: f64) -> f64 {
@@ -116,8 +137,8 @@ struct Joint<'a> {
 }
 
 impl Joint<'_> {
-    /// Returns the place z, and the gradient of log f_t with `beta` there, `[chains, batch, latent]`.
-    fn at(&self, z: Tensor<3>, beta: f64) -> (Place, Tensor<3>) {
+    /// Goes to z, for log f_t with `beta`.
+    fn at(&self, z: Tensor<3>, beta: f64) -> Visited {
         let leaf = Tensor::from_inner(z.clone()).require_grad();
         let log_prior = self.prior.log_prob(leaf.clone(), &self.noise);
         let p = self.vae.decode_draws(leaf.clone(), self.batch.labels.as_ref());
@@ -125,10 +146,8 @@ impl Joint<'_> {
         let log_density = log_prior.clone() + log_likelihood.clone().mul_scalar(beta);
         let gradients = log_density.sum().backward();
         let Some(gradient) = leaf.grad(&gradients) else { unreachable!("z has a gradient") };
-        let numbers = |tensor: Tensor<2>| tensor.into_data().iter::<f64>().collect();
-        let place =
-            Place { z, log_prior: numbers(log_prior), log_likelihood: numbers(log_likelihood) };
-        (place, gradient)
+        let (log_prior, log_likelihood) = (log_prior.inner(), log_likelihood.inner());
+        Visited { z, log_prior, log_likelihood, gradient }
     }
 }
 
@@ -165,7 +184,7 @@ impl Part {
             joint.prior.sample(&noise, n, &device.clone().autodiff()).inner().unsqueeze()
         };
         let z: Tensor<3> = Tensor::cat((0..chains).map(draw).collect(), 0);
-        let (mut place, _) = joint.at(z, 0.0);
+        let mut place = joint.at(z, 0.0).read();
         let mut log_w = vec![0.0; chains * n];
         for t in 1..=self.steps {
             let beta_t = beta(t, self.steps);
@@ -244,18 +263,13 @@ fn leap(
     };
     let mut p = of_rows(momentum, latent);
     let before = kinetic(&p);
-    let (start, mut gradient) = joint.at(from.z, beta);
-    let mut z = start.z.clone();
-    let mut end = None;
+    let mut at = joint.at(from.z.clone(), beta);
     for _ in 0..LEAPS {
-        p = p + gradient * half.clone();
-        z = z + p.clone() * step.clone();
-        let place;
-        (place, gradient) = joint.at(z.clone(), beta);
-        p = p + gradient.clone() * half.clone();
-        end = Some(place);
+        p = p + at.gradient * half.clone();
+        at = joint.at(at.z + p.clone() * step.clone(), beta);
+        p = p + at.gradient.clone() * half.clone();
     }
-    let Some(end) = end else { unreachable!("a trajectory has steps") };
+    let (start, end) = (from, at.read());
     let after = kinetic(&p);
     let u = noise.uniform("annealing, acceptance", [chains, n, 1]);
     // A trajectory that left the finite numbers is not accepted.

@@ -1,4 +1,7 @@
 //! Calibration of p(x|z): whether intervals that should hold a share of the numbers of x do.
+//!
+//! If x is drawn from p(x|z), then P(X < x|z) + u P(X = x|z) with a uniform u is uniform, for densities and for
+//! discrete x alike (Czado et al. 2009).
 
 use serde::Serialize;
 
@@ -22,9 +25,15 @@ pub(crate) struct Coverage {
 }
 
 impl Coverage {
-    /// Adds numbers of x by their P(X <= x|z).
-    pub fn add(&mut self, below: impl Iterator<Item = f64>) {
-        for below in below {
+    /// Adds numbers of x by their P(X < x|z) and P(X <= x|z), each with a number that is uniform in [0, 1].
+    pub fn add(
+        &mut self,
+        below: impl Iterator<Item = f64>,
+        up_to: impl Iterator<Item = f64>,
+        uniform: impl IntoIterator<Item = f32>,
+    ) {
+        for ((below, up_to), u) in below.zip(up_to).zip(uniform) {
+            let below = below + f64::from(u) * (up_to - below);
             self.all += 1;
             for (inside, share) in self.inside.iter_mut().zip(SHARES) {
                 *inside += u64::from((below - 0.5).abs() <= 0.5 * share);
@@ -50,13 +59,24 @@ mod tests {
     fn uniform_numbers_are_covered_as_they_should_be() {
         let mut coverage = Coverage::default();
         assert_eq!(coverage.intervals(), None);
-        coverage.add((0..10_000).map(|i| (f64::from(i) + 0.5) / 10_000.0));
+        let numbers = || (0..10_000).map(|i| (f64::from(i) + 0.5) / 10_000.0);
+        coverage.add(numbers(), numbers(), vec![0.5; 10_000]);
         for found in coverage.intervals().unwrap() {
             assert!((found.coverage - found.share).abs() < 1e-3, "{found:?}");
         }
         // A spread that is too small: every number is far out.
         let mut sure = Coverage::default();
-        sure.add([1e-9, 1.0 - 1e-9, f64::NAN].into_iter());
+        let numbers = || [1e-9, 1.0 - 1e-9, f64::NAN].into_iter();
+        sure.add(numbers(), numbers(), vec![0.5; 3]);
         assert!(sure.intervals().unwrap().iter().all(|found| found.coverage.abs() < 1e-12));
+        // Discrete numbers: 0 with probability 0.9, else 1.
+        let mut discrete = Coverage::default();
+        let is_one = |i: u32| i.is_multiple_of(10);
+        let below = (0..10_000).map(|i| if is_one(i) { 0.9 } else { 0.0 });
+        let up_to = (0..10_000).map(|i| if is_one(i) { 1.0 } else { 0.9 });
+        discrete.add(below, up_to, (0..10_000).map(|i| (i * 7_919 % 10_000) as f32 / 1e4));
+        for found in discrete.intervals().unwrap() {
+            assert!((found.coverage - found.share).abs() < 0.01, "{found:?}");
+        }
     }
 }

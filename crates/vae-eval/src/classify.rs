@@ -57,10 +57,10 @@ pub struct Classification {
     pub transform: Arc<Transform>,
     /// The device, without autodiff.
     pub device: Device,
-    /// Labelled examples. A few of each class are used for training.
+    /// Labelled examples, or those that training chooses from.
     pub train: Arc<Examples>,
-    /// Number of training examples per class.
-    pub labels: usize,
+    /// Number of training examples per class. `None`: all examples are used.
+    pub labels: Option<usize>,
     /// Which features the linear layer reads.
     pub features: FeatureLayer,
     /// Number of steps of Adam.
@@ -89,11 +89,10 @@ impl Classification {
             .enumerate()
             .min_by_key(|(_, n)| *n);
         if let Some((class, n)) = fewest
-            && n < self.labels
+            && let Some(wanted) = self.labels.filter(|wanted| n < *wanted)
         {
             return Err(EvalError::Request(format!(
-                "class {class} has {n} training examples, fewer than the {} requested",
-                self.labels
+                "class {class} has {n} training examples, fewer than the {wanted} requested"
             )));
         }
         Ok(spec)
@@ -106,7 +105,8 @@ impl Classification {
             unreachable!("examples without labels are refused before any are chosen")
         };
         let order = Stream::new(seed, "labelled examples").permutation(self.train.len());
-        let mut left = vec![self.labels; classes];
+        let Some(wanted) = self.labels else { return order };
+        let mut left = vec![wanted; classes];
         let mut chosen = order;
         chosen.retain(|index| {
             let left = &mut left[labels[*index as usize] as usize];

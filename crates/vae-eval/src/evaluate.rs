@@ -11,10 +11,10 @@ use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::likelihood::Measure;
 use vae_model::posterior::Gaussian;
-use vae_model::{Batch, Networks, ObjectiveConfig, Role, Vae};
+use vae_model::{Batch, Networks, Noise, ObjectiveConfig, Role, Vae};
 
 use crate::aggregate::Posteriors;
-use crate::annealed::{Annealing, CHAINS};
+use crate::annealed::{Annealing, CHAINS, MOST_STEPS};
 use crate::calibration::{Coverage, Interval};
 use crate::check::check_examples;
 use crate::disentanglement::{self, Disentanglement};
@@ -326,9 +326,13 @@ impl Evaluator {
                     posteriors.add(&Gaussian { mean, log_var }, z.clone());
                 }
                 let labels = batch.labels.clone().and_then(&chosen_of);
-                let below = vae.decode(z.clone(), labels.as_ref());
-                let below = chosen_of(batch.x.clone()).and_then(|x| below.cdf(x));
-                below.iter().for_each(|below| coverage.add(below.to_data().iter::<f64>()));
+                let p = vae.decode(z.clone(), labels.as_ref());
+                let both = chosen_of(batch.x.clone()).and_then(|x| p.cdf(x));
+                if let Some([below, up_to]) = both.map(|both| both.map(Tensor::into_data)) {
+                    let [rows, _] = z.dims();
+                    let uniform = noise.uniform("calibration", [1, rows, vae.numbers()]);
+                    coverage.add(below.iter::<f64>(), up_to.iter::<f64>(), uniform);
+                }
                 codes.push(z);
             }
             if samples > 0 {
@@ -430,11 +434,13 @@ impl Evaluator {
     /// Checks that log p(x) can be estimated by annealed importance sampling.
     ///
     /// # Errors
-    /// The errors of [`Self::check`], and if `steps` is 0, if the prior has no density, or if p(x|z) is
+    /// The errors of [`Self::check`], and if `steps` is 0 or above 100,000, if the prior has no density, or if p(x|z) is
     /// no likelihood.
     pub fn check_annealing(&self, vae: &Vae, steps: usize) -> Result<(), EvalError> {
-        if steps == 0 {
-            return Err(EvalError::Request("annealing needs at least one step".to_owned()));
+        if !(1..=MOST_STEPS).contains(&steps) {
+            return Err(EvalError::Request(format!(
+                "annealing takes 1 to {MOST_STEPS} steps, not {steps}"
+            )));
         }
         self.check(vae, 0)?;
         let support = support_of(&self.transform, &self.examples);

@@ -105,7 +105,7 @@ pub enum InitialWeights {
     #[default]
     Kaiming,
     /// Weights uniform in +-sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010), and biases of 0. The
-    /// output of the decoder of black and white pixels starts at the mean of the training data, as
+    /// output bias of a decoder of black and white pixels starts at the logit of the training mean, as
     /// in Burda et al. (2016).
     Glorot,
 }

@@ -106,18 +106,17 @@ pub struct Vae {
 }
 
 impl Vae {
-    /// Returns the model whose decoder has the output `mean` for each number of x, whatever z is, until
-    /// training changes it: for a likelihood that has such outputs, and if the configuration asks for it.
-    /// See [`InitialWeights::Glorot`].
-    pub fn starting_at(self, mean: &[f64]) -> Self {
-        let outputs: Option<Vec<f32>> = mean
-            .iter()
-            .map(|mean| self.config().likelihood.output_of_mean(*mean).map(|output| output as f32))
-            .collect();
-        match outputs.filter(|_| self.config().init == InitialWeights::Glorot) {
-            Some(outputs) => Self { decoder: self.decoder.with_output_bias(outputs), ..self },
-            None => self,
+    /// Returns the model with the output bias of its decoder at the mean of the data, for likelihoods whose
+    /// training starts there and configurations that ask for it: see [`InitialWeights::Glorot`]. `mean` returns
+    /// the mean of each number of x.
+    pub fn starting_at(self, mean: impl FnOnce() -> Vec<f64>) -> Self {
+        let family = self.config().likelihood.clone();
+        if self.config().init != InitialWeights::Glorot || family.output_of_mean(0.5).is_none() {
+            return self;
         }
+        let outputs = mean().into_iter().filter_map(|mean| family.output_of_mean(mean));
+        let outputs = outputs.map(|output| output as f32).collect();
+        Self { decoder: self.decoder.with_output_bias(outputs), ..self }
     }
 
     /// Returns the specification that the model was built from.

@@ -23,7 +23,7 @@ pub struct Reproduced {
     pub protocol: String,
     /// Whether its schedule was the short one.
     pub short: bool,
-    /// Epochs of each run.
+    /// Epochs of the longest run; fewer than planned if training stopped early.
     pub epochs: u64,
     /// Seeds of the runs.
     pub seeds: Vec<u64>,
@@ -97,11 +97,13 @@ impl Reproduced {
             let value = other.iter().sum::<f64>() / other.len() as f64;
             Compared { name, value, difference, interval }
         });
-        let last = plan.cells.last()?.runs.first()?;
+        let epochs =
+            runs.iter().filter_map(|run| run.last_metrics("train")?.get("epoch")?.as_u64());
+        let planned = plan.cells.last()?.runs.first()?.config.train.epochs;
         Some(Self {
             protocol: name.to_owned(),
             short,
-            epochs: last.config.train.epochs,
+            epochs: epochs.max().unwrap_or(planned),
             seeds: protocol.seeds.clone(),
             figure: figure.clone(),
             value,

@@ -22,17 +22,7 @@ const HEAD: [&str; 2] = [
 /// If the file cannot be read or written, or has no place for the table.
 pub fn fill(path: &Path, results: &[Reproduced]) -> Result<()> {
     let place = || path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(place)?;
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
-        let (table, after) = rest.split_once(END)?;
-        Some((before, table, after))
-    });
-    let Some((before, table, after)) = parts else {
-        return Err(request(format!(
-            "{}: it has no place for the table: write a line {BEGIN} and a line {END}",
-            place()
-        )));
-    };
+    let [before, table, after] = parts(path)?;
     let mut rows: Vec<String> = table
         .lines()
         .filter(|line| line.starts_with("| `"))
@@ -44,6 +34,30 @@ pub fn fill(path: &Path, results: &[Reproduced]) -> Result<()> {
     let table: Vec<String> = HEAD.map(str::to_owned).into_iter().chain(rows).collect();
     let text = format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", table.join("\n"));
     write_atomically(path, text.as_bytes()).with_context(place)
+}
+
+/// Checks that the document at `path` has a place for the table.
+///
+/// # Errors
+/// If not.
+pub fn check(path: &Path) -> Result<()> {
+    parts(path).map(drop)
+}
+
+/// Returns the text before the table, the table, and the text after it.
+fn parts(path: &Path) -> Result<[String; 3]> {
+    let place = || path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| request(format!("{}: {e}", place())))?;
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
+        let (table, after) = rest.split_once(END)?;
+        Some([before, table, after].map(str::to_owned))
+    });
+    parts.ok_or_else(|| {
+        request(format!(
+            "{}: it has no place for the table: write a line {BEGIN} and a line {END}",
+            place()
+        ))
+    })
 }
 
 /// Returns the start of a row, up to the end of its first cell.

@@ -30,15 +30,15 @@ impl Sweep {
                 let Some(run) = runs.get(i).filter(|_| !stop.load(Ordering::Relaxed)) else {
                     return Ok(());
                 };
+                let halt = || stop.store(true, Ordering::Relaxed);
                 // If a disk is full, the other workers need not go on.
-                let outcome =
-                    self.finish(run, stop).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                let outcome = self.finish(run, stop).inspect_err(|_| halt())?;
                 if outcome == Outcome::Stopped {
-                    stop.store(true, Ordering::Relaxed);
+                    halt();
                 }
                 let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
                 outcomes[i] = Some(outcome);
-                report(i, &outcomes)?;
+                report(i, &outcomes).inspect_err(|_| halt())?;
             }
         };
         std::thread::scope(|scope| {

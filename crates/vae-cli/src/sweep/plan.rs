@@ -186,8 +186,6 @@ impl File {
         overrides.extend(set.iter().map(|(key, v)| over(key, v)));
         overrides.extend(keys.iter().zip(values).map(|(key, v)| over(key, v)));
         overrides.push(over(&"train.seed".to_owned(), &seed));
-        // A new kind clears its table, so kinds come before what else is in it.
-        overrides.sort_by_key(|setting| !setting.key.ends_with(".kind"));
         let config = presets::resolve(&self.base, &overrides)?;
         let parts = short.iter().zip(values).map(|(key, value)| format!("{key}={value}"));
         let name: Vec<String> = parts.chain([format!("seed={seed}")]).collect();

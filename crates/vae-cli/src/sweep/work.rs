@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use vae_data::source::AUTO;
 use vae_model::write_atomically;
-use vae_train::{Run, RunLock, TrainError, presets};
+use vae_train::{Backend, Run, RunLock, TrainError, presets};
 
 use super::plan::{Plan, PlannedRun, read_bounded};
 use crate::args::MeasureArgs;
@@ -37,6 +37,8 @@ pub struct Sweep {
     pub data_dir: Option<PathBuf>,
     /// How to evaluate.
     pub measures: Measures,
+    /// The machine, to remember where figures come from.
+    pub machine: String,
 }
 
 /// How runs are evaluated.
@@ -73,6 +75,9 @@ struct Evaluated {
     /// The configuration that was asked for.
     config: String,
     protocol: Measures,
+    /// The machine that made the figures.
+    #[serde(default)]
+    machine: String,
     figures: Map<String, Value>,
 }
 
@@ -147,8 +152,8 @@ impl Sweep {
     pub fn finish(&self, planned: &PlannedRun, stop: &AtomicBool) -> Result<Outcome> {
         let run = self.run(planned);
         let kept = kept(&run);
-        if let Some(figures) = self.read(&kept, planned) {
-            return Ok(Outcome::Done(figures));
+        if let Some(evaluated) = self.read(&kept, planned) {
+            return Ok(Outcome::Done(evaluated.figures));
         }
         let stopped = || stop.load(Ordering::Relaxed);
         std::fs::create_dir_all(run.folder())
@@ -159,8 +164,8 @@ impl Sweep {
                 Ok(()) => run.exists(),
                 Err(outcome) => return Ok(outcome),
             };
-            if let Some(figures) = self.read(&kept, planned) {
-                return Ok(Outcome::Done(figures));
+            if let Some(evaluated) = self.read(&kept, planned) {
+                return Ok(Outcome::Done(evaluated.figures));
             }
             match self.train(planned, &run, stop)? {
                 Ok(trained) => break trained,
@@ -186,15 +191,16 @@ impl Sweep {
             loss.map(|loss| ("loss".to_owned(), loss)).into_iter().collect()
         };
         let (config, protocol) = (planned.config.to_toml(), self.measures.clone());
-        let evaluated = Evaluated { config, protocol, figures };
+        let machine = self.machine.clone();
+        let evaluated = Evaluated { config, protocol, machine, figures };
         let text = format!("{}\n", json!(evaluated));
         write_atomically(&kept, text.as_bytes()).with_context(|| kept.display().to_string())?;
         Ok(Outcome::Done(evaluated.figures))
     }
 
-    /// Returns whether a run has its figures.
-    pub fn is_done(&self, planned: &PlannedRun) -> bool {
-        self.read(&kept(&self.run(planned)), planned).is_some()
+    /// Returns the machine that made the figures of a run. `None` if it has none yet.
+    pub fn made_on(&self, planned: &PlannedRun) -> Option<String> {
+        Some(self.read(&kept(&self.run(planned)), planned)?.machine)
     }
 
     /// Waits until no other process trains a run.
@@ -212,12 +218,12 @@ impl Sweep {
     }
 
     /// Reads the figures of a run, if it has some of this configuration by this protocol.
-    fn read(&self, kept: &Path, planned: &PlannedRun) -> Option<Map<String, Value>> {
+    fn read(&self, kept: &Path, planned: &PlannedRun) -> Option<Evaluated> {
         let evaluated: Evaluated =
             serde_json::from_str(&read_bounded(kept, MOST_BYTES).ok()?).ok()?;
         let is_it =
             evaluated.protocol == self.measures && evaluated.config == planned.config.to_toml();
-        is_it.then_some(evaluated.figures)
+        is_it.then_some(evaluated)
     }
 
     /// Trains, and returns what `train` says at its end.
@@ -265,6 +271,18 @@ impl Sweep {
     }
 }
 
+/// Returns the backend, the processor and its threads.
+pub fn machine(backend: &Backend) -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor = text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    let processor = processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{} on {}, {processor}, {threads} threads", backend.name, backend.note)
+}
+
 /// Returns the file of the figures of a run.
 fn kept(run: &Run) -> PathBuf {
     run.folder().join("evaluation.json")
@@ -289,13 +307,16 @@ fn json_of(mut command: Command, stop: &AtomicBool) -> Result<Result<Value, Fail
     }))
 }
 
-/// Runs a command to its end, and returns what it printed. When `stop` is set, it gets an interrupt once: a
-/// training then writes its checkpoint. The terminal's interrupt does not reach it.
+/// Runs a command to its end, and returns what it printed. When `stop` is set, it gets an interrupt: a training
+/// then writes its checkpoint. On a terminal it has got one already, and a second would end it at once.
 #[cfg(unix)]
 fn output_of(command: &mut Command, stop: &AtomicBool) -> std::io::Result<Output> {
-    use std::os::unix::process::CommandExt;
+    use std::io::IsTerminal;
 
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if std::io::stdin().is_terminal() {
+        return command.stdin(Stdio::null()).output();
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn()?;
     let number = child.id().to_string();
     let ended = AtomicBool::new(false);

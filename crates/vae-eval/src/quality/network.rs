@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use vae_data::rng::Stream;
 use vae_data::{DataRecord, Examples, OpenedSource, Pixels, Transform};
 use vae_model::classifier::FeatureLayer;
 use vae_model::network::{ConvConfig, MlpConfig, NetworkConfig};
@@ -86,17 +87,12 @@ impl FeatureNetwork {
         let mlp = MlpConfig { hidden: vec![256, WIDTH], ..MlpConfig::default() };
         let spec = spec(conv.into()).or_else(|_| spec(mlp.into()));
         let spec = spec.map_err(|e| EvalError::Request(e.to_string()))?;
-        let counts = train.labels.iter().flatten().fold(Vec::new(), |mut counts, label| {
-            counts.resize(counts.len().max(*label as usize + 1), 0usize);
-            counts[*label as usize] += 1;
-            counts
-        });
         let task = Classification {
             vae: spec.init(&KeyedNoise::new(0, Phase::Init), device),
             transform: Arc::new(Transform::Pixels(Pixels::Grey)),
             device: device.clone(),
             train: Arc::clone(train),
-            labels: counts.into_iter().filter(|n| *n > 0).min().unwrap_or(1),
+            labels: None,
             features: FeatureLayer::Trunk,
             steps: STEPS,
             learning_rate: LEARNING_RATE,
@@ -160,12 +156,17 @@ impl FeatureNetwork {
                 generator.vae.shape()
             )));
         }
+        // A folder is sorted by class.
+        let stream = Stream::new(generator.seed, "examples to compare with samples");
+        let mut chosen = stream.permutation(examples.len());
+        chosen.truncate(n);
         // A conditional model gets the classes of the examples.
-        let chosen: Vec<u32> = (0..n as u32).collect();
         let labels = examples.labels_at(&chosen).filter(|_| generator.vae.classes() > 0);
         let samples = generator.sample(n, labels.as_deref(), false)?;
-        let draws = vae_data::rng::Stream::new(0, "none");
-        let real = self.saved.transform.gather(examples, &chosen, &draws);
+        // What the model was trained on, in [0, 1].
+        let transform = generator.transform.without_draws();
+        let mut real = transform.gather(examples, &chosen, &Stream::new(0, "none"));
+        transform.to_data_range(&mut real);
         let [mut real, mut made] = [real, samples].map(|x| self.features(&x));
         // Features have no unit: those of the examples get a root mean square of 1.
         let square: f64 = real.iter().map(|x| f64::from(*x).powi(2)).sum();

@@ -118,7 +118,7 @@ impl LikelihoodFamily for LogisticConfig {
         self.at(spread::average(self.mean(p)), &self.spread.of(p, self.scale), x)
     }
 
-    fn cdf(&self, p: &Parameters, x: Tensor<3>) -> Option<Tensor<3>> {
+    fn cdf(&self, p: &Parameters, x: Tensor<3>) -> Option<[Tensor<3>; 2]> {
         let (low, high) = self.output.range();
         let half = 0.5 * (high - low) / 255.0;
         let spread = self.spread.of(p, self.scale);
@@ -127,8 +127,7 @@ impl LikelihoodFamily for LogisticConfig {
         // The bins at the ends are open.
         let below = activation::sigmoid(spread.divide(from.clone().sub_scalar(half)));
         let up_to = activation::sigmoid(spread.divide(from.add_scalar(half)));
-        let below = below.mask_fill(lowest, 0.0);
-        Some((below + up_to.mask_fill(highest, 1.0)).mul_scalar(0.5))
+        Some([below.mask_fill(lowest, 0.0), up_to.mask_fill(highest, 1.0)])
     }
 
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {

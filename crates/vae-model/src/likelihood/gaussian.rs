@@ -80,12 +80,13 @@ impl LikelihoodFamily for GaussianConfig {
         self.at(spread::average(self.mean(p)), &self.spread.of(p, self.sigma), x)
     }
 
-    fn cdf(&self, p: &Parameters, x: Tensor<3>) -> Option<Tensor<3>> {
+    fn cdf(&self, p: &Parameters, x: Tensor<3>) -> Option<[Tensor<3>; 2]> {
         if self.squared_error {
             return None;
         }
         let scaled = self.spread.of(p, self.sigma).divide(x - self.mean(p));
-        Some(scaled.mul_scalar(0.5f64.sqrt()).erf().add_scalar(1.0).mul_scalar(0.5))
+        let below = scaled.mul_scalar(0.5f64.sqrt()).erf().add_scalar(1.0).mul_scalar(0.5);
+        Some([below.clone(), below])
     }
 
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {

@@ -61,10 +61,11 @@ impl LikelihoodFamily for LaplaceConfig {
         at(spread::average(self.mean(p)), &self.spread.of(p, self.scale), x)
     }
 
-    fn cdf(&self, p: &Parameters, x: Tensor<3>) -> Option<Tensor<3>> {
+    fn cdf(&self, p: &Parameters, x: Tensor<3>) -> Option<[Tensor<3>; 2]> {
         let scaled = self.spread.of(p, self.scale).divide(x - self.mean(p));
         let tail = scaled.clone().abs().neg().exp().mul_scalar(-0.5).add_scalar(0.5);
-        Some((scaled.sign() * tail).add_scalar(0.5))
+        let below = (scaled.sign() * tail).add_scalar(0.5);
+        Some([below.clone(), below])
     }
 
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3> {

@@ -89,10 +89,10 @@ pub trait LikelihoodFamily: std::fmt::Debug {
     /// Returns one sample of x per row, `[k, batch, numbers]`.
     fn sample(&self, p: &Parameters, noise: &dyn Noise) -> Tensor<3>;
 
-    /// Returns P(X <= x|z) of each number, `[k, batch, numbers]`, for x `[1, batch, numbers]`. Of discrete
-    /// numbers, of which one has a probability of its own, it is the mean of P(X < x|z) and P(X <= x|z). `None`
-    /// for families without a spread, and for counts.
-    fn cdf(&self, _p: &Parameters, _x: Tensor<3>) -> Option<Tensor<3>> {
+    /// Returns P(X < x|z) and P(X <= x|z) of each number, `[k, batch, numbers]` each, for x
+    /// `[1, batch, numbers]`. They differ for discrete numbers. `None` for families without a spread, and for
+    /// counts.
+    fn cdf(&self, _p: &Parameters, _x: Tensor<3>) -> Option<[Tensor<3>; 2]> {
         None
     }
 
@@ -292,10 +292,11 @@ impl LikelihoodDistribution {
         family.sum_log_prob(self.into_parameters(rows / batch), x)
     }
 
-    /// Returns P(X <= x|z) of each number, `[rows, numbers]`, for x `[rows, numbers]`: see
-    /// [`LikelihoodFamily::cdf`].
-    pub fn cdf(&self, x: Tensor<2>) -> Option<Tensor<2>> {
-        self.family.cdf(&self.parameters(1), x.unsqueeze()).map(|below| below.squeeze_dim(0))
+    /// Returns P(X < x|z) and P(X <= x|z) of each number, `[rows, numbers]` each, for x `[rows, numbers]`:
+    /// see [`LikelihoodFamily::cdf`].
+    pub fn cdf(&self, x: Tensor<2>) -> Option<[Tensor<2>; 2]> {
+        let both = self.family.cdf(&self.parameters(1), x.unsqueeze())?;
+        Some(both.map(|below| below.squeeze_dim(0)))
     }
 
     /// Returns one sample of x per row, `[rows, numbers]`.

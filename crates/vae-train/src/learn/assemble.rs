@@ -77,7 +77,7 @@ impl Trainer {
         let (model, objective) = (config.model.clone(), config.objective.clone());
         let spec = NetworksSpec::new(model, objective, data.spec()).map_err(refused)?;
         let mut networks = spec.init(&noise, &device).map_err(refused)?;
-        networks.vae = networks.vae.starting_at(&data.transform.mean(&data.train));
+        networks.vae = networks.vae.starting_at(|| data.transform.mean(&data.train));
         let optimizer = config.train.optimizer.init(backend.is_cpu());
         let auxiliary_optimizers = networks
             .auxiliaries

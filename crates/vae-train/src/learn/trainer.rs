@@ -237,10 +237,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// Returns whether the validation loss has not improved for `train.patience` epochs.
+    /// Returns whether the validation loss has not improved for `train.patience` epochs. Epochs of warm-up do
+    /// not count: the training loss is still another one.
     fn has_stalled(&self) -> bool {
         let patience = self.config.train.patience;
-        patience > 0 && self.progress.epoch >= self.progress.best_epoch.saturating_add(patience)
+        let from = self.progress.best_epoch.max(self.requirements.settled_after.ceil() as u64);
+        patience > 0 && self.progress.epoch >= from.saturating_add(patience)
     }
 
     /// Writes a checkpoint into the run, if there is one.

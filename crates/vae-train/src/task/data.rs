@@ -75,8 +75,8 @@ fn read(
     let (train, classes) = resolved.read_first(Split::Train, limit, environment)?;
     let (train, validation) = match config.data.validation {
         0 if config.data.own_validation => {
-            // It says which sets have one.
-            let validation = resolved.read_first(Split::Validation, limit, environment)?.0;
+            // The error names sets without one.
+            let validation = resolved.read(Split::Validation, environment)?;
             (train, Some(Arc::new(validation)))
         }
         0 => (train, None),

@@ -111,7 +111,7 @@ impl Execute for ClassifyArgs {
             transform: generator.transform,
             device: generator.device,
             train,
-            labels: self.labels,
+            labels: Some(self.labels),
             features: match self.features {
                 FeaturesArg::Latent => FeatureLayer::Latent,
                 FeaturesArg::Trunk => FeatureLayer::Trunk,

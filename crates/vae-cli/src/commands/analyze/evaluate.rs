@@ -45,6 +45,8 @@ pub struct EvaluateArgs {
 
 /// Median of the effective sample sizes below which nll is not to be believed.
 const BELIEVABLE: f64 = 5.0;
+/// The same of chains of annealed importance sampling, for nll_ais.
+const BELIEVABLE_CHAINS: f64 = 2.0;
 
 impl Execute for EvaluateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
@@ -76,7 +78,16 @@ impl Execute for EvaluateArgs {
         if let Some(other) = &other {
             evaluator.check(&other.vae, samples).context("the model of --against")?;
         }
-        let images = evaluator.examples().len();
+        // First what may be refused: nll can take hours.
+        let examples = evaluator.examples();
+        let quality = network
+            .as_ref()
+            .map(|network| Ok::<_, EvalError>((network, network.quality(&generator, examples)?)));
+        let quality = quality.transpose().context("--quality")?;
+        let scores =
+            self.measure.disentanglement.then(|| evaluator.disentanglement(&generator.vae));
+        let scores = scores.transpose()?;
+        let images = examples.len();
         let rounds = if other.is_some() { 2 } else { 1 };
         // Without importance samples the evaluation takes little time.
         let bar = (samples > 0).then(|| Bar::new(printer, (rounds * images) as u64, 0));
@@ -102,23 +113,21 @@ impl Execute for EvaluateArgs {
             self.measure.ais.map(|steps| self.annealed(&evaluator, &generator, steps, printer));
         let annealed = annealed.transpose()?;
         figures.extend(annealed.iter().flat_map(figures::of_annealing));
-        let examples = evaluator.examples();
-        let quality = network
-            .as_ref()
-            .map(|network| Ok::<_, EvalError>((network, network.quality(&generator, examples)?)));
-        let quality = quality.transpose().context("--quality")?;
         figures.extend(quality.iter().flat_map(|(network, quality)| {
             figures::of_quality(quality, &network.name, FeatureNetwork::compared(examples))
         }));
-        let scores =
-            self.measure.disentanglement.then(|| evaluator.disentanglement(&generator.vae));
-        let scores = scores.transpose()?;
         figures.extend(scores.iter().flat_map(figures::of_disentanglement));
         let mut text = figures::table(&figures);
         if result.ess_median.is_some_and(|ess| ess < BELIEVABLE) {
             printer.warn(
                 "for half of the examples a few importance weights outweigh all others, so nll is \
                  probably too high: raise --samples, and see how far nll falls",
+            );
+        }
+        if annealed.as_ref().is_some_and(|found| found.ess[1] < BELIEVABLE_CHAINS) {
+            printer.warn(
+                "for half of the examples one chain outweighs the others, so nll_ais is probably too high: raise \
+                 --ais, and see how far it falls",
             );
         }
         let against = self.against.as_ref().zip(other).map(|(run, other)| {

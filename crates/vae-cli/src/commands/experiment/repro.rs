@@ -20,11 +20,11 @@ use crate::output::printer::Printer;
 use crate::output::progress::Bar;
 use crate::output::text::{columns, with_commas};
 use crate::repro::result::Reproduced;
-use crate::repro::table::{duration, fill};
+use crate::repro::table::{check, duration, fill};
 use crate::signal::stop_on_signal;
 use crate::sweep::plan::{Plan, PlannedRun};
 use crate::sweep::results::Results;
-use crate::sweep::work::{Measures, Outcome, Sweep};
+use crate::sweep::work::{Measures, Outcome, Sweep, machine};
 
 /// Train and evaluate by the protocol of a paper, and compare with the paper's figure.
 ///
@@ -140,7 +140,9 @@ impl ReproArgs {
         })?;
         let plan = Plan::of_protocol(&protocol, self.short)?;
         let backend = Backend::open(&self.backend.backend)?;
-        let asked: MeasureArgs = protocol.evaluate.clone().try_into().context("evaluate")?;
+        let asked = asked(&protocol)?;
+        // Before any work: is there a place for the result?
+        self.fill.as_deref().map_or(Ok(()), check)?;
         let folder = self.folder(name, self.short);
         let sweep = Sweep {
             program: std::env::current_exe().context("the path of this program is not known")?,
@@ -148,10 +150,11 @@ impl ReproArgs {
             backend: backend.name.to_string(),
             data_dir: self.data_dir.data_dir.clone(),
             measures: Measures { limit: None, asked },
+            machine: machine(&backend),
         };
         let runs: Vec<&PlannedRun> = plan.runs().collect();
         let left: Vec<&PlannedRun> =
-            runs.iter().copied().filter(|run| !sweep.is_done(run)).collect();
+            runs.iter().copied().filter(|run| sweep.made_on(run).is_none()).collect();
         // Data that cannot be had are reported before any work.
         let examples = match left.first() {
             None => 0,
@@ -189,15 +192,21 @@ impl ReproArgs {
             printer.say("stopped; the same command goes on");
             return Ok(());
         }
-        let machine = machine(&backend);
-        let about = (&folders[..], machine);
+        let failed = outcomes.iter().filter(|o| !matches!(o, Some(Outcome::Done(_)))).count();
+        if failed > 0 {
+            return Err(anyhow!("{name}: {failed} runs failed; the same command tries them again"));
+        }
+        let mut machines: Vec<String> = runs.iter().filter_map(|run| sweep.made_on(run)).collect();
+        machines.dedup();
+        let about = (&folders[..], machines.join("; "));
         let result = Reproduced::new(name, self.short, &protocol, &plan, &outcomes, about);
         let result = result.ok_or_else(|| {
-            anyhow!("{name}: not all runs have {}; the same command goes on", protocol.paper.figure)
+            let figure = &protocol.paper.figure;
+            anyhow!("{name}: {figure} of a run is not a number, see {}", folder.display())
         })?;
         result.write(&folder.join("result.json"))?;
-        self.fill(std::slice::from_ref(&result), printer)?;
-        printer.result(&report(&result), || json!(result))
+        printer.result(&report(&result), || json!(result))?;
+        self.fill(std::slice::from_ref(&result), printer)
     }
 
     /// Measures how fast this machine trains and evaluates, and says how long what is left will take. An epoch
@@ -269,6 +278,27 @@ struct Speeds {
     evaluation: f64,
 }
 
+/// Sets a flag when it is dropped, also by a panic.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Returns what a protocol measures.
+///
+/// # Errors
+/// If there is no such measure.
+fn asked(protocol: &Protocol) -> Result<MeasureArgs> {
+    let known = json!(MeasureArgs::default());
+    if let Some(key) = protocol.evaluate.keys().find(|key| known.get(key).is_none()) {
+        return Err(request(format!("evaluate: there is no measure `{key}`")));
+    }
+    protocol.evaluate.clone().try_into().context("evaluate")
+}
+
 /// Does work while a bar shows how many of `steps` steps the runs have done.
 fn with_bar<T>(
     printer: &Printer,
@@ -280,6 +310,7 @@ fn with_bar<T>(
     let bar = Bar::new(printer, steps, logged());
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let ended = Ended(&is_over);
         let watcher = scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 bar.set_position(logged());
@@ -288,22 +319,10 @@ fn with_bar<T>(
             bar.finish();
         });
         let done = work();
-        is_over.store(true, Ordering::Relaxed);
+        drop(ended);
         watcher.thread().unpark();
         done
     })
-}
-
-/// Returns the backend, the processor and its threads.
-fn machine(backend: &Backend) -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = text.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key.trim() == "model name").then(|| value.trim().to_owned())
-    });
-    let processor = processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{} on {}, {processor}, {threads} threads", backend.name, backend.note)
 }
 
 /// Returns the result for people.
@@ -333,4 +352,27 @@ fn report(result: &Reproduced) -> String {
     rows.push(vec!["verdict".to_owned(), result.verdict.clone()]);
     rows.push(vec!["training".to_owned(), duration(result.training_seconds)]);
     columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_protocol_measures_its_figure() {
+        for (name, _) in protocols::ALL {
+            let protocol = Protocol::named(name).unwrap().unwrap();
+            let asked = asked(&protocol).unwrap();
+            let is_measured = match protocol.paper.figure.as_str() {
+                "nll" => asked.samples.is_some(),
+                "mig" => asked.disentanglement,
+                "knn_accuracy" => true,
+                _ => false,
+            };
+            assert!(is_measured, "{name}");
+        }
+        let mut protocol = Protocol::named("iwae-1l-k1").unwrap().unwrap();
+        protocol.evaluate.insert("smaples".to_owned(), 5.into());
+        assert!(asked(&protocol).unwrap_err().to_string().contains("smaples"));
+    }
 }

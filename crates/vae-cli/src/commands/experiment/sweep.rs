@@ -16,7 +16,7 @@ use crate::output::printer::Printer;
 use crate::signal::stop_on_signal;
 use crate::sweep::plan::{Plan, PlannedRun};
 use crate::sweep::results::Results;
-use crate::sweep::work::{Measures, Outcome, Sweep};
+use crate::sweep::work::{Measures, Outcome, Sweep, machine};
 
 /// Train and evaluate a grid of settings, each with several seeds.
 ///
@@ -74,13 +74,14 @@ impl Execute for SweepArgs {
         }
         let plan = Plan::read(&self.file)?;
         // One backend for all, chosen now and not by each run.
-        let backend = Backend::open(&self.backend.backend)?.name;
+        let backend = &Backend::open(&self.backend.backend)?;
         let sweep = Sweep {
             program: std::env::current_exe().context("the path of this program is not known")?,
             folder: self.out.clone(),
-            backend: backend.to_string(),
+            backend: backend.name.to_string(),
             data_dir: self.data_dir.data_dir.clone(),
             measures: Measures { limit: self.limit, asked: self.measure.clone() },
+            machine: machine(backend),
         };
         // Before any work: is there such a plot?
         let empty = Results::new(&plan, &vec![None; plan.runs().count()]);

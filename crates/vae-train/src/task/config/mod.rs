@@ -88,7 +88,7 @@ impl TrainConfig {
         }
         compatibility::check_replicas(&self.model, &needs, self.train.replicas)?;
         if self.train.patience > 0 && !self.data.has_validation() {
-            let why = "early stopping needs a validation split: set data.validation too";
+            let why = "early stopping needs a validation split: set data.validation or data.own_validation too";
             return Err(ConfigError::new("train.patience", why));
         }
         if needs.auxiliaries.is_empty() {
