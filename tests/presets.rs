@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use vae_data::rng::Stream;
@@ -192,19 +192,29 @@ fn train_at_most(trainer: &mut Trainer, most: usize) -> Result<Steps, String> {
 }
 
 /// Checks the presets of a sort.
-fn check_each(of: impl Fn(&ValidConfig) -> bool, test: impl Fn(&str) -> Result<(), String>) {
+fn check_each(of: impl Fn(&ValidConfig) -> bool, test: impl Fn(&str) -> Result<(), String> + Sync) {
     let names: Vec<&str> =
         presets::ALL.iter().map(|(name, _)| *name).filter(|name| of(&preset(name))).collect();
     check(&names, test);
 }
 
-/// Checks presets one after the other and tells of all that fail.
-fn check(names: &[&str], check: impl Fn(&str) -> Result<(), String>) {
+/// Checks presets, two at a time, and tells of all that fail. Trainings whose critic sees images take one core.
+fn check(names: &[&str], check: impl Fn(&str) -> Result<(), String> + Sync) {
     assert!(!names.is_empty(), "there is no preset of this sort");
-    let failures: Vec<String> = names
-        .iter()
-        .filter_map(|name| check(name).err().map(|why| format!("{name}: {why}")))
-        .collect();
+    let next = AtomicUsize::new(0);
+    let some = || -> Vec<String> {
+        let mut failures = Vec::new();
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            failures.extend(check(name).err().map(|why| format!("{name}: {why}")));
+        }
+        failures
+    };
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let others = scope.spawn(some);
+        let mut failures = some();
+        failures.extend(others.join().expect("a preset panicked"));
+        failures
+    });
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 

@@ -1,0 +1,70 @@
+"""The protocol `iwae-1l-k1` in PyTorch (configs/papers/iwae-1l-k1.toml): the VAE with one stochastic layer of
+Burda et al. 2016. Prints the training loss of each epoch, in nats, to compare with `vae-cli repro`.
+
+    VAE_DATA_DIR=DIR bench/venv/bin/python bench/iwae_k1.py EPOCHS
+
+DIR/mnist has the files of MNIST. Of the packages in requirements.txt it needs NumPy and PyTorch.
+"""
+
+import gzip
+import os
+import sys
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+BATCH = 20
+
+
+def images(name):
+    path = os.path.join(os.environ["VAE_DATA_DIR"], "mnist", name)
+    with gzip.open(path + ".gz") if os.path.exists(path + ".gz") else open(path, "rb") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)
+    return torch.tensor(pixels.astype(np.float32) / 255)
+
+
+def linear(inputs, outputs):
+    layer = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def main():
+    epochs = int(sys.argv[1])
+    torch.manual_seed(0)
+    grey = images("train-images-idx3-ubyte")
+    encoder = nn.Sequential(linear(784, 200), nn.Tanh(), linear(200, 200), nn.Tanh())
+    mean, log_var = linear(200, 50), linear(200, 50)
+    decoder = nn.Sequential(linear(50, 200), nn.Tanh(), linear(200, 200), nn.Tanh(), linear(200, 784))
+    start = grey.mean(0).clamp(1e-3, 1 - 1e-3)
+    with torch.no_grad():
+        decoder[-1].bias.copy_((start / (1 - start)).log())
+    parameters = [p for part in (encoder, mean, log_var, decoder) for p in part.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-4)
+    ends = [(3 ** (stage + 1) - 1) // 2 for stage in range(8)]
+    for epoch in range(epochs):
+        stage = next(stage for stage, end in enumerate(ends) if epoch < end)
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * 10 ** (-stage / 7)
+        x = torch.bernoulli(grey)[torch.randperm(len(grey))]
+        total = 0.0
+        for batch in x.split(BATCH):
+            features = encoder(batch)
+            mu, s = mean(features), log_var(features)
+            noise = torch.randn_like(mu)
+            z = mu + (s / 2).exp() * noise
+            log_p = -F.binary_cross_entropy_with_logits(decoder(z), batch, reduction="none").sum(1)
+            log_w = log_p - 0.5 * (z * z - noise * noise - s).sum(1)
+            loss = -log_w.mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+        print(f"epoch {epoch + 1}  loss {total / len(x):.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
