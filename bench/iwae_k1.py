@@ -1,7 +1,7 @@
 """The protocol `iwae-1l-k1` in PyTorch (configs/papers/iwae-1l-k1.toml): the VAE with one stochastic layer of
 Burda et al. 2016. Prints the training loss of each epoch, in nats, to compare with `vae-cli repro`.
 
-    VAE_DATA_DIR=DIR bench/venv/bin/python bench/iwae_k1.py EPOCHS
+    VAE_DATA_DIR=DIR bench/venv/bin/python bench/iwae_k1.py EPOCHS [BETA1]
 
 DIR/mnist has the files of MNIST. Of the packages in requirements.txt it needs NumPy and PyTorch.
 """
@@ -34,6 +34,7 @@ def linear(inputs, outputs):
 
 def main():
     epochs = int(sys.argv[1])
+    beta1 = float(sys.argv[2]) if len(sys.argv) > 2 else 0.9
     torch.manual_seed(0)
     grey = images("train-images-idx3-ubyte")
     encoder = nn.Sequential(linear(784, 200), nn.Tanh(), linear(200, 200), nn.Tanh())
@@ -43,7 +44,7 @@ def main():
     with torch.no_grad():
         decoder[-1].bias.copy_((start / (1 - start)).log())
     parameters = [p for part in (encoder, mean, log_var, decoder) for p in part.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-4)
+    optimizer = torch.optim.Adam(parameters, lr=1e-3, betas=(beta1, 0.999), eps=1e-4)
     ends = [(3 ** (stage + 1) - 1) // 2 for stage in range(8)]
     for epoch in range(epochs):
         stage = next(stage for stage, end in enumerate(ends) if epoch < end)

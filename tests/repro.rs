@@ -74,7 +74,9 @@ fn a_protocol_prints_the_papers_figure_ours_and_the_verdict() {
     assert_eq!(result["verdict"], "missed by 0.10");
     assert_eq!((&result["epochs"], &result["short"]), (&15.into(), &true.into()));
     let text = program.ok(repro).stdout;
-    for word in ["0.500", "0.400 +- ", "Chen", "missed by 0.10", "0.180; difference 0.220 +- "] {
+    for word in
+        ["0.500", "0.400 +- ", "Chen", "missed by 0.10", "0.180; difference 0.220 +- 0.056 (95 %)"]
+    {
         assert!(text.contains(word), "{word}: {text}");
     }
     let document = fs::read_to_string(program.path("results.md")).unwrap();

@@ -57,13 +57,13 @@ pub struct MeasureArgs {
     /// Estimate nll with K importance samples per example [default: nll is not estimated].
     #[arg(long, value_name = "K", value_parser = count)]
     pub samples: Option<usize>,
-    /// Estimate nll by annealed importance sampling too, in STEPS steps from p(z) to p(z|x) with 16 chains
-    /// per example. It does not use the encoder. 1,000 steps take about a second per image on two cores:
+    /// Estimate nll by annealed importance sampling too, in STEPS steps from p(z) to p(z) p(x|z), with 16
+    /// chains per example. It does not use q(z|x). 1,000 steps take about a second per image on two cores:
     /// choose some with --limit.
     #[arg(long, value_name = "STEPS", value_parser = count)]
     pub ais: Option<usize>,
-    /// Compare samples with examples by the features of a classifier of the same data set: Frechet and kernel
-    /// distance, precision, recall. The first time, the classifier is trained, and kept in the cache.
+    /// Compare samples with examples by the features of a classifier of the same data set: Frechet and
+    /// kernel distance, precision, recall. The first time, the classifier is trained, and kept in the cache.
     #[arg(long)]
     pub quality: bool,
     /// Score how the latent dimensions separate the generative factors of the data: MIG, DCI, SAP and

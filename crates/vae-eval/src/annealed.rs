@@ -1,19 +1,19 @@
 //! The log-likelihood of examples, estimated by annealed importance sampling (Wu et al. 2017). It
-//! starts from p(z) and never asks q(z|x), so it also works where importance sampling with q(z|x)
+//! starts from p(z) and does not use q(z|x), so it also works where importance sampling with q(z|x)
 //! fails.
 //!
 //! A chain goes through the distributions f_t(z) = p(z) p(x|z)^beta_t, from beta_0 = 0 to beta_T = 1.
 //! Its weight is the product of p(x|z)^(beta_t - beta_(t-1)) along the way, and the mean of the weights of
 //! many chains is an unbiased estimate of p(x) (Neal 2001). Between two distributions z moves by Hamiltonian
-//! Monte Carlo, which leaves f_t as it is. The sizes of its steps come from chains of a pilot with
-//! random numbers of its own, so that they do not depend on the chains that count.
+//! Monte Carlo, which leaves f_t invariant. Four pilot chains choose the step sizes. They use other random
+//! numbers than the 16 chains of the estimate, so that the estimate stays unbiased.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use vae_model::prior::PriorDistribution;
 use vae_model::{Batch, Noise, Vae, is_on_host};
 
-use crate::importance::{Estimate, ROWS, ROWS_ON_HOST, Weights};
+use crate::importance::{Estimate, ROWS, ROWS_ON_HOST, Weights, in_parts};
 use crate::noise::KeyedNoise;
 use crate::team::Team;
 
@@ -58,23 +58,13 @@ impl Annealing<'_> {
         let size = batch.size();
         let rows = if is_on_host(&batch.x.device()) { ROWS_ON_HOST } else { ROWS };
         let images = (rows / CHAINS).max(1);
-        let firsts: Vec<usize> = (0..size).step_by(images).collect();
-        let mut estimates = Vec::with_capacity(size);
         // Gradients are of z alone.
         let vae = self.vae.clone().no_grad().train();
-        for firsts in firsts.chunks(self.team.size()) {
-            let part = |&first: &usize| {
-                let n = images.min(size - first);
-                let batch = batch.part(first..first + n);
-                Part { batch, noise: noise.from_image(first), steps: self.steps }
-            };
-            let parts: Vec<Part> = firsts.iter().map(part).collect();
-            let vae = vae.clone();
-            let found = self.team.on_each(parts.len(), move |i| parts[i].estimates(&vae));
-            estimates.extend(found.into_iter().flatten());
-            report(estimates.len());
-        }
-        estimates
+        let part = |first, n| {
+            let batch = batch.part(first..first + n);
+            Part { batch, noise: noise.from_image(first), steps: self.steps }
+        };
+        in_parts(self.team, [size, images], part, move |part| part.estimates(&vae), report)
     }
 }
 

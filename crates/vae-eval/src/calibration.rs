@@ -1,7 +1,7 @@
-//! Calibration of p(x|z): whether intervals that should hold a share of the numbers of x do.
+//! Calibration of p(x|z). Checks that a central 80 % interval of p(x|z) contains 80 % of the numbers of x.
 //!
-//! If x is drawn from p(x|z), then P(X < x|z) + u P(X = x|z) with a uniform u is uniform, for densities and for
-//! discrete x alike (Czado et al. 2009).
+//! If x is drawn from p(x|z), then P(X < x|z) + u P(X = x|z) is uniform. u is a uniform random number, so that
+//! it holds for discrete x too (Czado et al. 2009).
 
 use serde::Serialize;
 

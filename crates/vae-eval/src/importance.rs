@@ -57,22 +57,35 @@ impl Importance<'_> {
         let (size, samples) = (batch.size(), self.samples);
         let rows = if is_on_host(&batch.x.device()) { ROWS_ON_HOST } else { ROWS };
         let images = (rows / samples).max(FEW);
-        let firsts: Vec<usize> = (0..size).step_by(images).collect();
-        let mut estimates = Vec::with_capacity(size);
-        for firsts in firsts.chunks(self.team.size()) {
-            let part = |&first: &usize| {
-                let n = images.min(size - first);
-                let (batch, q) = (batch.part(first..first + n), q.rows(first, n));
-                Part { batch, q, noise: noise.from_image(first), samples, rows }
-            };
-            let parts: Vec<Part> = firsts.iter().map(part).collect();
-            let vae = self.vae.clone();
-            let found = self.team.on_each(parts.len(), move |i| parts[i].estimates(&vae));
-            estimates.extend(found.into_iter().flatten());
-            report(estimates.len());
-        }
-        estimates
+        let part = |first, n| {
+            let (batch, q) = (batch.part(first..first + n), q.rows(first, n));
+            Part { batch, q, noise: noise.from_image(first), samples, rows }
+        };
+        let vae = self.vae.clone();
+        in_parts(self.team, [size, images], part, move |part| part.estimates(&vae), report)
     }
+}
+
+/// Estimates `size` examples in parts of `images` examples, one for each member of the team at a time. `part`
+/// makes a part from the index of its first example and its size. `report` is called with the number of
+/// examples that are done.
+pub(crate) fn in_parts<P: Send + Sync + 'static>(
+    team: &Team,
+    [size, images]: [usize; 2],
+    part: impl Fn(usize, usize) -> P,
+    estimate: impl Fn(&P) -> Vec<Estimate> + Clone + Send + Sync + 'static,
+    report: impl Fn(usize),
+) -> Vec<Estimate> {
+    let firsts: Vec<usize> = (0..size).step_by(images).collect();
+    let mut estimates = Vec::with_capacity(size);
+    for firsts in firsts.chunks(team.size()) {
+        let parts = firsts.iter().map(|first| part(*first, images.min(size - first)));
+        let (parts, estimate): (Vec<P>, _) = (parts.collect(), estimate.clone());
+        let found = team.on_each(parts.len(), move |i| estimate(&parts[i]));
+        estimates.extend(found.into_iter().flatten());
+        report(estimates.len());
+    }
+    estimates
 }
 
 /// Examples that a member handles together.

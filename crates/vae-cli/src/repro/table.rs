@@ -16,7 +16,8 @@ const HEAD: [&str; 2] = [
     "|---|---|---|---|---|---|---|---|---|",
 ];
 
-/// Puts rows into the table of the document at `path`. A row of the same command is replaced; the others stay.
+/// Puts rows into the table of the document at `path`. A row of the same command is replaced; the others
+/// stay.
 ///
 /// # Errors
 /// If the file cannot be read or written, or has no place for the table.
@@ -79,7 +80,7 @@ fn row(result: &Reproduced) -> String {
             other.name,
             number(other.value),
             number(other.difference),
-            plus_minus(other.interval)
+            other.interval.map(|i| format!(" +- {} (95 %)", number(i))).unwrap_or_default()
         );
     }
     let seeds: Vec<String> = result.seeds.iter().map(u64::to_string).collect();

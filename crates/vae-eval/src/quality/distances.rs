@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::EvalError;
 
-/// Neighbours that make a point's neighbourhood (Kynkaanniemi et al. 2019).
+/// k of the radius to the k-th nearest neighbour (Kynkaanniemi et al. 2019).
 const NEIGHBOURS: usize = 3;
 /// Rows whose products with all others are computed at once.
 const ROWS: usize = 500;
@@ -14,8 +14,8 @@ const ROWS: usize = 500;
 /// How samples compare with examples, by features of both.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Quality {
-    /// The squared Frechet distance of the Gaussians with the means and covariances of the two (Heusel et al.
-    /// 2017). It is not FID, which has features of another network.
+    /// Squared Frechet distance between two Gaussians fitted to the features (Heusel et al. 2017). It is not
+    /// FID, which has features of another network.
     pub frechet_distance: f64,
     /// The squared maximum mean discrepancy with the kernel (x y / d + 1)^3, unbiased, so that it may be
     /// negative (Binkowski et al. 2018).

@@ -1,5 +1,5 @@
-//! The quality of samples: how the features of samples and of examples of the data are distributed. The
-//! features are those of a classifier of the same data set.
+//! The quality of samples. Compares the features of samples with the features of data. The features are
+//! those of a classifier of the same data set.
 //!
 //! ```text
 //! distances  Frechet and kernel distance, precision and recall of two sets of features

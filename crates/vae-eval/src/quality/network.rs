@@ -26,13 +26,13 @@ const WIDTH: usize = 64;
 /// Steps of Adam, on batches of 100.
 const STEPS: usize = 1_000;
 const LEARNING_RATE: f64 = 1e-3;
-/// The version of this network. It is part of the name, and grows with every change of what is above.
+/// The version of this network, part of its name. Increase it when a constant or the network changes.
 const VERSION: u32 = 1;
 
-/// A classifier of a data set, whose last layer but one gives the features.
+/// A classifier of a data set, whose second-to-last layer gives the features.
 #[derive(Clone, Debug)]
 pub struct FeatureNetwork {
-    /// The name: of the data set, and of its training examples and the network's version.
+    /// The name: the data set, a hash of its training examples, the version of the network.
     pub name: String,
     saved: SavedClassifier,
     /// The device of the network, which need not be that of the model.
@@ -137,8 +137,8 @@ impl FeatureNetwork {
         examples.len().min(MOST)
     }
 
-    /// Compares as many samples of a model as there are examples, at most 10,000, with the examples. Samples are
-    /// means of p(x|z), as in pictures.
+    /// Compares n samples of a model with n examples, n at most 10,000. Samples are means of p(x|z), as in
+    /// pictures.
     ///
     /// # Errors
     /// If the model cannot sample, or its images have another shape than those of the network.

@@ -28,15 +28,16 @@ use crate::sweep::work::{Measures, Outcome, Sweep, machine};
 
 /// Train and evaluate by the protocol of a paper, and compare with the paper's figure.
 ///
-/// A protocol is a preset whose settings are fixed. Without a name, lists the protocols and their results. The
-/// same command goes on after any interruption. Full schedules take hours to days; it says how long first.
+/// A protocol is a preset whose settings are fixed. Without a name, lists the protocols and their results.
+/// The same command goes on after any interruption. Full schedules take hours to days; it says how long
+/// first.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli repro\n  vae-cli repro iwae-1l-k1 --short\n  \
     vae-cli repro --fill results.md")]
 pub struct ReproArgs {
     /// Name of the protocol [default: list them].
     pub name: Option<String>,
-    /// Train with the short schedule of the protocol.
+    /// Train with the short settings of the protocol: fewer epochs, and for some smaller networks.
     #[arg(long)]
     pub short: bool,
     /// Folder for the runs and results of all protocols.
@@ -345,7 +346,7 @@ fn report(result: &Reproduced) -> String {
                 "{}; difference {}{}",
                 number(other.value),
                 number(other.difference),
-                plus_minus(other.interval)
+                other.interval.map(|i| format!(" +- {} (95 %)", number(i))).unwrap_or_default()
             ),
         ]);
     }
