@@ -71,17 +71,22 @@ impl<'a> Init<'a> {
     /// distribution that was chosen.
     pub fn linear(&self, inputs: usize, outputs: usize) -> Linear {
         let shape = [inputs, outputs];
-        let (bound, bias) = match self.distribution {
+        match self.distribution {
             InitialWeights::Kaiming => {
                 let bound = 1.0 / (inputs as f64).sqrt();
-                (bound, self.uniform("bias", [outputs], bound))
+                Linear {
+                    weight: self.uniform("weight", shape, bound),
+                    bias: Some(self.uniform("bias", [outputs], bound)),
+                }
             }
             InitialWeights::Glorot => {
                 let bound = (6.0 / (inputs + outputs) as f64).sqrt();
-                (bound, self.constant("bias", [outputs], 0.0))
+                Linear {
+                    weight: self.uniform("weight", shape, bound),
+                    bias: Some(self.constant("bias", [outputs], 0.0)),
+                }
             }
-        };
-        Linear { weight: self.uniform("weight", shape, bound), bias: Some(bias) }
+        }
     }
 
     /// Makes a linear layer whose weights and biases are initially 0.
