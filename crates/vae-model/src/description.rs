@@ -144,10 +144,11 @@ impl VaeConfig {
         self.decoder.validate_decoder("model.decoder")?;
         self.posterior.validate("model.posterior", self.latent)?;
         self.prior.validate("model.prior")?;
-        let is_mlp = |network: &NetworkConfig| matches!(network, NetworkConfig::Mlp(_));
-        if self.init == InitialWeights::Glorot && !(is_mlp(&self.encoder) && is_mlp(&self.decoder))
-        {
-            let why = "\"glorot\" is for networks of kind \"mlp\"; others start with \"kaiming\"";
+        let networks = [&self.encoder, &self.decoder];
+        let is_linear = networks.iter().all(|network| network.has_linear_layers_only());
+        if self.init == InitialWeights::Glorot && !is_linear {
+            let why =
+                "\"glorot\" is for networks of linear layers (kind = \"mlp\"): use \"kaiming\"";
             return Err(ConfigError::new("model.init", why));
         }
         self.likelihood.validate("model.likelihood")

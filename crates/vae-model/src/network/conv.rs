@@ -89,6 +89,10 @@ impl NetworkFamily for ConvConfig {
         Ok(())
     }
 
+    fn has_linear_layers_only(&self) -> bool {
+        false
+    }
+
     fn head_depth(&self) -> usize {
         self.head_depth
     }

@@ -56,6 +56,10 @@ impl NetworkFamily for MlpConfig {
         Ok(())
     }
 
+    fn has_linear_layers_only(&self) -> bool {
+        true
+    }
+
     fn head_depth(&self) -> usize {
         self.head_depth
     }

@@ -48,6 +48,10 @@ pub trait NetworkFamily: std::fmt::Debug {
     /// For a shape that the network cannot take.
     fn validate_shape(&self, key: &str, shape: &[usize]) -> Result<(), ConfigError>;
 
+    /// Returns whether all of its layers are linear layers of [`Init::linear`], whose initial weights can be
+    /// chosen.
+    fn has_linear_layers_only(&self) -> bool;
+
     /// Returns the number of layers in each head of a posterior on this network.
     fn head_depth(&self) -> usize;
 
