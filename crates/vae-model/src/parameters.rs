@@ -12,24 +12,34 @@ use crate::init::Stored;
 ///
 /// A path has no names of enum variants: the choice on an axis is in the configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Path(Vec<Option<String>>);
+pub struct Path {
+    names: String,
+    /// The length of `names` before each child that was entered.
+    lengths: Vec<usize>,
+}
 
 impl Path {
     /// Enters the child `name` of type `container`.
     pub fn enter(&mut self, name: &str, container: &str) {
-        self.0.push((!container.starts_with("Enum:")).then(|| name.to_owned()));
+        self.lengths.push(self.names.len());
+        if container.starts_with("Enum:") {
+            return;
+        }
+        if !self.names.is_empty() {
+            self.names.push('.');
+        }
+        self.names.push_str(name);
     }
 
     /// Leaves the current child.
     pub fn exit(&mut self) {
-        self.0.pop();
+        self.names.truncate(self.lengths.pop().unwrap_or_default());
     }
 }
 
 impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.0.iter().flatten().map(String::as_str).collect();
-        f.write_str(&names.join("."))
+        f.write_str(&self.names)
     }
 }
 
