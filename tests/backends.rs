@@ -1,7 +1,8 @@
 //! The backends against each other: loss, gradients, training, sampling, files.
 
 use burn::tensor::{Tensor, TensorData};
-use vae_data::{Environment, Split};
+use vae_data::rng::Stream;
+use vae_data::{Environment, Pixels, Resident, Split, Transform};
 use vae_eval::parity::{compare, loss_and_gradients};
 use vae_eval::{Evaluator, KeyedNoise, Phase};
 use vae_model::parameters::parameters;
@@ -15,7 +16,27 @@ on_every_backend!(
     decodes_the_same_from_the_same_z,
     draws_the_same_from_the_likelihood,
     reads_what_another_has_written,
+    keeps_examples_in_its_own_memory,
 );
+
+fn keeps_examples_in_its_own_memory(backend: &Backend) {
+    let config = config("mnist-mlp", &["data.source=digits", "data.limit=9"]);
+    let examples = data::load(&config, &Environment::default()).unwrap().train;
+    let (rows, draws) = ([5, 0, 8, 8], Stream::new(0, "none"));
+    for pixels in [Pixels::Grey, Pixels::Signed, Pixels::Binary] {
+        let transform = Transform::Pixels(pixels);
+        let resident = Resident::new(&examples, &transform, &backend.device).unwrap();
+        let found = resident.gather(&rows).into_data();
+        let expected = transform.gather(&examples, &rows, &draws);
+        assert_eq!(found.shape().as_slice(), [rows.len(), examples.shape.len()]);
+        for (found, expected) in found.iter::<f32>().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{pixels:?}: {found} {expected}");
+        }
+    }
+    // These are drawn anew in every epoch.
+    let stochastic = Transform::Pixels(Pixels::Stochastic);
+    assert!(Resident::new(&examples, &stochastic, &backend.device).is_none());
+}
 
 /// Relative difference that the first step may have: the order of summation, no more.
 fn first_step(backend: &Backend) -> f64 {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use vae_tests::{Program, run_python};
 
@@ -96,6 +98,17 @@ fn every_command_has_examples_and_each_of_them_works() {
         let arguments = arguments.strip_prefix("vae-cli ").unwrap();
         if arguments.contains(".pt ") && !program.path("vae.pt").exists() {
             // There is no Python that could have made it.
+            continue;
+        }
+        if command == "serve-device" {
+            // It serves until it is stopped, and another program may have this port.
+            let mut server = program.command(&arguments.replace("--port 7700", "--port 0"));
+            let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            assert!(line.contains("--backend remote:ws://"), "{example}: {line}");
+            server.kill().unwrap();
+            server.wait().unwrap();
             continue;
         }
         let added = quick_instead(example).unwrap_or_else(|| quick(command));

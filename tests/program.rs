@@ -15,6 +15,8 @@ mod help;
 #[cfg(unix)]
 mod interruption;
 mod onnx;
+#[cfg(all(feature = "remote", unix))]
+mod remote;
 mod repro;
 mod sweep;
 mod tensorboard;

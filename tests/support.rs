@@ -32,9 +32,35 @@ pub fn on_each(check: impl Fn(&Backend)) {
         let attempt = std::panic::AssertUnwindSafe(|| on(name, &check));
         std::panic::catch_unwind(attempt).is_ok()
     };
-    let names = backend::TABLE.iter().map(|entry| entry.name);
-    let failed: Vec<&str> = names.filter(|name| !passes(name)).collect();
+    let names = backend::TABLE.iter().map(|entry| match entry.address {
+        Some(_) => format!("{}:{}", entry.name, server()),
+        None => entry.name.to_owned(),
+    });
+    let failed: Vec<String> = names.filter(|name| !passes(name)).collect();
     assert!(failed.is_empty(), "failed on {}", failed.join(" and "));
+}
+
+/// The address of a server of the reference, in this process.
+#[cfg(feature = "remote")]
+fn server() -> String {
+    use std::sync::OnceLock;
+    use vae_train::remote::{Limits, Server};
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    let start = || {
+        let limits = Limits { sessions: 100, memory: None };
+        let server = Server { devices: vec![reference().device], token: None, limits };
+        let serving = server.listen([127, 0, 0, 1].into(), 0, say).unwrap();
+        let address = serving.address().to_string();
+        std::thread::spawn(move || serving.run(&AtomicBool::new(false)).unwrap());
+        address
+    };
+    ADDRESS.get_or_init(start).clone()
+}
+
+/// No backend of this build has an address.
+#[cfg(not(feature = "remote"))]
+fn server() -> String {
+    unreachable!("only the backend remote has an address")
 }
 
 /// Runs `check` on a backend. Where one that needs hardware finds none the check is skipped, and

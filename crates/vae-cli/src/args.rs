@@ -3,12 +3,17 @@
 //! The flags of one command stand in the file of that command. Doc comments are the help texts: the
 //! first paragraph is the short help.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::builder::PossibleValue;
+#[cfg(feature = "remote")]
+use anyhow::Context;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
-use vae_train::backend;
+#[cfg(feature = "remote")]
+use vae_train::remote::{Address, Token};
+use vae_train::{Backend, backend};
 use vae_view::Theme;
 
 use crate::commands::Command;
@@ -45,9 +50,75 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 pub struct BackendArgs {
     // The help is made from the table of backends.
-    #[arg(long, default_value = backend::AUTO, value_name = "NAME", value_parser = backend_names(),
+    #[arg(long, default_value = backend::AUTO, value_name = "NAME", value_parser = BackendName,
         help = backend_help())]
     pub backend: String,
+    /// File with the token of the server, for --backend remote:ADDRESS [default: the variable
+    /// VAE_REMOTE_TOKEN].
+    #[cfg(feature = "remote")]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl BackendArgs {
+    /// Opens the backend.
+    ///
+    /// # Errors
+    /// If it is not in this build, finds no hardware, or cannot be reached.
+    pub fn open(&self) -> anyhow::Result<Backend> {
+        #[cfg(feature = "remote")]
+        if let Some(address) = self.backend.strip_prefix("remote:") {
+            let address = address.parse().map_err(crate::failure::request)?;
+            return Ok(Backend::open_remote(
+                &address,
+                token(self.token_file.as_deref())?.as_ref(),
+            )?);
+        }
+        Ok(Backend::open(&self.backend)?)
+    }
+
+    /// Checks the address and the token of a backend that is elsewhere, without opening it.
+    ///
+    /// # Errors
+    /// If one of them is none.
+    pub fn check(&self) -> anyhow::Result<()> {
+        #[cfg(feature = "remote")]
+        if let Some(address) = self.backend.strip_prefix("remote:") {
+            address.parse::<Address>().map_err(crate::failure::request)?;
+            token(self.token_file.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// Returns the flags that make another process open the backend `spec`.
+    pub fn flags(&self, spec: &str) -> Vec<OsString> {
+        #[allow(unused_mut)]
+        let mut flags: Vec<OsString> = vec!["--backend".into(), spec.into()];
+        #[cfg(feature = "remote")]
+        if let Some(file) = &self.token_file {
+            flags.extend(["--token-file".into(), file.into()]);
+        }
+        flags
+    }
+}
+
+/// The variable with the token of a server.
+#[cfg(feature = "remote")]
+pub const TOKEN_VARIABLE: &str = "VAE_REMOTE_TOKEN";
+
+/// Returns the token of a file, or else of the environment, if there is one.
+///
+/// # Errors
+/// If it is none.
+#[cfg(feature = "remote")]
+pub fn token(file: Option<&std::path::Path>) -> anyhow::Result<Option<Token>> {
+    if let Some(file) = file {
+        return Ok(Some(Token::read(file)?));
+    }
+    match std::env::var(TOKEN_VARIABLE) {
+        Ok(text) => Ok(Some(Token::new(&text).context(TOKEN_VARIABLE)?)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// What is measured of a model only if it is asked for.
@@ -167,7 +238,7 @@ fn backend_help() -> String {
         (true, None) => "auto (a GPU if there is one)".to_owned(),
         (false, _) => "auto".to_owned(),
     };
-    let names: Vec<&str> = backend::TABLE.iter().map(|entry| entry.name).collect();
+    let names: Vec<String> = backend::TABLE.iter().map(named).collect();
     let names = names.join(", ");
     let left_out = match backend::LEFT_OUT {
         [] => String::new(),
@@ -176,8 +247,46 @@ fn backend_help() -> String {
     format!("Backend to compute on: {auto}, or one of this build: {names}{left_out}")
 }
 
-/// Returns the names of backends. Those that this build leaves out are parsed too: opening them says
-/// how to add them.
+/// Returns how an entry of the table is named on the command line.
+fn named(entry: &backend::Entry) -> String {
+    match entry.address {
+        Some(address) => format!("{}:{address}", entry.name),
+        None => entry.name.to_owned(),
+    }
+}
+
+/// Parses the name of a backend, with an address for one that is elsewhere. Names that this build
+/// leaves out are parsed too: opening them says how to add them.
+#[derive(Clone, Debug)]
+pub struct BackendName;
+
+impl TypedValueParser for BackendName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let has_address = |name: &str| {
+            let left_out = backend::LEFT_OUT.contains(&name);
+            left_out || backend::TABLE.iter().any(|e| e.name == name && e.address.is_some())
+        };
+        match value.to_str() {
+            Some(text) if text.split_once(':').is_some_and(|(name, _)| has_address(name)) => {
+                Ok(text.to_owned())
+            }
+            _ => PossibleValuesParser::new(backend_names()).parse_ref(command, argument, value),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(backend_names().into_iter()))
+    }
+}
+
+/// Returns the names of backends.
 fn backend_names() -> Vec<PossibleValue> {
     let left_out = backend::LEFT_OUT.iter().map(|name| PossibleValue::new(*name).hide(true));
     backend::names().into_iter().map(PossibleValue::new).chain(left_out).collect()

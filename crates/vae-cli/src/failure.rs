@@ -104,6 +104,12 @@ fn training_advice(error: &TrainError) -> Option<String> {
         TrainError::Changed { .. } => {
             Some("to train with this configuration, choose another --out".to_owned())
         }
+        TrainError::Unauthorized { .. } => Some(
+            "give that of the server with --token-file FILE, or in VAE_REMOTE_TOKEN".to_owned(),
+        ),
+        TrainError::NoToken { .. } => {
+            Some("add --token-file FILE, which is made if it is not there".to_owned())
+        }
         TrainError::Backend { name, .. } => backend::TABLE
             .iter()
             .find(|entry| entry.is_cpu && entry.name != *name)

@@ -21,6 +21,7 @@
 //!
 //!   failure    from an error to a message, a flag that helps, and an exit code
 //!   signal     Ctrl-C
+//!   supervise  gives a command up whose device elsewhere is lost
 //! ```
 //!
 //! Results go to stdout; progress, warnings and errors go to stderr.
@@ -42,6 +43,7 @@ mod output;
 mod pictures;
 mod repro;
 mod signal;
+mod supervise;
 mod sweep;
 
 use std::ffi::OsString;
@@ -64,7 +66,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let printer = Printer::new(&cli);
-    match cli.command.execute(&printer) {
+    match supervise::run(move || cli.command.execute(&printer)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }

@@ -25,8 +25,8 @@ pub const RUNS: &str = "runs";
 
 /// Opens the backend that flags name. With `-v` its name is printed.
 pub fn backend(args: &BackendArgs, printer: &Printer) -> Result<Backend> {
-    let backend = Backend::open(&args.backend)?;
-    printer.detail(&format!("backend: {} on {}", backend.name, backend.note));
+    let backend = args.open()?;
+    printer.detail(&format!("backend: {} on {}", backend.spec, backend.note));
     Ok(backend)
 }
 

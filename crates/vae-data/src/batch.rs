@@ -1,4 +1,4 @@
-//! Batches: examples in host memory become tensors on a device. A background thread gathers them
+//! Batches: examples become tensors on a device. A background thread gathers those in host memory
 //! ahead.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use burn::data::dataloader::batcher::Batcher;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::examples::Examples;
+use crate::resident::Resident;
 use crate::rng::Stream;
 use crate::transform::Transform;
 
@@ -27,12 +28,18 @@ pub struct ImageBatcher {
     examples: Arc<Examples>,
     transform: Arc<Transform>,
     draws: Stream,
+    resident: Option<Resident>,
 }
 
 impl ImageBatcher {
     /// Makes a batcher. `draws` is the stream for stochastic pixels; each epoch needs its own.
     pub fn new(examples: Arc<Examples>, transform: Arc<Transform>, draws: Stream) -> Self {
-        Self { examples, transform, draws }
+        Self { examples, transform, draws, resident: None }
+    }
+
+    /// Takes the examples from the device, if they are there.
+    pub fn with_resident(self, resident: Option<Resident>) -> Self {
+        Self { resident, ..self }
     }
 
     fn gather(&self, indices: &[u32]) -> TensorData {
@@ -48,6 +55,9 @@ impl ImageBatcher {
 
     /// Returns batches of the given indices, like [`Self::batches`].
     pub fn given(self, batches: Vec<Vec<u32>>, device: &Device) -> Batches {
+        if let Some(resident) = self.resident {
+            return Batches { source: Source::Device(batches.into_iter(), resident) };
+        }
         let (sender, ready) = sync_channel(2);
         thread::spawn(move || {
             for indices in batches {
@@ -57,7 +67,7 @@ impl ImageBatcher {
                 }
             }
         });
-        Batches { ready, device: device.clone() }
+        Batches { source: Source::Host(ready, device.clone()) }
     }
 }
 
@@ -70,15 +80,31 @@ impl Batcher<u32, Batch> for ImageBatcher {
 /// An iterator over batches.
 #[derive(Debug)]
 pub struct Batches {
-    ready: Receiver<(TensorData, Vec<u32>)>,
-    device: Device,
+    source: Source,
+}
+
+/// Where batches come from.
+#[derive(Debug)]
+enum Source {
+    /// A thread that gathers them, for a device.
+    Host(Receiver<(TensorData, Vec<u32>)>, Device),
+    /// The device, by these indices.
+    Device(std::vec::IntoIter<Vec<u32>>, Resident),
 }
 
 impl Iterator for Batches {
     type Item = Batch;
 
     fn next(&mut self) -> Option<Batch> {
-        let (x, indices) = self.ready.recv().ok()?;
-        Some(Batch { x: Tensor::from_data(x, &self.device), indices })
+        match &mut self.source {
+            Source::Host(ready, device) => {
+                let (x, indices) = ready.recv().ok()?;
+                Some(Batch { x: Tensor::from_data(x, &*device), indices })
+            }
+            Source::Device(batches, resident) => {
+                let indices = batches.next()?;
+                Some(Batch { x: resident.gather(&indices), indices })
+            }
+        }
     }
 }

@@ -67,6 +67,23 @@ pub enum TrainError {
         /// What is missing.
         why: String,
     },
+    /// A server of devices does not accept this client.
+    #[error(
+        "{address}: the server {}",
+        if *has_token { "does not accept this token" } else { "wants a token" }
+    )]
+    Unauthorized {
+        /// Where the server is.
+        address: String,
+        /// Whether the client has a token.
+        has_token: bool,
+    },
+    /// A server of devices that other machines can reach has no token.
+    #[error("{host}: other machines can reach this address, so clients need a token")]
+    NoToken {
+        /// The address that it would listen on.
+        host: std::net::IpAddr,
+    },
     /// An error while a model is evaluated or used.
     #[error(transparent)]
     Eval(#[from] EvalError),
@@ -103,7 +120,9 @@ impl TrainError {
             | Self::Override { .. }
             | Self::BatchTooLarge { .. }
             | Self::Locked { .. }
-            | Self::Changed { .. } => true,
+            | Self::Changed { .. }
+            | Self::Unauthorized { .. }
+            | Self::NoToken { .. } => true,
             Self::Eval(error) => error.is_request(),
             Self::Data(error) => error.is_request(),
             Self::File(FileError::Malformed { .. } | FileError::HoldsClassifier { .. }) => true,

@@ -44,6 +44,8 @@
 pub mod backend;
 mod error;
 mod learn;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod task;
 
 pub use backend::Backend;

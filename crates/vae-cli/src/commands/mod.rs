@@ -7,7 +7,7 @@
 //! experiment/ many models                sweep, repro
 //! share/      other programs' files      export, import
 //! browse/     shows what there is        info, runs, curves, report, presets, data
-//! machine/    checks this machine        bench, doctor, completions, man
+//! machine/    checks this machine        bench, doctor, serve-device, completions, man
 //! ```
 //!
 //! A new command is a file in one of the folders and two lines here: its `mod` and its entry in
@@ -57,6 +57,8 @@ pub mod machine {
     pub mod completions;
     pub mod doctor;
     pub mod man;
+    #[cfg(feature = "remote")]
+    pub mod serve_device;
 }
 
 use anyhow::Result;
@@ -72,17 +74,17 @@ pub trait Execute {
 
 /// Makes [`Command`]: a variant and a call of [`Execute::execute`] per command.
 macro_rules! commands {
-    ($($name:ident($args:ty),)+) => {
+    ($($(#[$condition:meta])* $name:ident($args:ty),)+) => {
         /// Every command, in the order of `--help`. The doc comment of its arguments is its help.
         #[derive(Debug, Subcommand)]
         pub enum Command {
-            $($name($args),)+
+            $($(#[$condition])* $name($args),)+
         }
 
         impl Execute for Command {
             fn execute(&self, printer: &Printer) -> Result<()> {
                 match self {
-                    $(Self::$name(args) => args.execute(printer),)+
+                    $($(#[$condition])* Self::$name(args) => args.execute(printer),)+
                 }
             }
         }
@@ -114,6 +116,8 @@ commands! {
     Data(browse::data::DataArgs),
     Bench(machine::bench::BenchArgs),
     Doctor(machine::doctor::DoctorArgs),
+    #[cfg(feature = "remote")]
+    ServeDevice(machine::serve_device::ServeDeviceArgs),
     Completions(machine::completions::CompletionsArgs),
     Man(machine::man::ManArgs),
 }
@@ -134,7 +138,7 @@ mod tests {
             if path.is_dir() {
                 file_names(&path, names);
             } else if path.file_name().unwrap() != "mod.rs" {
-                names.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
+                names.insert(path.file_stem().unwrap().to_str().unwrap().replace('_', "-"));
             }
         }
     }
@@ -143,6 +147,7 @@ mod tests {
     fn the_files_here_are_the_commands_that_help_lists() {
         let mut files = BTreeSet::new();
         file_names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands"), &mut files);
+        files.retain(|name| cfg!(feature = "remote") || name != "serve-device");
         let mut cli = Cli::command();
         let commands: BTreeSet<String> =
             cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();

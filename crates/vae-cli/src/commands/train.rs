@@ -26,6 +26,7 @@ use crate::output::training::{Console, LatentHistograms, Sheets};
 use crate::pictures::sheets::RECONSTRUCTIONS;
 use crate::pictures::{log, overview};
 use crate::signal::stop_on_signal;
+use crate::supervise;
 
 /// Train a model from a preset or a TOML file.
 ///
@@ -90,7 +91,7 @@ impl Execute for TrainArgs {
             return Err(run_exists(&run));
         }
 
-        let backend = Backend::open(&self.backend.backend)?;
+        let backend = self.backend.open()?;
         // A run to resume is locked before it is read. The folder of a new run is created only once
         // its data is loaded, so that a refused request leaves no folder.
         let (mut lock, config, checkpoint) = if self.resume {
@@ -117,7 +118,7 @@ impl Execute for TrainArgs {
             "data: {source}; {} training examples",
             with_commas(data.record.examples)
         ));
-        printer.say(&format!("backend: {} on {}", backend.name, backend.note));
+        printer.say(&format!("backend: {} on {}", backend.spec, backend.note));
 
         let mut trainer = match checkpoint {
             Some(checkpoint) => {
@@ -151,6 +152,10 @@ impl Execute for TrainArgs {
             }
         ));
 
+        supervise::advise({
+            let (run, backend) = (run.clone(), backend.spec.clone());
+            move || how_to_go_on(&run, &backend)
+        });
         let stop = stop_on_signal("stopping: writing a checkpoint");
         let mut log = MetricsLog::open(&run, step)?;
         let mut console = Console::new(printer, step, total, config.train.epochs);
@@ -196,6 +201,21 @@ impl Execute for TrainArgs {
         drop(lock);
         Ok(())
     }
+}
+
+/// Returns what to do after the device of a training was lost.
+fn how_to_go_on(run: &Run, backend: &str) -> String {
+    let last = run.checkpoint(CheckpointKind::Last);
+    if !last.is_file() {
+        return "there is no checkpoint yet: start again, in another folder or without this one"
+            .to_owned();
+    }
+    format!(
+        "the last checkpoint is {}; to go on: vae-cli train --resume --out {} --backend {backend}, or with \
+         another backend",
+        last.display(),
+        quoted(run.folder())
+    )
 }
 
 /// Returns what flags set in the configuration.

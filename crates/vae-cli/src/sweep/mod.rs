@@ -3,11 +3,13 @@
 //! ```text
 //! plan     the file of a sweep, and the runs that it asks for
 //! work     trains and evaluates one run, in processes of their own
-//! crew     works through all runs, some at the same time
+//! seat     a device on which runs are trained
+//! crew     works through all runs, one at a time on each device
 //! results  the table: mean and standard error over the seeds of each cell
 //! ```
 
-mod crew;
+pub mod crew;
 pub mod plan;
 pub mod results;
+pub mod seat;
 pub mod work;

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use vae_data::source::AUTO;
 use vae_model::write_atomically;
-use vae_train::{Backend, Run, RunLock, TrainError, presets};
+use vae_train::{Run, RunLock, TrainError, presets};
 
 use super::plan::{Plan, PlannedRun, read_bounded};
+use super::seat::Seat;
 use crate::args::MeasureArgs;
 use crate::failure::request;
 use crate::output::text::quoted;
+use crate::supervise;
 
 /// How long to wait before another look at a run that another process trains.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,14 +33,10 @@ pub struct Sweep {
     pub program: PathBuf,
     /// It holds `runs/`, `configs/` and `table.csv`.
     pub folder: PathBuf,
-    /// The backend of all runs.
-    pub backend: String,
     /// The folder of data sets.
     pub data_dir: Option<PathBuf>,
     /// How to evaluate.
     pub measures: Measures,
-    /// The machine, to remember where figures come from.
-    pub machine: String,
 }
 
 /// How runs are evaluated.
@@ -60,13 +58,23 @@ pub enum Outcome {
     Failed(String),
     /// It was stopped, and can go on.
     Stopped,
+    /// Its device was lost. It can go on on another.
+    Lost(String),
 }
 
 /// How a process failed.
 struct Failure {
     /// Whether it refused the request.
     refused: bool,
+    /// Whether its device was lost.
+    lost: bool,
     why: String,
+}
+
+impl From<Failure> for Outcome {
+    fn from(Failure { lost, why, .. }: Failure) -> Self {
+        if lost { Self::Lost(why) } else { Self::Failed(why) }
+    }
 }
 
 /// The figures of a run, in its folder.
@@ -145,11 +153,12 @@ impl Sweep {
         self.folder.join("configs").join(format!("{}.toml", planned.name))
     }
 
-    /// Trains and evaluates a run, or goes on where it was left. A run that is done is only read.
+    /// Trains and evaluates a run on a device, or goes on where it was left. A run that is done is only
+    /// read.
     ///
     /// # Errors
     /// If a process cannot be started, or if its figures cannot be written.
-    pub fn finish(&self, planned: &PlannedRun, stop: &AtomicBool) -> Result<Outcome> {
+    pub fn finish(&self, planned: &PlannedRun, seat: &Seat, stop: &AtomicBool) -> Result<Outcome> {
         let run = self.run(planned);
         let kept = kept(&run);
         if let Some(evaluated) = self.read(&kept, planned) {
@@ -167,23 +176,23 @@ impl Sweep {
             if let Some(evaluated) = self.read(&kept, planned) {
                 return Ok(Outcome::Done(evaluated.figures));
             }
-            match self.train(planned, &run, stop)? {
+            match self.train(planned, &run, seat, stop)? {
                 Ok(trained) => break trained,
                 Err(_) if stopped() => return Ok(Outcome::Stopped),
                 // Another process may have begun it a moment after it was looked for.
                 Err(failure)
                     if failure.refused && (run.exists() != existed || run.lock().is_err()) => {}
-                Err(failure) => return Ok(Outcome::Failed(failure.why)),
+                Err(failure) => return Ok(failure.into()),
             }
         };
         if stopped() || trained["ending"] == "stopped" {
             return Ok(Outcome::Stopped);
         }
         let figures = if planned.config.objective.requirements().trains_encoder {
-            match self.evaluate(&run, stop)? {
+            match self.evaluate(&run, seat, stop)? {
                 Ok(figures) => figures,
                 Err(_) if stopped() => return Ok(Outcome::Stopped),
-                Err(failure) => return Ok(Outcome::Failed(failure.why)),
+                Err(failure) => return Ok(failure.into()),
             }
         } else {
             // Without an encoder there is no bound: what is known is the training loss.
@@ -191,7 +200,7 @@ impl Sweep {
             loss.map(|loss| ("loss".to_owned(), loss)).into_iter().collect()
         };
         let (config, protocol) = (planned.config.to_toml(), self.measures.clone());
-        let machine = self.machine.clone();
+        let machine = seat.machine.clone();
         let evaluated = Evaluated { config, protocol, machine, figures };
         let text = format!("{}\n", json!(evaluated));
         write_atomically(&kept, text.as_bytes()).with_context(|| kept.display().to_string())?;
@@ -231,9 +240,10 @@ impl Sweep {
         &self,
         planned: &PlannedRun,
         run: &Run,
+        seat: &Seat,
         stop: &AtomicBool,
     ) -> Result<Result<Value, Failure>> {
-        let mut command = self.command("train");
+        let mut command = self.command("train", seat);
         if run.exists() {
             command.arg("--resume");
         } else {
@@ -246,9 +256,10 @@ impl Sweep {
     fn evaluate(
         &self,
         run: &Run,
+        seat: &Seat,
         stop: &AtomicBool,
     ) -> Result<Result<Map<String, Value>, Failure>> {
-        let mut command = self.command("evaluate");
+        let mut command = self.command("evaluate", seat);
         command.arg("--run").arg(run.folder());
         command.args(self.measures.asked.flags());
         if let Some(limit) = self.measures.limit {
@@ -260,27 +271,27 @@ impl Sweep {
         }))
     }
 
-    /// Returns a command of this program.
-    fn command(&self, name: &str) -> Command {
+    /// Returns whether a device can be used, or why it cannot.
+    ///
+    /// # Errors
+    /// If a process cannot be started.
+    pub fn answers(&self, seat: &Seat, stop: &AtomicBool) -> Result<Result<(), Outcome>> {
+        if !seat.is_elsewhere {
+            return Ok(Ok(()));
+        }
+        let checked = json_of(self.command("doctor", seat), stop)?;
+        Ok(checked.map(|_| ()).map_err(Outcome::from))
+    }
+
+    /// Returns a command of this program that computes on a device.
+    fn command(&self, name: &str, seat: &Seat) -> Command {
         let mut command = Command::new(&self.program);
-        command.args([name, "--json", "-q", "--backend", &self.backend]);
+        command.args([name, "--json", "-q"]).args(&seat.flags);
         if let Some(data_dir) = &self.data_dir {
             command.arg("--data-dir").arg(data_dir);
         }
         command
     }
-}
-
-/// Returns the backend, the processor and its threads.
-pub fn machine(backend: &Backend) -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = text.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key.trim() == "model name").then(|| value.trim().to_owned())
-    });
-    let processor = processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{} on {}, {processor}, {threads} threads", backend.name, backend.note)
 }
 
 /// Returns the file of the figures of a run.
@@ -302,6 +313,7 @@ fn json_of(mut command: Command, stop: &AtomicBool) -> Result<Result<Value, Fail
         let arguments = arguments.collect::<Vec<_>>().join(" ");
         Failure {
             refused: output.status.code() == Some(2),
+            lost: supervise::tells_of_loss(said),
             why: format!("vae-cli {arguments}: {}: {}", output.status, &said[from..]),
         }
     }))

@@ -10,6 +10,7 @@ pub(super) const FLEX: Entry = Entry {
     name: "flex",
     about: "CPU, Burn's own; the fastest here, with operations of this workspace",
     is_cpu: true,
+    address: None,
     auto: Auto::Fallback,
     adapters: Vec::new,
     open: |address| {
@@ -25,6 +26,7 @@ pub(super) const NDARRAY: Entry = Entry {
     name: "ndarray",
     about: "CPU, on the ndarray crate",
     is_cpu: true,
+    address: None,
     auto: Auto::Never,
     adapters: Vec::new,
     open: |address| {

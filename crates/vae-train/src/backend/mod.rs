@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
+#[cfg(feature = "remote")]
+mod remote;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
@@ -30,6 +32,7 @@ table! {
     "flex": cpu::FLEX,
     "ndarray": cpu::NDARRAY,
     "wgpu": wgpu::WGPU,
+    "remote": remote::REMOTE,
 }
 
 /// One backend.
@@ -41,6 +44,8 @@ pub struct Entry {
     pub about: &'static str,
     /// Whether it is a CPU, which computes in host memory. Replicas can share the cores of a CPU.
     pub is_cpu: bool,
+    /// The form of its address, for a backend that is elsewhere and is named `NAME:ADDRESS`.
+    pub address: Option<&'static str>,
     /// When `auto` chooses it.
     auto: Auto,
     /// Returns the adapters that it finds, best first, as `name (kind, graphics API)`.
@@ -67,7 +72,15 @@ enum Auto {
 impl Entry {
     fn open(&'static self, address: Option<&str>) -> Result<Backend, TrainError> {
         let (device, note) = (self.open)(address)?;
-        Ok(Backend { entry: self, name: self.name, device, note })
+        Ok(self.opened(address, device, note))
+    }
+
+    fn opened(&'static self, address: Option<&str>, device: Device, note: String) -> Backend {
+        let spec = match address {
+            Some(address) => format!("{}:{address}", self.name),
+            None => self.name.to_owned(),
+        };
+        Backend { entry: self, name: self.name, spec, device, note }
     }
 
     /// Returns an error if there is an address, for a backend without addresses.
@@ -122,6 +135,8 @@ pub struct Backend {
     entry: &'static Entry,
     /// The name of the backend, one of [`names`] except `auto`.
     pub name: &'static str,
+    /// What opens it again: the name, and the address if there is one.
+    pub spec: String,
     /// The device, without autodiff.
     pub device: Device,
     /// The hardware, and for `auto` the reason for the choice.
@@ -129,12 +144,31 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Opens the backend `name`. `auto` chooses a hardware GPU if there is one, otherwise a CPU.
+    /// Opens the backend `name`, or `NAME:ADDRESS` for one that is elsewhere. `auto` chooses a hardware
+    /// GPU if there is one, otherwise a CPU.
     ///
     /// # Errors
     /// If this build has no backend of that name, or if the backend finds no hardware to run on.
     pub fn open(name: &str) -> Result<Self, TrainError> {
-        if name == AUTO { Self::auto() } else { Self::open_at(name, None) }
+        match name.split_once(':') {
+            Some((name, address)) => Self::open_at(name, Some(address)),
+            None if name == AUTO => Self::auto(),
+            None => Self::open_at(name, None),
+        }
+    }
+
+    /// Opens the device of a server elsewhere, which may want a token.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or does not accept the token.
+    #[cfg(feature = "remote")]
+    pub fn open_remote(
+        address: &crate::remote::Address,
+        token: Option<&crate::remote::Token>,
+    ) -> Result<Self, TrainError> {
+        let (device, note) = remote::open(address, token)?;
+        static ENTRY: Entry = remote::REMOTE;
+        Ok(ENTRY.opened(Some(&address.to_string()), device, note))
     }
 
     /// Opens the backend `name` at an address, for backends that need one.
@@ -196,7 +230,7 @@ mod tests {
         assert!(names().iter().all(|name| refused.contains(name)), "{refused}");
     }
 
-    #[cfg(all(feature = "flex", feature = "ndarray", feature = "wgpu"))]
+    #[cfg(all(feature = "flex", feature = "ndarray", feature = "remote", feature = "wgpu"))]
     #[test]
     fn every_entry_of_this_folder_is_in_the_table() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/backend");
@@ -207,7 +241,7 @@ mod tests {
             .map(|file| std::fs::read_to_string(file).unwrap().matches(": Entry = Entry {").count())
             .sum();
         assert_eq!(entries, TABLE.len());
-        assert_eq!(names()[1..], ["flex", "ndarray", "wgpu"]);
+        assert_eq!(names()[1..], ["flex", "ndarray", "wgpu", "remote"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(super) const WGPU: Entry = Entry {
     name: "wgpu",
     about: "GPUs of any vendor, through Vulkan, Metal or DirectX 12",
     is_cpu: false,
+    address: None,
     auto: Auto::Preferred(|| adapters().iter().any(Adapter::is_real)),
     adapters: || adapters().iter().map(ToString::to_string).collect(),
     open,

@@ -1,6 +1,7 @@
 //! Construction of a trainer, from initial weights or from a checkpoint.
 
 use burn::module::Module;
+use vae_data::Resident;
 use vae_eval::{EvalError, Evaluator, KeyedNoise, Phase};
 use vae_model::compatibility::Unusable;
 use vae_model::{ConfigError, Networks, NetworksSpec, VaeSpec, compatibility};
@@ -211,12 +212,17 @@ impl Trainer {
             stripped: false,
         };
         let coach = Coach::new(&config, &data)?;
+        let resident = match backend.is_cpu() {
+            true => None,
+            false => Resident::new(&data.train, &data.transform, &backend.device),
+        };
         Ok(Self {
             requirements: config.objective.requirements(),
             coach,
             from_the_start: progress.step == 0,
             config,
             data,
+            resident,
             evaluator,
             device: backend.device.clone(),
             networks,

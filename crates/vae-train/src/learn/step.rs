@@ -44,7 +44,9 @@ impl Trainer {
         });
         let draws = stream("stochastic pixels");
         let (train, transform) = (self.data.train.clone(), self.data.transform.clone());
-        ImageBatcher::new(train, transform, draws).given(batches.collect(), &self.device)
+        ImageBatcher::new(train, transform, draws)
+            .with_resident(self.resident.clone())
+            .given(batches.collect(), &self.device)
     }
 
     /// Returns the model's batch: with labels if the model uses them, and with a corrupted input of

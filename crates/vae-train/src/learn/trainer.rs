@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::tensor::Device;
+use vae_data::Resident;
 use vae_eval::{Evaluator, FittedPrior, Generator, Metrics, PriorSource, fitted};
 use vae_model::objective::Requirements;
 use vae_model::{Networks, Vae};
@@ -37,6 +38,8 @@ pub struct Trainer {
     /// Requirements of the objective.
     pub(super) requirements: Requirements,
     pub(super) data: TrainingData,
+    /// The training examples on the device, if it has memory of its own.
+    pub(super) resident: Option<Resident>,
     /// The evaluator on the validation split, if there is one.
     pub(super) evaluator: Option<Evaluator>,
     pub(super) device: Device,
@@ -253,6 +256,8 @@ impl Trainer {
         observers: &mut Observers<'_>,
     ) -> Result<(), TrainError> {
         let Some(run) = run else { return Ok(()) };
+        // A device elsewhere may be gone: a checkpoint holds only what was computed.
+        self.device.sync().map_err(|e| TrainError::Failed(format!("the device failed: {e}")))?;
         let path = run.checkpoint(which);
         self.snapshot().write(&path)?;
         observers.notify(&Event::Checkpoint { path: &path });

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 use vae_train::protocols::{self, Protocol};
-use vae_train::{Backend, Run, presets};
+use vae_train::{Run, presets};
 
 use crate::args::{BackendArgs, DataDirArgs, MeasureArgs, count};
 use crate::commands::Execute;
@@ -22,9 +22,11 @@ use crate::output::text::{columns, with_commas};
 use crate::repro::result::Reproduced;
 use crate::repro::table::{check, duration, fill};
 use crate::signal::stop_on_signal;
+use crate::sweep::crew::News;
 use crate::sweep::plan::{Plan, PlannedRun};
 use crate::sweep::results::Results;
-use crate::sweep::work::{Measures, Outcome, Sweep, machine};
+use crate::sweep::seat::Seat;
+use crate::sweep::work::{Measures, Outcome, Sweep};
 
 /// Train and evaluate by the protocol of a paper, and compare with the paper's figure.
 ///
@@ -140,7 +142,7 @@ impl ReproArgs {
             request(format!("there is no protocol `{name}`; there are {}", names.join(", ")))
         })?;
         let plan = Plan::of_protocol(&protocol, self.short)?;
-        let backend = Backend::open(&self.backend.backend)?;
+        let seat = Seat::new(&self.backend)?;
         let asked = asked(&protocol)?;
         // Before any work: is there a place for the result?
         self.fill.as_deref().map_or(Ok(()), check)?;
@@ -148,10 +150,8 @@ impl ReproArgs {
         let sweep = Sweep {
             program: std::env::current_exe().context("the path of this program is not known")?,
             folder: folder.clone(),
-            backend: backend.name.to_string(),
             data_dir: self.data_dir.data_dir.clone(),
             measures: Measures { limit: None, asked },
-            machine: machine(&backend),
         };
         let runs: Vec<&PlannedRun> = plan.runs().collect();
         let left: Vec<&PlannedRun> =
@@ -177,15 +177,22 @@ impl ReproArgs {
         ));
         let steps = runs.iter().map(|run| steps(run, examples)).sum();
         if !left.is_empty() {
-            self.estimate(&sweep, &left, examples, printer)?;
+            self.estimate(&sweep, &seat, (&left, examples), printer)?;
         }
         let stop = stop_on_signal("stopping when the training has stopped");
         let outcomes = with_bar(printer, steps, &folders, || {
-            sweep.finish_all(&plan, self.jobs, &stop, |i, outcomes| {
-                if let Some(Outcome::Failed(why)) = &outcomes[i] {
-                    printer.warn(&format!("{} failed: {why}", runs[i].name));
+            let seats = vec![seat; self.jobs];
+            sweep.finish_all(&plan, &seats, &stop, |news| match news {
+                News::Ended(i, outcomes) => {
+                    if let Some(Outcome::Failed(why)) = &outcomes[i] {
+                        printer.warn(&format!("{} failed: {why}", runs[i].name));
+                    }
+                    Results::new(&plan, outcomes).write(&folder.join("table.csv"))
                 }
-                Results::new(&plan, outcomes).write(&folder.join("table.csv"))
+                News::Lost(..) | News::Back(..) => {
+                    news.tell(printer);
+                    Ok(())
+                }
             })
         })?;
         drop(lock);
@@ -215,13 +222,13 @@ impl ReproArgs {
     fn estimate(
         &self,
         sweep: &Sweep,
-        left: &[&PlannedRun],
-        examples: usize,
+        seat: &Seat,
+        (left, examples): (&[&PlannedRun], usize),
         printer: &Printer,
     ) -> Result<()> {
         let bench = |config: &Path, part: &str, samples: usize, key: &str| -> Result<f64> {
             let mut command = Command::new(&sweep.program);
-            command.args(["bench", "--json", "-q", "--backend", &sweep.backend]);
+            command.args(["bench", "--json", "-q"]).args(&seat.flags);
             command.arg(config).args(["--only", part, "--time-limit", MEASURED]);
             command.args(["--samples", &samples.to_string()]);
             let output = command.stdin(Stdio::null()).output();

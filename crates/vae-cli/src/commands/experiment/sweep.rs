@@ -1,22 +1,24 @@
 //! `sweep`: trains and evaluates a grid of settings, each with several seeds.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
-use vae_train::Backend;
 use vae_view::{Better, Theme, write_figure};
 
-use crate::args::{BackendArgs, DataDirArgs, MeasureArgs, ThemeArgs, count};
+use crate::args::{BackendArgs, BackendName, DataDirArgs, MeasureArgs, ThemeArgs, count};
 use crate::commands::Execute;
 use crate::failure::request;
 use crate::output::grid::{Cell, Grid, Style};
 use crate::output::printer::Printer;
 use crate::signal::stop_on_signal;
+use crate::sweep::crew::News;
 use crate::sweep::plan::{Plan, PlannedRun};
 use crate::sweep::results::Results;
-use crate::sweep::work::{Measures, Outcome, Sweep, machine};
+use crate::sweep::seat::Seat;
+use crate::sweep::work::{Measures, Outcome, Sweep};
 
 /// Train and evaluate a grid of settings, each with several seeds.
 ///
@@ -41,6 +43,12 @@ pub struct SweepArgs {
     /// Runs that are trained at the same time. More than one pays where a run leaves cores or memory idle.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = count)]
     pub jobs: usize,
+    /// Devices to train on, one run at a time on each, as --backend names them, such as
+    /// flex,remote:ws://HOST:PORT. A run whose device is lost goes on on another; a device that comes
+    /// back is used again.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1,
+        value_parser = BackendName, conflicts_with_all = ["jobs", "backend"])]
+    pub devices: Vec<String>,
     #[command(flatten)]
     pub measure: MeasureArgs,
     /// Evaluate on the first N test examples only.
@@ -73,15 +81,16 @@ impl Execute for SweepArgs {
             return Err(request("--plot X,Y: name two columns, such as objective.beta,kl"));
         }
         let plan = Plan::read(&self.file)?;
-        // One backend for all, chosen now and not by each run.
-        let backend = &Backend::open(&self.backend.backend)?;
+        // Chosen now and not by each run.
+        let seats = match &self.devices[..] {
+            [] => vec![Seat::new(&self.backend)?; self.jobs],
+            names => Seat::all(names, &self.backend)?,
+        };
         let sweep = Sweep {
             program: std::env::current_exe().context("the path of this program is not known")?,
             folder: self.out.clone(),
-            backend: backend.name.to_string(),
             data_dir: self.data_dir.data_dir.clone(),
             measures: Measures { limit: self.limit, asked: self.measure.clone() },
-            machine: machine(backend),
         };
         // Before any work: is there such a plot?
         let empty = Results::new(&plan, &vec![None; plan.runs().count()]);
@@ -91,13 +100,26 @@ impl Execute for SweepArgs {
         let stop = stop_on_signal("stopping the sweep when its trainings have stopped");
         let table = self.out.join("table.csv");
         let runs: Vec<&PlannedRun> = plan.runs().collect();
-        let outcomes = sweep.finish_all(&plan, self.jobs, &stop, |i, outcomes| {
+        for seat in &seats {
+            match sweep.answers(seat, &stop)? {
+                Ok(()) => {}
+                Err(Outcome::Lost(why)) => printer.warn(&format!("not there yet: {why}")),
+                Err(_) if stop.load(Ordering::Relaxed) => break,
+                Err(Outcome::Failed(why)) => return Err(request(why)),
+                Err(_) => {}
+            }
+        }
+        let outcomes = sweep.finish_all(&plan, &seats, &stop, |news| {
+            let News::Ended(i, outcomes) = news else {
+                news.tell(printer);
+                return Ok(());
+            };
             let done = outcomes.iter().flatten().count();
             let name = &runs[i].name;
             match &outcomes[i] {
                 Some(Outcome::Done(_)) => printer.say(&format!("{done}/{}  {name}", runs.len())),
                 Some(Outcome::Failed(why)) => printer.warn(&format!("{name} failed: {why}")),
-                Some(Outcome::Stopped) | None => {}
+                Some(Outcome::Stopped | Outcome::Lost(_)) | None => {}
             }
             Results::new(&plan, outcomes).write(&table)
         })?;

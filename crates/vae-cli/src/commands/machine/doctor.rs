@@ -7,7 +7,7 @@ use vae_data::source;
 use vae_eval::parity::{Parity, compare};
 use vae_train::{Backend, backend};
 
-use crate::args::DataDirArgs;
+use crate::args::{BackendArgs, DataDirArgs};
 use crate::commands::Execute;
 use crate::open;
 use crate::output::printer::Printer;
@@ -15,13 +15,15 @@ use crate::output::text::columns;
 
 /// Check this machine: adapters, backends, data sets, runs.
 ///
-/// Computes the same loss and gradients on every backend and on a CPU backend. Fails with exit code
-/// 1 if they differ by more than rounding.
+/// Computes the same loss and gradients on every backend, or on the one that --backend names, and on a
+/// CPU backend. Fails with exit code 1 if they differ by more than rounding.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  vae-cli doctor")]
 pub struct DoctorArgs {
     #[command(flatten)]
     pub data_dir: DataDirArgs,
+    #[command(flatten)]
+    pub backend: BackendArgs,
 }
 
 impl Execute for DoctorArgs {
@@ -37,14 +39,24 @@ impl Execute for DoctorArgs {
         let mut rows = Vec::new();
         let mut objects = Vec::new();
         let mut wrong = Vec::new();
-        let names = backend::TABLE.iter().map(|entry| entry.name);
-        for name in names.chain(backend::LEFT_OUT.iter().copied()) {
-            let (state, device, parity) = match Backend::open(name) {
+        let every = || -> Vec<String> {
+            let names = backend::TABLE.iter().filter(|entry| entry.address.is_none());
+            let names = names.map(|entry| entry.name).chain(backend::LEFT_OUT.iter().copied());
+            names.map(str::to_owned).collect()
+        };
+        let is_all = self.backend.backend == backend::AUTO;
+        for name in if is_all { every() } else { vec![self.backend.backend.clone()] } {
+            let opened = match is_all {
+                true => Backend::open(&name).map_err(Into::into),
+                false => self.backend.open(),
+            };
+            let (state, device, parity) = match opened {
+                Err(why) if !is_all => return Err(why),
                 Err(why) => (why.to_string(), None, None),
                 Ok(opened) => {
                     let parity = compare(&reference.device, &opened.device);
                     if !parity.is_good() {
-                        wrong.push(name);
+                        wrong.push(name.clone());
                     }
                     (describe(&parity, reference.name), Some(opened.note), Some(parity))
                 }

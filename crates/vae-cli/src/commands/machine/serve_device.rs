@@ -1,0 +1,140 @@
+//! `serve-device`: hosts a device of this machine for other processes and machines.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use serde_json::json;
+use vae_train::remote::{Limits, Server, Token};
+use vae_train::{Backend, backend};
+
+use crate::args::{self, TOKEN_VARIABLE, count};
+use crate::commands::Execute;
+use crate::failure::request;
+use crate::output::printer::{Printer, print_to_stderr};
+use crate::output::text::quoted;
+use crate::signal::stop_on_signal;
+
+/// Host a device of this machine for other processes and machines.
+///
+/// Prints the flags that use it: `vae-cli train --backend remote:ws://HOST:PORT`. Serves until Ctrl-C.
+/// Unless --host names another address, only programs of this machine reach it. What is sent is not
+/// encrypted: use it in a network that you trust, or through `ssh -L`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  vae-cli serve-device --port 7700\n  \
+    vae-cli serve-device --backend flex --port 7700 --host 0.0.0.0 --token-file token")]
+pub struct ServeDeviceArgs {
+    /// Backend to host: auto, or one of this build that is not remote itself. May be repeated: each is a
+    /// device, and all must be of one backend.
+    #[arg(long, value_name = "NAME", default_value = backend::AUTO)]
+    pub backend: Vec<String>,
+    /// TCP port to listen on; 0 is any free one.
+    #[arg(long, value_name = "P")]
+    pub port: u16,
+    /// IP address of this machine to listen on. 0.0.0.0 is all of them. Any but the default needs a token.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// File with the token that clients must present. It is made if it is not there
+    /// [default: the variable VAE_REMOTE_TOKEN].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Most sessions at once. A training or another command is one.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = count)]
+    pub max_sessions: usize,
+    /// Memory of this process above which the newest session is ended, in GB (on Linux)
+    /// [default: no limit].
+    #[arg(long, value_name = "GB", value_parser = args::positive)]
+    pub memory: Option<f32>,
+}
+
+impl Execute for ServeDeviceArgs {
+    fn execute(&self, printer: &Printer) -> Result<()> {
+        let backends = self
+            .backend
+            .iter()
+            .map(|name| match name.split(':').next() {
+                Some("remote") => Err(request("a device that is remote itself cannot be hosted")),
+                _ => Ok(Backend::open(name)?),
+            })
+            .collect::<Result<Vec<Backend>>>()?;
+        if let Some(first) = backends.first()
+            && let Some(other) = backends.iter().find(|backend| backend.name != first.name)
+        {
+            return Err(request(format!(
+                "one server hosts devices of one backend, not of {} and {}: start two",
+                first.name, other.name
+            )));
+        }
+        let token = match &self.token_file {
+            Some(file) => {
+                let (token, is_new) = Token::read_or_make(file)?;
+                if is_new {
+                    printer.say(&format!("{}: a new token", file.display()));
+                }
+                Some(token)
+            }
+            None => args::token(None)?,
+        };
+        let stop = stop_on_signal("stopping the server");
+        Diary::start();
+        let server = Server {
+            devices: backends.iter().map(|backend| backend.device.clone()).collect(),
+            token: token.clone(),
+            limits: Limits {
+                sessions: self.max_sessions,
+                memory: self.memory.map(|gigabytes| (f64::from(gigabytes) * 1e9) as u64),
+            },
+        };
+        let serving = server.listen(self.host, self.port, print_to_stderr)?;
+        let address = serving.address();
+        let names: Vec<String> =
+            backends.iter().map(|backend| format!("{} ({})", backend.name, backend.note)).collect();
+        printer.say(&format!("hosting {}", names.join(", ")));
+        let flags = match (&token, &self.token_file) {
+            (None, _) => String::new(),
+            (Some(_), Some(file)) => format!(" --token-file {}", quoted(file)),
+            (Some(_), None) => format!(" (with the same {TOKEN_VARIABLE})"),
+        };
+        let line = format!("vae-cli train --backend remote:{address}{flags}");
+        printer.result(&line, || {
+            json!({
+                "address": address.to_string(),
+                "backend": backends.first().map(|backend| backend.name),
+                "devices": backends.len(),
+                "needs_token": token.is_some(),
+            })
+        })?;
+        serving.run(&stop).map_err(|why| anyhow!(why))
+    }
+}
+
+/// Prints what burn-remote says of connections: a wrong token, another version, a failed operation.
+struct Diary;
+
+/// What burn-remote says of a client whose process has ended, which is no news.
+const ENDED: &str = "without closing handshake";
+
+impl Diary {
+    fn start() {
+        // Nobody else sets a logger in this program.
+        if log::set_logger(&Diary).is_ok() {
+            log::set_max_level(log::LevelFilter::Warn);
+        }
+    }
+}
+
+impl log::Log for Diary {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn && metadata.target().starts_with("burn_remote")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = record.args().to_string();
+        if self.enabled(record.metadata()) && !line.contains(ENDED) {
+            print_to_stderr(&line);
+        }
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,54 @@
+//! `Resident`: examples that are on the device, so that a batch needs no more than its indices.
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use crate::examples::{Examples, Values};
+use crate::transform::{Pixels, Transform};
+
+/// Most memory of a device that examples take, in bytes.
+const MOST: usize = 1 << 30;
+
+/// The bytes of images on a device, and the transform to x.
+#[derive(Clone, Debug)]
+pub struct Resident {
+    /// `[examples, numbers]`.
+    bytes: Tensor<2, Int>,
+    pixels: Pixels,
+}
+
+impl Resident {
+    /// Puts images on a device, as bytes if the device has bytes. Returns `None` for vectors, for pixels
+    /// that are drawn anew in every epoch, and for more images than fit.
+    pub fn new(examples: &Examples, transform: &Transform, device: &Device) -> Option<Self> {
+        let Values::Bytes(bytes) = &examples.values else { return None };
+        let Transform::Pixels(pixels @ (Pixels::Grey | Pixels::Signed | Pixels::Binary)) =
+            transform
+        else {
+            return None;
+        };
+        let has_bytes = device.supports_dtype(DType::U8);
+        let of_each = if has_bytes { 1 } else { size_of::<i32>() };
+        if bytes.len() > MOST / of_each {
+            return None;
+        }
+        let data = TensorData::new(bytes.to_vec(), [examples.len(), examples.shape.len()]);
+        let bytes = match has_bytes {
+            true => Tensor::from_data(data, (device, DType::U8)),
+            false => Tensor::from_data(data, device),
+        };
+        Some(Self { bytes, pixels: *pixels })
+    }
+
+    /// Returns x of the examples at `indices`, `[indices, numbers]`. It equals that of
+    /// [`Transform::gather`] up to the rounding of the device.
+    pub fn gather(&self, indices: &[u32]) -> Tensor<2> {
+        let rows: Vec<i32> = indices.iter().map(|index| *index as i32).collect();
+        let rows = Tensor::from_data(TensorData::new(rows, [indices.len()]), &self.bytes.device());
+        let bytes = self.bytes.clone().select(0, rows).float();
+        match self.pixels {
+            Pixels::Grey | Pixels::Stochastic => bytes.div_scalar(255.0),
+            Pixels::Signed => bytes.div_scalar(255.0).mul_scalar(2.0).sub_scalar(1.0),
+            Pixels::Binary => bytes.greater_equal_elem(128.0).float(),
+        }
+    }
+}
