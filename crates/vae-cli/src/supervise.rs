@@ -6,9 +6,6 @@
 
 use anyhow::Result;
 
-/// Makes the advice on what to do after a loss.
-type Advice = Box<dyn Fn() -> String + Send>;
-
 /// Sets what to do if the device is lost from now on, to follow the message and `; `.
 #[cfg_attr(not(feature = "remote"), allow(unused_variables))]
 pub fn advise(advice: impl Fn() -> String + Send + 'static) {
@@ -48,10 +45,11 @@ mod remote {
     use anyhow::{Error, Result, anyhow};
     use vae_train::remote::{Loss, loss, on_loss};
 
-    use super::Advice;
-
     /// The stack of the command's thread: as large as that of a main thread.
     const STACK: usize = 8 << 20;
+
+    /// Makes the advice on what to do after a loss.
+    type Advice = Box<dyn Fn() -> String + Send>;
 
     pub fn advice() -> MutexGuard<'static, Option<Advice>> {
         static ADVICE: Mutex<Option<Advice>> = Mutex::new(None);

@@ -56,7 +56,7 @@ impl ImageBatcher {
     /// Returns batches of the given indices, like [`Self::batches`].
     pub fn given(self, batches: Vec<Vec<u32>>, device: &Device) -> Batches {
         if let Some(resident) = self.resident {
-            return Batches { source: Source::Device(batches.into_iter(), resident) };
+            return Batches { source: Source::Device(batches.into_iter(), Box::new(resident)) };
         }
         let (sender, ready) = sync_channel(2);
         thread::spawn(move || {
@@ -89,7 +89,7 @@ enum Source {
     /// A thread that gathers them, for a device.
     Host(Receiver<(TensorData, Vec<u32>)>, Device),
     /// The device, by these indices.
-    Device(std::vec::IntoIter<Vec<u32>>, Resident),
+    Device(std::vec::IntoIter<Vec<u32>>, Box<Resident>),
 }
 
 impl Iterator for Batches {

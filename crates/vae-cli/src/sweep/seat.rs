@@ -56,7 +56,9 @@ impl Seat {
     pub fn all(names: &[String], args: &BackendArgs) -> Result<Vec<Self>> {
         let mut seats: Vec<Self> = Vec::new();
         for name in names {
-            let seat = Self::new(&BackendArgs { backend: name.clone(), ..args.clone() })?;
+            let mut args = args.clone();
+            args.backend.clone_from(name);
+            let seat = Self::new(&args)?;
             if seats.iter().any(|other| other.name == seat.name) {
                 return Err(request(format!("--devices names {} twice", seat.name)));
             }

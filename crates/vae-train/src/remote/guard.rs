@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
@@ -31,10 +31,17 @@ pub struct Guard {
     strangers: Arc<Semaphore>,
     sessions: Arc<Semaphore>,
     most_sessions: usize,
-    /// Ends the sessions, the oldest first.
-    open: Arc<Mutex<Vec<(u64, oneshot::Sender<()>)>>>,
+    /// The open sessions, the oldest first.
+    open: Mutex<Vec<Session>>,
     /// Called with one line for each connection that is turned away.
     report: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// An open session.
+struct Session {
+    /// The number of its connection.
+    number: u64,
+    end: oneshot::Sender<()>,
 }
 
 /// Why a connection is turned away.
@@ -53,15 +60,19 @@ impl Guard {
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             sessions: Arc::new(Semaphore::new(most_sessions)),
             most_sessions,
-            open: Arc::default(),
+            open: Mutex::default(),
             report: Arc::new(report),
         }
     }
 
     /// Ends the newest session, and returns whether there was one.
     pub fn end_newest(&self) -> bool {
-        let newest = self.open.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        newest.is_some_and(|(_, end)| end.send(()).is_ok())
+        let newest = self.sessions_open().pop();
+        newest.is_some_and(|session| session.end.send(()).is_ok())
+    }
+
+    fn sessions_open(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all_taken(&self) -> Refusal {
@@ -146,12 +157,12 @@ impl Guard {
             return Err(self.all_taken());
         };
         let (end, ended) = oneshot::channel();
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).push((number, end));
+        self.sessions_open().push(Session { number, end });
         tokio::select! {
             _ = pass => {}
             _ = ended => {}
         }
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != number);
+        self.sessions_open().retain(|session| session.number != number);
         Ok(())
     }
 }
