@@ -106,9 +106,9 @@ fn every_command_has_examples_and_each_of_them_works() {
             let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
             let mut line = String::new();
             BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            assert!(line.contains("--backend remote:ws://"), "{example}: {line}");
             server.kill().unwrap();
             server.wait().unwrap();
+            assert!(line.contains("--backend remote:ws://"), "{example}: {line}");
             continue;
         }
         let added = quick_instead(example).unwrap_or_else(|| quick(command));

@@ -7,6 +7,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 #[cfg(feature = "remote")]
+use std::env::VarError;
+
+#[cfg(feature = "remote")]
 use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
@@ -77,17 +80,19 @@ impl BackendArgs {
         Ok(Backend::open(&self.backend)?)
     }
 
-    /// Checks the address and the token of a backend that is elsewhere, without opening it.
+    /// Checks the address and the token of a backend that is elsewhere, without opening it. Returns its
+    /// name, or none for one of this machine.
     ///
     /// # Errors
-    /// If one of them is none.
-    pub fn check(&self) -> anyhow::Result<()> {
+    /// If address or token are none.
+    pub fn elsewhere(&self) -> anyhow::Result<Option<String>> {
         #[cfg(feature = "remote")]
         if let Some(address) = self.backend.strip_prefix("remote:") {
-            address.parse::<Address>().map_err(crate::failure::request)?;
+            let address: Address = address.parse().map_err(crate::failure::request)?;
             token(self.token_file.as_deref())?;
+            return Ok(Some(format!("remote:{address}")));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Returns the flags that make another process open the backend `spec`.
@@ -117,7 +122,10 @@ pub fn token(file: Option<&std::path::Path>) -> anyhow::Result<Option<Token>> {
     }
     match std::env::var(TOKEN_VARIABLE) {
         Ok(text) => Ok(Some(Token::new(&text).context(TOKEN_VARIABLE)?)),
-        Err(_) => Ok(None),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            Err(crate::failure::request(format!("{TOKEN_VARIABLE} is not a text")))
+        }
     }
 }
 

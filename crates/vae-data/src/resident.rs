@@ -5,8 +5,11 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use crate::examples::{Examples, Values};
 use crate::transform::{Pixels, Transform};
 
-/// Most memory of a device that examples take, in bytes.
-const MOST: usize = 1 << 30;
+/// Most memory of a device that examples take, in bytes. A message to a device elsewhere has at most
+/// 1 GiB.
+const MOST: usize = 1 << 29;
+/// The same for a device without bytes: the largest buffer that every GPU has.
+const MOST_WITHOUT_BYTES: usize = 1 << 27;
 
 /// The bytes of images on a device, and the transform to x.
 #[derive(Clone, Debug)]
@@ -27,8 +30,8 @@ impl Resident {
             return None;
         };
         let has_bytes = device.supports_dtype(DType::U8);
-        let of_each = if has_bytes { 1 } else { size_of::<i32>() };
-        if bytes.len() > MOST / of_each {
+        let most = if has_bytes { MOST } else { MOST_WITHOUT_BYTES / size_of::<i32>() };
+        if bytes.len() > most {
             return None;
         }
         let data = TensorData::new(bytes.to_vec(), [examples.len(), examples.shape.len()]);

@@ -1,5 +1,6 @@
 //! `train`: trains a model from a preset or a TOML file, and writes a run.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -153,8 +154,8 @@ impl Execute for TrainArgs {
         ));
 
         supervise::advise({
-            let (run, backend) = (run.clone(), backend.spec.clone());
-            move || how_to_go_on(&run, &backend)
+            let (run, flags) = (run.clone(), self.backend.flags(&backend.spec));
+            move || how_to_go_on(&run, &flags)
         });
         let stop = stop_on_signal("stopping: writing a checkpoint");
         let mut log = MetricsLog::open(&run, step)?;
@@ -204,17 +205,17 @@ impl Execute for TrainArgs {
 }
 
 /// Returns what to do after the device of a training was lost.
-fn how_to_go_on(run: &Run, backend: &str) -> String {
+fn how_to_go_on(run: &Run, backend: &[OsString]) -> String {
     let last = run.checkpoint(CheckpointKind::Last);
     if !last.is_file() {
-        return "there is no checkpoint yet: start again, in another folder or without this one"
-            .to_owned();
+        return "there is no checkpoint yet: run the same command again".to_owned();
     }
+    let backend: Vec<String> = backend.iter().map(|flag| quoted(Path::new(flag))).collect();
     format!(
-        "the last checkpoint is {}; to go on: vae-cli train --resume --out {} --backend {backend}, or with \
-         another backend",
+        "the last checkpoint is {}; to go on: vae-cli train --resume --out {} {}, or with another backend",
         last.display(),
-        quoted(run.folder())
+        quoted(run.folder()),
+        backend.join(" ")
     )
 }
 

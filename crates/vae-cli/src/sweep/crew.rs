@@ -56,12 +56,26 @@ impl Board {
     }
 
     /// Takes a run back whose device was lost. If it takes one device after the other with it, it has failed.
-    fn take_back(&mut self, i: usize, why: &str) {
+    /// Returns whether it has.
+    fn take_back(&mut self, i: usize, why: &str) -> bool {
         self.losses[i] += 1;
-        if self.losses[i] < MOST_LOSSES {
-            self.waiting.push_front(i);
-        } else {
+        let failed = self.losses[i] == MOST_LOSSES;
+        if failed {
             self.outcomes[i] = Some(Outcome::Failed(format!("lost {MOST_LOSSES} times: {why}")));
+        } else {
+            self.waiting.push_front(i);
+        }
+        failed
+    }
+}
+
+/// Stops the other workers if one panics: its run would never end.
+struct HaltsOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for HaltsOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -90,6 +104,7 @@ impl Sweep {
         let halt = || stop.store(true, Ordering::Relaxed);
         let over = || stop.load(Ordering::Relaxed) || board().is_done();
         let work = |seat: &Seat| -> Result<()> {
+            let _halts = HaltsOnPanic(stop);
             while !over() {
                 let next = board().waiting.pop_front();
                 let Some(i) = next else {
@@ -100,10 +115,14 @@ impl Sweep {
                 // If a disk is full, the other workers need not go on.
                 let outcome = self.finish(runs[i], seat, stop).inspect_err(|_| halt())?;
                 if let Outcome::Lost(why) = outcome {
-                    board().take_back(i, &why);
                     report(News::Lost(seat, &why)).inspect_err(|_| halt())?;
+                    let mut board = board();
+                    if board.take_back(i, &why) {
+                        report(News::Ended(i, &board.outcomes)).inspect_err(|_| halt())?;
+                    }
+                    drop(board);
                     let since = Instant::now();
-                    while self.answers(seat, stop)?.is_err() {
+                    while self.answers(seat, stop).inspect_err(|_| halt())?.is_err() {
                         if since.elapsed() > AWAY || over() {
                             return Ok(());
                         }
@@ -122,7 +141,10 @@ impl Sweep {
             Ok(())
         };
         std::thread::scope(|scope| {
-            let seats = seats.iter().take(runs.len());
+            // One that is not needed at first may be needed when another is lost.
+            let may_lose = seats.iter().any(|seat| seat.is_elsewhere);
+            let needed = if may_lose { seats.len() } else { runs.len() };
+            let seats = seats.iter().take(needed);
             let workers: Vec<_> = seats.map(|seat| scope.spawn(|| work(seat))).collect();
             workers.into_iter().try_for_each(|worker| match worker.join() {
                 Ok(ended) => ended,

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 
 use anyhow::Result;
-use vae_train::backend;
 
 use crate::args::BackendArgs;
 use crate::failure::request;
@@ -28,16 +27,12 @@ impl Seat {
     /// # Errors
     /// If there is none.
     pub fn new(args: &BackendArgs) -> Result<Self> {
-        let elsewhere = backend::TABLE.iter().find(|entry| {
-            entry.address.is_some() && args.backend.starts_with(&format!("{}:", entry.name))
-        });
-        if let Some(entry) = elsewhere {
-            args.check()?;
+        if let Some(name) = args.elsewhere()? {
             return Ok(Self {
-                name: args.backend.clone(),
-                flags: args.flags(&args.backend),
+                flags: args.flags(&name),
+                name,
                 is_elsewhere: true,
-                machine: entry.about.to_owned(),
+                machine: "a device elsewhere".to_owned(),
             });
         }
         let opened = args.open()?;

@@ -6,11 +6,11 @@
 //! server for a sign of life and calls the listener of [`on_loss`].
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burn::remote::ConnectError;
 use burn::tensor::Device;
@@ -24,8 +24,8 @@ const OPENING: Duration = Duration::from_secs(25);
 const ANSWER: Duration = Duration::from_secs(8);
 /// Time between two questions for a sign of life.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Number of questions in a row without an answer, after which a server is lost.
-const SILENT: usize = 2;
+/// How long a server may give no sign of life.
+const SILENCE: Duration = Duration::from_secs(12);
 
 /// A device that was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl std::fmt::Display for Loss {
 
 /// Returns whether a message of a failed command says that a device was lost, or not reached.
 pub fn tells_of_loss(message: &str) -> bool {
-    message.contains(LOST) || message.contains(NOT_REACHED)
+    [LOST, NOT_REACHED, TAKEN].iter().any(|words| message.contains(words))
 }
 
 /// What the message of a loss contains.
@@ -52,6 +52,9 @@ const LOST: &str = " was lost: ";
 /// What the message of a device that is not reached contains.
 const NOT_REACHED: &str =
     "; is `vae-cli serve-device` running there, and is it a server of this version?";
+
+/// What the message of a server without a free session contains.
+const TAKEN: &str = ": all sessions of this server are taken; try again when one has ended";
 
 type Listener = Box<dyn Fn(&Loss) + Send>;
 
@@ -80,16 +83,20 @@ pub fn loss() -> Option<Loss> {
         let state = state();
         (state.loss.clone(), state.devices.clone())
     };
-    known.or_else(|| {
-        devices.into_iter().find_map(|(address, device)| {
-            let why = match within(ANSWER, move || device.sync()) {
-                Some(Ok(())) => return None,
-                Some(Err(_)) => "the server ended the connection",
-                None => "the server does not answer",
-            };
-            Some(Loss { address, why: why.to_owned() })
-        })
-    })
+    if known.is_some() {
+        return known;
+    }
+    let found = devices.into_iter().find_map(|(address, device)| {
+        let why = match within(ANSWER, move || device.sync()) {
+            Some(Ok(())) => return None,
+            Some(Err(why)) => format!("its session ended ({why})"),
+            // It may only have much to do.
+            None => places(&address).and_then(|places| sign_of_life(&places)).err()?,
+        };
+        Some(Loss { address, why })
+    });
+    // What is said of a loss is the same whoever asks.
+    found.map(|loss| state().loss.get_or_insert(loss).clone())
 }
 
 /// Opens the device at `address`.
@@ -136,6 +143,9 @@ fn refused(address: &Address, has_token: bool, why: &ConnectError) -> TrainError
             "{address}: the server has {device_count} devices: leave #{} out, or name a smaller number",
             address.device
         )),
+        ConnectError::Unreachable { reason } if reason.contains("503") => {
+            TrainError::Failed(format!("{address}{TAKEN}"))
+        }
         why => unreachable(address, why),
     }
 }
@@ -155,16 +165,18 @@ fn within<T: Send + 'static>(
 
 /// Asks the server for a sign of life until there is none.
 fn watch(address: &Address) {
-    let mut failures = 0;
+    let Ok(places) = places(address) else { return };
+    let mut silent: Option<Instant> = None;
     let why = loop {
         thread::sleep(INTERVAL);
-        match sign_of_life(address) {
-            Ok(()) => failures = 0,
-            Err(why) => {
-                failures += 1;
-                if failures == SILENT {
-                    break why;
-                }
+        match sign_of_life(&places) {
+            Ok(()) => silent = None,
+            // Nothing listens there any more, twice in a row.
+            Err(why) if why == GONE && silent.is_some() => break why,
+            // A network may be away for a moment.
+            Err(why) if silent.is_some_and(|since| since.elapsed() > SILENCE) => break why,
+            Err(_) => {
+                silent.get_or_insert_with(Instant::now);
             }
         }
     };
@@ -182,31 +194,37 @@ fn watch(address: &Address) {
     }
 }
 
-/// Asks for a page that no server has. Any answer is a sign of life.
-fn sign_of_life(address: &Address) -> Result<(), String> {
+/// What is seen where no server listens.
+const GONE: &str = "its server is gone";
+
+/// Returns where a server may be found.
+fn places(address: &Address) -> Result<Vec<SocketAddr>, String> {
     let host = address.host.trim_start_matches('[').trim_end_matches(']');
-    let places = (host, address.port).to_socket_addrs().map_err(|e| e.to_string())?;
-    let mut why = "its name is not known any more".to_owned();
+    (host, address.port).to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string())
+}
+
+/// Asks for a page that no server has. Any answer is a sign of life, and so is a connection that is closed.
+fn sign_of_life(places: &[SocketAddr]) -> Result<(), String> {
+    let mut why = "its name is not known".to_owned();
     for place in places {
-        let answer = TcpStream::connect_timeout(&place, ANSWER).and_then(|mut stream| {
-            stream.set_read_timeout(Some(ANSWER))?;
-            stream.write_all(b"GET /alive HTTP/1.1\r\nHost: vae\r\nConnection: close\r\n\r\n")?;
-            stream.read_exact(&mut [0])
-        });
-        match answer {
-            Ok(()) => return Ok(()),
-            Err(e) => {
-                why = match e.kind() {
-                    ErrorKind::ConnectionRefused => "its server is gone".to_owned(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                        "its server does not answer".to_owned()
-                    }
-                    _ => e.to_string(),
-                }
-            }
-        }
+        let Err(e) = ask(place) else { return Ok(()) };
+        why = match e.kind() {
+            ErrorKind::ConnectionRefused => GONE.to_owned(),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => "its server does not answer".to_owned(),
+            _ => e.to_string(),
+        };
     }
     Err(why)
+}
+
+fn ask(place: &SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(place, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.write_all(b"GET /alive HTTP/1.1\r\nHost: vae\r\nConnection: close\r\n\r\n")?;
+    match stream.read(&mut [0]) {
+        Err(e) if e.kind() == ErrorKind::ConnectionReset => Ok(()),
+        read => read.map(|_| ()),
+    }
 }
 
 #[cfg(test)]
@@ -243,8 +261,9 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap();
         });
-        assert_eq!(sign_of_life(&address), Ok(()));
+        let places = places(&address).unwrap();
+        assert_eq!(sign_of_life(&places), Ok(()));
         server.join().unwrap();
-        assert_eq!(sign_of_life(&address), Err("its server is gone".to_owned()));
+        assert_eq!(sign_of_life(&places), Err(GONE.to_owned()));
     }
 }

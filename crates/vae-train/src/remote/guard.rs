@@ -1,55 +1,74 @@
 //! The guard in front of a server: it limits what a stranger can do before the server knows who asks.
 //!
 //! burn-remote reads whatever a connection sends, up to a gigabyte a message, for as long as it takes,
-//! before it checks the token. The guard listens in its place. It passes a connection on once it has
-//! asked for one of the server's two paths, and passes at most [`HANDSHAKE`] bytes in [`PATIENCE`] until
-//! the server has answered. A server answers only those that it accepts, or refuses and closes.
+//! before it checks the token. The guard listens in its place. It passes at most [`HANDSHAKE`] bytes in
+//! [`PATIENCE`] until the server has accepted the client.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 /// How long a stranger may take to become a client.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most bytes that a stranger may send: a request, and a handshake with a token.
 const HANDSHAKE: usize = 1 << 14;
-/// Most strangers at once. Others are turned away.
+/// Most strangers at once. Another one takes the place of the oldest.
 const STRANGERS: usize = 64;
+/// How long a client waits for a session while all are taken: one may be about to end.
+const QUEUE: Duration = Duration::from_secs(3);
 /// Size of a buffer between a client and the server.
 const BUFFER: usize = 1 << 17;
+/// Most lines about strangers in [`WINDOW`].
+const LINES: usize = 20;
+/// The time that [`LINES`] are counted in.
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// What the guard does.
 pub struct Guard {
     /// Where the server listens.
     server: SocketAddr,
-    strangers: Arc<Semaphore>,
     sessions: Arc<Semaphore>,
     most_sessions: usize,
+    strangers: Mutex<VecDeque<Open>>,
     /// The open sessions, the oldest first.
-    open: Mutex<Vec<Session>>,
-    /// Called with one line for each connection that is turned away.
-    report: Arc<dyn Fn(&str) + Send + Sync>,
+    open: Mutex<Vec<Open>>,
+    /// Where the connections to the server come from, by their ports on this machine.
+    peers: Mutex<HashMap<u16, SocketAddr>>,
+    lines: Mutex<Lines>,
+    report: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// An open session.
-struct Session {
-    /// The number of its connection.
+/// An open connection.
+struct Open {
     number: u64,
     end: oneshot::Sender<()>,
+}
+
+/// The lines about strangers, of which there are not too many.
+struct Lines {
+    since: Instant,
+    said: usize,
+    left_out: usize,
 }
 
 /// Why a connection is turned away.
 type Refusal = String;
 
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code panics while it holds one of the locks, so what they guard is whole.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Guard {
-    /// Makes a guard of the server at `server`, with `report` for a line on each connection that is
-    /// turned away.
+    /// Makes a guard of the server at `server`. `report` gets lines on connections that are turned away.
     pub fn new(
         server: SocketAddr,
         most_sessions: usize,
@@ -57,26 +76,25 @@ impl Guard {
     ) -> Self {
         Self {
             server,
-            strangers: Arc::new(Semaphore::new(STRANGERS)),
             sessions: Arc::new(Semaphore::new(most_sessions)),
             most_sessions,
+            strangers: Mutex::default(),
             open: Mutex::default(),
-            report: Arc::new(report),
+            peers: Mutex::default(),
+            lines: Mutex::new(Lines { since: Instant::now(), said: 0, left_out: 0 }),
+            report: Box::new(report),
         }
     }
 
     /// Ends the newest session, and returns whether there was one.
     pub fn end_newest(&self) -> bool {
-        let newest = self.sessions_open().pop();
+        let newest = locked(&self.open).pop();
         newest.is_some_and(|session| session.end.send(()).is_ok())
     }
 
-    fn sessions_open(&self) -> MutexGuard<'_, Vec<Session>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn all_taken(&self) -> Refusal {
-        format!("all {} sessions are taken", self.most_sessions)
+    /// Returns where a connection to the server comes from, by its address on this machine.
+    pub fn peer(&self, inner: SocketAddr) -> SocketAddr {
+        locked(&self.peers).get(&inner.port()).copied().unwrap_or(inner)
     }
 
     /// Accepts connections until the future is dropped.
@@ -88,81 +106,125 @@ impl Guard {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let Ok(stranger) = Arc::clone(&self.strangers).try_acquire_owned() else {
-                // Their number is limited, so is that of the lines about them: none here.
-                drop(client);
-                continue;
-            };
             number += 1;
+            let (end, ended) = oneshot::channel();
+            {
+                let mut strangers = locked(&self.strangers);
+                if strangers.len() >= STRANGERS {
+                    // Its sender is dropped, which ends it.
+                    strangers.pop_front();
+                }
+                strangers.push_back(Open { number, end });
+            }
             let guard = Arc::clone(&self);
             tokio::spawn(async move {
-                if let Err(why) = guard.handle(client, stranger, number).await {
-                    (guard.report)(&format!("{peer} was turned away: {why}"));
+                let admitted = tokio::select! {
+                    admitted = guard.admit(client, peer) => admitted,
+                    _ = ended => Err("too many ask at once".to_owned()),
+                };
+                locked(&guard.strangers).retain(|stranger| stranger.number != number);
+                let ended = match admitted {
+                    Ok(Some([client, server])) => guard.pass(client, server, number).await,
+                    Ok(None) => Ok(()),
+                    Err(why) => Err(why),
+                };
+                if let Err(why) = ended {
+                    guard.turned_away(peer, &why);
                 }
             });
         }
     }
 
-    /// Handles one connection to its end.
-    async fn handle(
+    /// Reports a connection that is turned away, unless there were too many.
+    fn turned_away(&self, peer: SocketAddr, why: &str) {
+        let mut lines = locked(&self.lines);
+        if lines.since.elapsed() > WINDOW {
+            if lines.left_out > 0 {
+                (self.report)(&format!("{} more were turned away", lines.left_out));
+            }
+            *lines = Lines { since: Instant::now(), said: 0, left_out: 0 };
+        }
+        if lines.said < LINES {
+            lines.said += 1;
+            (self.report)(&format!("{peer} was turned away: {why}"));
+        } else {
+            lines.left_out += 1;
+        }
+    }
+
+    fn all_taken(&self) -> Refusal {
+        format!("all {} sessions are taken", self.most_sessions)
+    }
+
+    /// Lets a stranger speak to the server until the server has accepted it. Returns both connections,
+    /// or none if the stranger got its answer.
+    async fn admit(
         &self,
         mut client: TcpStream,
-        stranger: OwnedSemaphorePermit,
-        number: u64,
-    ) -> Result<(), Refusal> {
+        peer: SocketAddr,
+    ) -> Result<Option<[TcpStream; 2]>, Refusal> {
+        let failed = |e: io::Error| format!("the connection broke: {e}");
+        // A client whose machine is gone is noticed within half a minute.
+        let alive = TcpKeepalive::new().with_time(PATIENCE).with_interval(PATIENCE / 2);
+        SockRef::from(&client).set_tcp_keepalive(&alive.with_retries(4)).map_err(failed)?;
+        #[cfg(target_os = "linux")]
+        SockRef::from(&client).set_tcp_user_timeout(Some(PATIENCE * 3)).map_err(failed)?;
+        client.set_nodelay(true).map_err(failed)?;
         let request = timeout(PATIENCE, head(&mut client))
             .await
             .map_err(|_| format!("no request in {} seconds", PATIENCE.as_secs()))??;
-        let is_session = match path(&request) {
-            // A connection of another server, which fetches a tensor for one of its sessions.
-            Some("/data") => false,
-            Some("/session") if self.sessions.available_permits() == 0 => {
-                let _ = answer(&mut client, "503 Service Unavailable").await;
-                return Err(self.all_taken());
-            }
-            Some("/session") => true,
+        match path(&request) {
             Some("/alive") => {
                 let _ = answer(&mut client, "204 No Content").await;
-                return Ok(());
+                return Ok(None);
             }
+            Some("/session") => {}
             _ => {
                 let _ = answer(&mut client, "404 Not Found").await;
                 return Err("it asks for something else than a device".to_owned());
             }
-        };
-        let failed = |e: io::Error| format!("the connection broke: {e}");
+        }
+        if has_origin(&request) {
+            let _ = answer(&mut client, "403 Forbidden").await;
+            return Err("it is a web page".to_owned());
+        }
+        if timeout(QUEUE, self.sessions.acquire()).await.is_err() {
+            let _ = answer(&mut client, "503 Service Unavailable").await;
+            return Err(self.all_taken());
+        }
         let mut server = TcpStream::connect(self.server).await.map_err(failed)?;
-        for stream in [&client, &server] {
-            stream.set_nodelay(true).map_err(failed)?;
-        }
+        server.set_nodelay(true).map_err(failed)?;
+        let inner = server.local_addr().map_err(failed)?.port();
+        locked(&self.peers).insert(inner, peer);
         server.write_all(&request).await.map_err(failed)?;
-        match timeout(PATIENCE, handshake(&mut client, &mut server, request.len())).await {
-            Err(_) => return Err(format!("no handshake in {} seconds", PATIENCE.as_secs())),
-            Ok(done) => {
-                if !done? {
-                    // The server said why.
-                    return Ok(());
-                }
-            }
-        }
-        drop(stranger);
-        // What breaks a connection later is seen, and said, at its two ends.
-        let pass = copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER);
-        if !is_session {
-            let _ = pass.await;
-            return Ok(());
-        }
+        let shaken = timeout(PATIENCE, handshake(&mut client, &mut server, request.len())).await;
+        locked(&self.peers).remove(&inner);
+        let shaken =
+            shaken.map_err(|_| format!("no handshake in {} seconds", PATIENCE.as_secs()))??;
+        // The server has said, and logged, why it does not accept one.
+        Ok(shaken.then_some([client, server]))
+    }
+
+    /// Passes everything on between a client and the server until one of them ends, or the session is
+    /// ended.
+    async fn pass(&self, client: TcpStream, server: TcpStream, number: u64) -> Result<(), Refusal> {
         // Only now: a stranger takes no session from a client.
         let Ok(_session) = Arc::clone(&self.sessions).try_acquire_owned() else {
             return Err(self.all_taken());
         };
         let (end, ended) = oneshot::channel();
-        self.sessions_open().push(Session { number, end });
+        locked(&self.open).push(Open { number, end });
+        let (from_client, mut to_client) = client.into_split();
+        let (from_server, mut to_server) = server.into_split();
+        let mut from_client = BufReader::with_capacity(BUFFER, from_client);
+        let mut from_server = BufReader::with_capacity(BUFFER, from_server);
+        // What breaks a connection is seen, and said, at its two ends.
         tokio::select! {
-            _ = pass => {}
+            _ = copy_buf(&mut from_client, &mut to_server) => {}
+            _ = copy_buf(&mut from_server, &mut to_client) => {}
             _ = ended => {}
         }
-        self.sessions_open().retain(|session| session.number != number);
+        locked(&self.open).retain(|session| session.number != number);
         Ok(())
     }
 }
@@ -180,7 +242,7 @@ async fn head(client: &mut TcpStream) -> Result<Vec<u8>, Refusal> {
         if !b"GET ".starts_with(&request[..request.len().min(4)]) {
             return Err("it does not speak WebSocket".to_owned());
         }
-        if request.windows(4).any(|end| end == b"\r\n\r\n") {
+        if end_of_head(&request).is_some() {
             return Ok(request);
         }
         if request.len() > HANDSHAKE {
@@ -189,10 +251,22 @@ async fn head(client: &mut TcpStream) -> Result<Vec<u8>, Refusal> {
     }
 }
 
+/// Returns where the head of an HTTP message ends.
+fn end_of_head(message: &[u8]) -> Option<usize> {
+    message.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4)
+}
+
 /// Returns the path that a request asks for.
 fn path(request: &[u8]) -> Option<&str> {
     let line = request.split(|byte| *byte == b'\r').next()?;
     std::str::from_utf8(line).ok()?.split(' ').nth(1)
+}
+
+/// Returns whether a browser sends the request for a page. Any page may ask for a device of the machine
+/// that shows it.
+fn has_origin(request: &[u8]) -> bool {
+    let lines = request.split(|byte| *byte == b'\n');
+    lines.into_iter().any(|line| line.len() >= 7 && line[..7].eq_ignore_ascii_case(b"origin:"))
 }
 
 /// Answers a request, and says that nothing follows.
@@ -202,8 +276,8 @@ async fn answer(client: &mut TcpStream, status: &str) -> io::Result<()> {
     client.shutdown().await
 }
 
-/// Passes bytes on until the server has answered more than the head of its HTTP answer. Returns false
-/// if the connection ends before. `sent` bytes were passed on already.
+/// Passes bytes on until the server has accepted the client, which is true, or refused it. `sent` bytes
+/// were passed on already.
 async fn handshake(
     client: &mut TcpStream,
     server: &mut TcpStream,
@@ -232,9 +306,8 @@ async fn handshake(
                 }
                 client.write_all(&from_server[..n]).await.map_err(failed)?;
                 answered.extend_from_slice(&from_server[..n]);
-                let head = answered.windows(4).position(|end| end == b"\r\n\r\n");
-                if head.is_some_and(|at| answered.len() > at + 4) {
-                    return Ok(true);
+                if let Some(accepted) = verdict(&answered)? {
+                    return Ok(accepted);
                 }
                 if answered.len() > HANDSHAKE {
                     return Err("the server's answer makes no sense".to_owned());
@@ -242,6 +315,30 @@ async fn handshake(
             }
         }
     }
+}
+
+/// Returns whether the server accepts a client, from what it has answered so far. `None` if it has not
+/// said so yet.
+fn verdict(answered: &[u8]) -> Result<Option<bool>, Refusal> {
+    /// First byte of a whole message of bytes (RFC 6455, section 5.2).
+    const MESSAGE: u8 = 0x82;
+    /// The name of a refusal in burn-remote's messages.
+    const REFUSED: &[u8] = b"InitRefused";
+    let Some(at) = end_of_head(answered) else { return Ok(None) };
+    let no_handshake = || Err("it does not begin a session".to_owned());
+    if !answered.starts_with(b"HTTP/1.1 101") {
+        return no_handshake();
+    }
+    let (length, from) = match answered[at..] {
+        [] | [MESSAGE] => return Ok(None),
+        [MESSAGE, 126, a, b, ..] => (usize::from(u16::from_be_bytes([a, b])), at + 4),
+        [MESSAGE, 126, ..] => return Ok(None),
+        [MESSAGE, length @ 0..126, ..] => (usize::from(length), at + 2),
+        // A pong, for example: the server answers pings of strangers.
+        _ => return no_handshake(),
+    };
+    let Some(message) = answered.get(from..from + length) else { return Ok(None) };
+    Ok(Some(!message.windows(REFUSED.len()).any(|part| part == REFUSED)))
 }
 
 #[cfg(test)]
@@ -253,5 +350,27 @@ mod tests {
         assert_eq!(path(b"GET /session HTTP/1.1\r\nHost: a\r\n\r\n"), Some("/session"));
         assert_eq!(path(b"GET\r\n\r\n"), None);
         assert_eq!(path(b"GET /\xff HTTP/1.1\r\n\r\n"), None);
+        assert!(has_origin(b"GET / HTTP/1.1\r\nORIGIN: http://a\r\n\r\n"));
+        assert!(!has_origin(b"GET /origin: HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+
+    #[test]
+    fn only_a_message_that_is_no_refusal_accepts_a_client() {
+        let head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        let after = |bytes: &[u8]| verdict(&[&head[..], bytes].concat());
+        for (bytes, expected) in [
+            (&b""[..], None),
+            (b"\x82", None),
+            (b"\x82\x04Ini", None),
+            (b"\x82\x04Init", Some(true)),
+            (b"\x82\x0bInitRefused", Some(false)),
+            (b"\x82\x7e\x00", None),
+            (b"\x82\x7e\x00\x03abc", Some(true)),
+        ] {
+            assert_eq!(after(bytes), Ok(expected), "{bytes:?}");
+        }
+        assert!(after(b"\x8a\x00").is_err());
+        assert_eq!(verdict(b"HTTP/1.1 101"), Ok(None));
+        assert!(verdict(b"HTTP/1.1 400 Bad Request\r\n\r\nno").is_err());
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use burn::server::{AllowAll, RemoteServer, TokenAuthorizer, WebSocketTransport};
+use burn::server::{
+    AllowAll, AuthorizationRequest, ClientId, PeerAuthorizer, RemoteServer, TokenAuthorizer,
+    WebSocketTransport,
+};
 use burn::tensor::Device;
 use tokio::runtime::Runtime;
 
@@ -15,9 +18,8 @@ use crate::error::TrainError;
 
 /// Time between two looks at the flag that ends the server, and at its memory.
 const LOOK: Duration = Duration::from_millis(100);
-/// Looks until the memory of a session that was ended is given back to the system. The allocator keeps
-/// it for ten seconds.
-const LOOKS_TO_GIVE_BACK: u32 = 150;
+/// Looks until the memory of a session that was ended is given back to the system.
+const LOOKS_TO_GIVE_BACK: u32 = 50;
 
 /// What clients may use.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +72,21 @@ impl Server {
         })?;
         let inner_place = inner.local_addr().map_err(|e| failed("cannot listen", &e))?;
 
+        let guard = Arc::new(Guard::new(inner_place, self.limits.sessions, report.clone()));
         let server = RemoteServer::new(self.devices);
         let server = match &self.token {
             None => server.with_authorizer(AllowAll),
             Some(token) => {
-                let checked = TokenAuthorizer::new(token.secret());
-                server.with_authorizer(checked.map_err(|e| failed("the token", &e))?)
+                let right = TokenAuthorizer::new(token.secret());
+                let right = right.map_err(|e| failed("the token", &e))?;
+                let guard = Arc::clone(&guard);
+                server.with_authorizer(move |request: AuthorizationRequest<'_>| {
+                    let client = match request.client {
+                        ClientId::WebSocket(inner) => guard.peer(inner).to_string(),
+                        other => other.to_string(),
+                    };
+                    right.authorize(request).map_err(|_| format!("{client} has a wrong token"))
+                })
             }
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -83,7 +94,6 @@ impl Server {
             .thread_name("server")
             .build()
             .map_err(|e| failed("cannot start a thread", &e))?;
-        let guard = Arc::new(Guard::new(inner_place, self.limits.sessions, report.clone()));
         let ended = Arc::new(AtomicBool::new(false));
         let (flag, said) = (Arc::clone(&ended), report.clone());
         runtime.spawn(async move {

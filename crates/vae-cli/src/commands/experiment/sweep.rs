@@ -100,7 +100,10 @@ impl Execute for SweepArgs {
         let stop = stop_on_signal("stopping the sweep when its trainings have stopped");
         let table = self.out.join("table.csv");
         let runs: Vec<&PlannedRun> = plan.runs().collect();
-        for seat in &seats {
+        for (i, seat) in seats.iter().enumerate() {
+            if seats[..i].iter().any(|other| other.name == seat.name) {
+                continue;
+            }
             match sweep.answers(seat, &stop)? {
                 Ok(()) => {}
                 Err(Outcome::Lost(why)) => printer.warn(&format!("not there yet: {why}")),
@@ -154,7 +157,11 @@ impl Execute for SweepArgs {
             [_, _] => printer.say("no plot: no run is done"),
             _ => {}
         }
-        if done + failures.len() < runs.len() {
+        let left = runs.len() - done - failures.len();
+        if left > 0 && !stop.load(Ordering::Relaxed) {
+            return Err(anyhow!("no device is left for {left} runs; the same command goes on"));
+        }
+        if left > 0 {
             printer.say("stopped; the same command goes on");
         } else if done == 0 {
             return Err(anyhow!("all runs failed; the same command tries them again"));

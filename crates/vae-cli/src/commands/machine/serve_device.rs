@@ -18,7 +18,7 @@ use crate::signal::stop_on_signal;
 
 /// Host a device of this machine for other processes and machines.
 ///
-/// Prints the flags that use it: `vae-cli train --backend remote:ws://HOST:PORT`. Serves until Ctrl-C.
+/// Prints a command that uses it: `vae-cli train --backend remote:ws://HOST:PORT`. Serves until Ctrl-C.
 /// Unless --host names another address, only programs of this machine reach it. What is sent is not
 /// encrypted: use it in a network that you trust, or through `ssh -L`.
 #[derive(Args, Debug)]
@@ -26,7 +26,7 @@ use crate::signal::stop_on_signal;
     vae-cli serve-device --backend flex --port 7700 --host 0.0.0.0 --token-file token")]
 pub struct ServeDeviceArgs {
     /// Backend to host: auto, or one of this build that is not remote itself. May be repeated: each is a
-    /// device, and all must be of one backend.
+    /// device, #0, #1 and so on, and all must be of one backend.
     #[arg(long, value_name = "NAME", default_value = backend::AUTO)]
     pub backend: Vec<String>,
     /// TCP port to listen on; 0 is any free one.
@@ -42,7 +42,7 @@ pub struct ServeDeviceArgs {
     /// Most sessions at once. A training or another command is one.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = count)]
     pub max_sessions: usize,
-    /// Memory of this process above which the newest session is ended, in GB (on Linux)
+    /// Memory of all sessions together above which the newest is ended, in GB (on Linux)
     /// [default: no limit].
     #[arg(long, value_name = "GB", value_parser = args::positive)]
     pub memory: Option<f32>,
@@ -96,7 +96,15 @@ impl Execute for ServeDeviceArgs {
             (Some(_), Some(file)) => format!(" --token-file {}", quoted(file)),
             (Some(_), None) => format!(" (with the same {TOKEN_VARIABLE})"),
         };
-        let line = format!("vae-cli train --backend remote:{address}{flags}");
+        let mut shown = address.clone();
+        if self.host.is_unspecified() {
+            // This address of all addresses is none for another machine.
+            shown.host = "NAME-OF-THIS-MACHINE".to_owned();
+            printer.say(
+                "on the other machine: a name or address of this one, and a copy of the token",
+            );
+        }
+        let line = format!("vae-cli train --backend remote:{shown}{flags}");
         printer.result(&line, || {
             json!({
                 "address": address.to_string(),
