@@ -289,7 +289,7 @@ fn a_server_limits_sessions_and_memory() {
     let server = Server::start(&program, "--port 0 --max-sessions 1");
     let mut child = start(&program, "runs/one", &server);
     let second = format!("sample --n 1 --backend remote:{}", server.address);
-    program.fails(1, &second, &["cannot be reached"]);
+    program.fails(1, &second, &["all sessions of this server are taken"]);
     assert!(log(&program).contains("all 1 sessions are taken"));
     child.kill().unwrap();
     child.wait().unwrap();
