@@ -181,7 +181,7 @@ impl ReproArgs {
         }
         let stop = stop_on_signal("stopping when the training has stopped");
         let outcomes = with_bar(printer, steps, &folders, || {
-            let seats = vec![seat; self.jobs];
+            let seats = vec![seat; self.jobs.min(runs.len())];
             sweep.finish_all(&plan, &seats, &stop, |news| match news {
                 News::Ended(i, outcomes) => {
                     if let Some(Outcome::Failed(why)) = &outcomes[i] {

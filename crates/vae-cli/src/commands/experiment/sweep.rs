@@ -83,7 +83,7 @@ impl Execute for SweepArgs {
         let plan = Plan::read(&self.file)?;
         // Chosen now and not by each run.
         let seats = match &self.devices[..] {
-            [] => vec![Seat::new(&self.backend)?; self.jobs],
+            [] => vec![Seat::new(&self.backend)?; self.jobs.min(plan.runs().count())],
             names => Seat::all(names, &self.backend)?,
         };
         let sweep = Sweep {
