@@ -15,7 +15,7 @@ mod help;
 #[cfg(unix)]
 mod interruption;
 mod onnx;
-#[cfg(all(feature = "remote", unix))]
+#[cfg(all(feature = "remote", target_os = "linux"))]
 mod remote;
 mod repro;
 mod sweep;

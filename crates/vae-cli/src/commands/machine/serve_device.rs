@@ -42,7 +42,7 @@ pub struct ServeDeviceArgs {
     /// Most sessions at once. A training or another command is one.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = count)]
     pub max_sessions: usize,
-    /// Memory of all sessions together above which the newest is ended, in GB (on Linux)
+    /// Memory of this process, with all sessions, above which the newest session is ended, in GB (on Linux)
     /// [default: no limit].
     #[arg(long, value_name = "GB", value_parser = args::positive)]
     pub memory: Option<f32>,
