@@ -113,7 +113,13 @@ impl Sweep {
                     continue;
                 };
                 // If a disk is full, the other workers need not go on.
-                let outcome = self.finish(runs[i], seat, stop).inspect_err(|_| halt())?;
+                let mut outcome = self.finish(runs[i], seat, stop).inspect_err(|_| halt())?;
+                // A device that refuses by now, as with another token, is to blame and not the run.
+                if let Outcome::Failed(why) = &outcome
+                    && self.answers(seat, stop).inspect_err(|_| halt())?.is_err()
+                {
+                    outcome = Outcome::Lost(why.clone());
+                }
                 if let Outcome::Lost(why) = outcome {
                     report(News::Lost(seat, &why)).inspect_err(|_| halt())?;
                     let mut board = board();

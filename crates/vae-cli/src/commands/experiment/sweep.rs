@@ -1,5 +1,6 @@
 //! `sweep`: trains and evaluates a grid of settings, each with several seeds.
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -100,11 +101,20 @@ impl Execute for SweepArgs {
         let stop = stop_on_signal("stopping the sweep when its trainings have stopped");
         let table = self.out.join("table.csv");
         let runs: Vec<&PlannedRun> = plan.runs().collect();
-        for (i, seat) in seats.iter().enumerate() {
-            if seats[..i].iter().any(|other| other.name == seat.name) {
-                continue;
-            }
-            match sweep.answers(seat, &stop)? {
+        let mut distinct: Vec<&Seat> = seats.iter().collect();
+        distinct.dedup_by_key(|seat| &seat.name);
+        // At once: one that does not answer takes its time.
+        let answers: Vec<Result<_>> = std::thread::scope(|scope| {
+            let (sweep, stop) = (&sweep, &*stop);
+            let ask = |seat| scope.spawn(move || sweep.answers(seat, stop));
+            let asked: Vec<_> = distinct.into_iter().map(ask).collect();
+            asked
+                .into_iter()
+                .map(|a| a.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        for answer in answers {
+            match answer? {
                 Ok(()) => {}
                 Err(Outcome::Lost(why)) => printer.warn(&format!("not there yet: {why}")),
                 Err(_) if stop.load(Ordering::Relaxed) => break,
