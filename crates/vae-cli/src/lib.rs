@@ -19,6 +19,7 @@
 //!      |
 //!   output     stdout and stderr, files of results, progress
 //!
+//!   addresses  names for devices elsewhere, from the user's configuration
 //!   failure    from an error to a message, a flag that helps, and an exit code
 //!   signal     Ctrl-C
 //!   supervise  gives a command up whose device elsewhere is lost
@@ -35,6 +36,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(feature = "remote")]
+mod addresses;
 mod args;
 mod commands;
 mod failure;

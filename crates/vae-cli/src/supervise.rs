@@ -43,7 +43,7 @@ mod remote {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use anyhow::{Error, Result, anyhow};
-    use vae_train::remote::{Loss, loss, on_loss};
+    use vae_train::remote::{Loss, leave, loss, on_loss};
 
     /// The stack of the command's thread: as large as that of a main thread.
     const STACK: usize = 8 << 20;
@@ -80,7 +80,7 @@ mod remote {
                 let _ = sender.send(End::Done(catch_unwind(AssertUnwindSafe(command))));
             },
         )?;
-        match end.recv()? {
+        let ended = match end.recv()? {
             End::Done(Ok(Ok(()))) => Ok(()),
             End::Done(Ok(Err(error))) => Err(loss().map_or(error, |loss| with_advice(&loss))),
             End::Done(Err(panic)) => match loss() {
@@ -88,7 +88,9 @@ mod remote {
                 None => resume_unwind(panic),
             },
             End::Lost(loss) => Err(with_advice(&loss)),
-        }
+        };
+        leave();
+        ended
     }
 
     fn with_advice(loss: &Loss) -> Error {

@@ -2,20 +2,20 @@
 
 use super::{Auto, Entry, Opened};
 use crate::error::TrainError;
-use crate::remote::{Address, Token, open as connect};
+use crate::remote::{Address, FORM, Token, open as connect};
 
 /// The entry of the table.
 pub(super) const REMOTE: Entry = Entry {
     name: "remote",
     about: "a device of another process or machine, which `vae-cli serve-device` hosts",
     is_cpu: false,
-    address: Some("ws://HOST:PORT"),
+    address: Some("ADDRESS"),
     auto: Auto::Never,
     adapters: Vec::new,
     open: |address| {
         let Some(address) = address else {
-            let why = "backend remote needs an address: remote:ws://HOST:PORT";
-            return Err(TrainError::Request(why.to_owned()));
+            let why = format!("backend remote needs an address: remote:ADDRESS with {FORM}");
+            return Err(TrainError::Request(why));
         };
         open(&address.parse().map_err(TrainError::Request)?, None)
     },

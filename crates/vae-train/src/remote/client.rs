@@ -5,27 +5,30 @@
 //! bounded time: after a panic [`loss`] says whether a device was the cause, and a thread asks each
 //! server for a sign of life and calls the listener of [`on_loss`].
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use burn::remote::ConnectError;
+use burn::remote::{ConnectError, RemoteHost};
 use burn::tensor::Device;
 
-use super::{Address, Token};
+use super::address::Place;
+use super::porter::locked;
+use super::{Address, Token, iroh, websocket};
 use crate::error::TrainError;
 
 /// How long to wait for a device to be opened. Burn tries for 16 seconds if no server listens.
 const OPENING: Duration = Duration::from_secs(25);
 /// How long to wait for an answer about a device that is open.
-const ANSWER: Duration = Duration::from_secs(8);
+pub(super) const ANSWER: Duration = Duration::from_secs(8);
 /// Time between two questions for a sign of life.
-const INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 /// How long a server may give no sign of life.
-const SILENCE: Duration = Duration::from_secs(12);
+pub(super) const SILENCE: Duration = Duration::from_secs(12);
+/// What is seen where no server listens.
+pub(super) const GONE: &str = "its server is gone";
 
 /// A device that was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,15 +63,52 @@ type Listener = Box<dyn Fn(&Loss) + Send>;
 
 /// The devices of this process, and what became of them.
 struct Open {
-    devices: Vec<(Address, Device)>,
+    devices: Vec<(Address, Device, Link)>,
     loss: Option<Loss>,
     listener: Option<Listener>,
 }
 
 fn state() -> MutexGuard<'static, Open> {
     static OPEN: Mutex<Open> = Mutex::new(Open { devices: Vec::new(), loss: None, listener: None });
-    // No code panics while it holds the lock, so what it guards is whole.
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+    locked(&OPEN)
+}
+
+/// How it is known that a server lives.
+#[derive(Clone)]
+enum Link {
+    /// It answers there.
+    WebSocket(Vec<SocketAddr>),
+    /// It keeps this connection.
+    Iroh(iroh::Visit),
+}
+
+impl Link {
+    /// Returns what is wrong, if the server gives no sign of life.
+    fn silence(&self) -> Option<String> {
+        match self {
+            Self::WebSocket(places) => websocket::sign_of_life(places).err(),
+            Self::Iroh(visit) => visit.end(),
+        }
+    }
+
+    /// Returns what is wrong, if the server gives no sign of life, at most after `limit`.
+    fn silence_within(&self, limit: Duration) -> Option<String> {
+        let since = Instant::now();
+        loop {
+            match self.silence() {
+                None if since.elapsed() < limit => thread::sleep(limit / 20),
+                found => return found,
+            }
+        }
+    }
+
+    /// Waits until the server is gone, and returns what was seen.
+    fn until_lost(&self) -> String {
+        match self {
+            Self::WebSocket(places) => websocket::until_lost(places),
+            Self::Iroh(visit) => iroh::until_lost(visit),
+        }
+    }
 }
 
 /// Calls `listener` once, from another thread, if a server gives no sign of life any more.
@@ -86,12 +126,16 @@ pub fn loss() -> Option<Loss> {
     if known.is_some() {
         return known;
     }
-    let found = devices.into_iter().find_map(|(address, device)| {
+    let found = devices.into_iter().find_map(|(address, device, link)| {
         let why = match within(ANSWER, move || device.sync()) {
             Some(Ok(())) => return None,
-            Some(Err(why)) => format!("its session ended ({why})"),
+            // Why it ended is often known a little later.
+            Some(Err(why)) => {
+                let known = link.silence_within(INTERVAL);
+                known.unwrap_or_else(|| format!("its session ended ({why})"))
+            }
             // It may only have much to do.
-            None => places(&address).and_then(|places| sign_of_life(&places)).err()?,
+            None => link.silence()?,
         };
         Some(Loss { address, why })
     });
@@ -104,27 +148,43 @@ pub fn loss() -> Option<Loss> {
 /// # Errors
 /// If the server cannot be reached, does not answer, or does not accept the token.
 pub(crate) fn open(address: &Address, token: Option<&Token>) -> Result<Device, TrainError> {
-    let opened = state().devices.iter().find(|(a, _)| a == address).map(|(_, d)| d.clone());
+    let opened = state().devices.iter().find(|(a, ..)| a == address).map(|(_, d, _)| d.clone());
     if let Some(device) = opened {
         return Ok(device);
     }
-    let mut host = address.host();
-    if let Some(token) = token {
-        host = host.with_credential(token.secret());
-    }
-    let index = address.device;
-    let connect = move || Device::remote_options(&host).device_index(index as usize).init();
-    let device = match within(OPENING, connect) {
-        Some(Ok(device)) => device,
-        Some(Err(why)) => return Err(refused(address, token.is_some(), &why)),
-        None => {
-            let seconds = OPENING.as_secs();
-            return Err(unreachable(address, format!("no answer in {seconds} seconds")));
+    let late = || unreachable(address, format!("no answer in {} seconds", OPENING.as_secs()));
+    let (host, link) = match &address.server {
+        Place::WebSocket { host, port } => {
+            let url = RemoteHost::websocket(&format!("ws://{host}:{port}"));
+            let places = websocket::places(host, *port).map_err(|e| unreachable(address, e))?;
+            let url = match token {
+                Some(token) => url.with_credential(token.secret()),
+                None => url,
+            };
+            (url, Link::WebSocket(places))
+        }
+        Place::Iroh(server) => {
+            let (server, secret) = (server.clone(), token.cloned());
+            let visit = within(OPENING, move || iroh::knock(&server, secret.as_ref()));
+            let visit = visit.ok_or_else(late)?.map_err(|why| match why {
+                iroh::Refused::Token => unauthorized(address, token.is_some()),
+                iroh::Refused::Full => TrainError::Failed(format!("{address}{TAKEN}")),
+                iroh::Refused::Version(theirs) => TrainError::Request(format!(
+                    "{address}: the server is of version {theirs}, and this program of {}: use the same",
+                    env!("CARGO_PKG_VERSION")
+                )),
+                iroh::Refused::Unreachable(why) => unreachable(address, why),
+            })?;
+            (RemoteHost::iroh(visit.host.clone()), Link::Iroh(visit))
         }
     };
-    state().devices.push((address.clone(), device.clone()));
+    let index = address.device;
+    let connect = move || Device::remote_options(&host).device_index(index as usize).init();
+    let device = within(OPENING, connect).ok_or_else(late)?;
+    let device = device.map_err(|why| refused(address, token.is_some(), &why))?;
+    state().devices.push((address.clone(), device.clone(), link.clone()));
     let watched = address.clone();
-    thread::spawn(move || watch(&watched));
+    thread::spawn(move || watch(watched, &link));
     Ok(device)
 }
 
@@ -133,18 +193,24 @@ fn unreachable(address: &Address, why: impl std::fmt::Display) -> TrainError {
     TrainError::Failed(format!("{address}: {why}{NOT_REACHED}"))
 }
 
+/// Returns the error of a server that wants another token.
+fn unauthorized(address: &Address, has_token: bool) -> TrainError {
+    TrainError::Unauthorized { address: address.to_string(), has_token }
+}
+
 /// Returns the error of a device that was not opened.
 fn refused(address: &Address, has_token: bool, why: &ConnectError) -> TrainError {
     match why {
-        ConnectError::Unauthorized => {
-            TrainError::Unauthorized { address: address.to_string(), has_token }
-        }
+        ConnectError::Unauthorized => unauthorized(address, has_token),
         ConnectError::NoSuchDevice { device_count } => TrainError::Request(format!(
             "{address}: the server has {device_count} devices: leave #{} out, or name a smaller number",
             address.device
         )),
         ConnectError::Unreachable { reason } if reason.contains("503") => {
             TrainError::Failed(format!("{address}{TAKEN}"))
+        }
+        why @ ConnectError::IncompatibleProtocol { .. } => {
+            TrainError::Request(format!("{address}: {why}: use the same release on both sides"))
         }
         why => unreachable(address, why),
     }
@@ -163,24 +229,9 @@ fn within<T: Send + 'static>(
     result.recv_timeout(limit).ok()
 }
 
-/// Asks the server for a sign of life until there is none.
-fn watch(address: &Address) {
-    let Ok(places) = places(address) else { return };
-    let mut silent: Option<Instant> = None;
-    let why = loop {
-        thread::sleep(INTERVAL);
-        match sign_of_life(&places) {
-            Ok(()) => silent = None,
-            // Nothing listens there any more, twice in a row.
-            Err(why) if why == GONE && silent.is_some() => break why,
-            // A network may be away for a moment.
-            Err(why) if silent.is_some_and(|since| since.elapsed() > SILENCE) => break why,
-            Err(_) => {
-                silent.get_or_insert_with(Instant::now);
-            }
-        }
-    };
-    let loss = Loss { address: address.clone(), why };
+/// Waits until the server is gone, and tells it.
+fn watch(address: Address, link: &Link) {
+    let loss = Loss { why: link.until_lost(), address };
     let listener = {
         let mut state = state();
         if state.loss.is_some() {
@@ -194,48 +245,9 @@ fn watch(address: &Address) {
     }
 }
 
-/// What is seen where no server listens.
-const GONE: &str = "its server is gone";
-
-/// Returns where a server may be found.
-fn places(address: &Address) -> Result<Vec<SocketAddr>, String> {
-    let host = address.host.trim_start_matches('[').trim_end_matches(']');
-    (host, address.port).to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string())
-}
-
-/// Asks for a page that no server has. Any answer is a sign of life, and so is a connection that is closed.
-fn sign_of_life(places: &[SocketAddr]) -> Result<(), String> {
-    let mut why = "its name is not known".to_owned();
-    for place in places {
-        let Err(e) = ask(place) else { return Ok(()) };
-        why = match e.kind() {
-            ErrorKind::ConnectionRefused => GONE.to_owned(),
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => "its server does not answer".to_owned(),
-            _ => e.to_string(),
-        };
-    }
-    Err(why)
-}
-
-fn ask(place: &SocketAddr) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(place, ANSWER)?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    stream.write_all(b"GET /alive HTTP/1.1\r\nHost: vae\r\nConnection: close\r\n\r\n")?;
-    match stream.read(&mut [0]) {
-        Err(e) if e.kind() == ErrorKind::ConnectionReset => Ok(()),
-        read => read.map(|_| ()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
-
-    fn address(listener: &TcpListener) -> Address {
-        format!("ws://{}", listener.local_addr().unwrap()).parse().unwrap()
-    }
 
     #[test]
     fn work_that_takes_too_long_or_panics_has_no_result() {
@@ -251,19 +263,5 @@ mod tests {
         assert!(tells_of_loss(&format!("error: {loss}; go on")));
         assert!(tells_of_loss(&unreachable(&address, "no answer").to_string()));
         assert!(!tells_of_loss("error: loss is NaN at step 3"));
-    }
-
-    #[test]
-    fn an_answer_is_a_sign_of_life_and_a_closed_port_is_none() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = address(&listener);
-        let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap();
-        });
-        let places = places(&address).unwrap();
-        assert_eq!(sign_of_life(&places), Ok(()));
-        server.join().unwrap();
-        assert_eq!(sign_of_life(&places), Err(GONE.to_owned()));
     }
 }

@@ -3,10 +3,11 @@
 //! ```text
 //!   client process                                 server process: `vae-cli serve-device`
 //!   Backend "remote"                               Server
-//!     -> client   opens the device, and notices      -> guard    limits what reaches the server
-//!                 when its server is gone            -> burn-remote, one session a client
-//!   Address       where the server is
-//!   Token         the secret that both sides know
+//!     -> client     opens the device, and notices    -> porter      sessions, strangers, lines on both
+//!                   when its server is gone          -> websocket/  a guard before burn-remote
+//!     -> websocket/ or iroh/, the transports         -> iroh/       a door before burn-remote
+//!   Address         where the server is              -> burn-remote, one session a client
+//!   Token           the secret that both sides know
 //! ```
 //!
 //! The graph of autodiff is the client's. The server sees operations on tensors, and keeps the tensors
@@ -14,12 +15,15 @@
 
 mod address;
 mod client;
-mod guard;
+mod iroh;
+mod porter;
 mod server;
 mod token;
+mod websocket;
 
-pub use address::Address;
+pub use address::{Address, FORM, Iroh, Place, Way, check_exchange};
 pub(crate) use client::open;
 pub use client::{Loss, loss, on_loss, tells_of_loss};
-pub use server::{Limits, Server, Serving};
+pub use iroh::{Relays, leave};
+pub use server::{Limits, Server, Serving, Transport};
 pub use token::Token;

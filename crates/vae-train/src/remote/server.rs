@@ -1,18 +1,20 @@
 //! `Server`: hosts devices of this machine for clients of other processes and machines.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use burn::server::{
-    AllowAll, AuthorizationRequest, ClientId, PeerAuthorizer, RemoteServer, TokenAuthorizer,
-    WebSocketTransport,
-};
+use burn::server::RemoteServer;
 use burn::tensor::Device;
+use iroh::Endpoint;
 use tokio::runtime::Runtime;
 
-use super::guard::Guard;
+use super::address::{Iroh, Place, Way};
+use super::iroh::{Relays, serve as serve_iroh};
+use super::porter::Porter;
+use super::websocket::serve as serve_websocket;
 use super::{Address, Token};
 use crate::error::TrainError;
 
@@ -20,6 +22,8 @@ use crate::error::TrainError;
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks until the memory of a session that was ended is given back to the system.
 const LOOKS_TO_GIVE_BACK: u32 = 50;
+/// How long the sessions may take to end with the server.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// What clients may use.
 #[derive(Clone, Copy, Debug)]
@@ -30,15 +34,36 @@ pub struct Limits {
     pub memory: Option<u64>,
 }
 
+/// How clients and a server speak.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// WebSocket: readable on the way.
+    WebSocket,
+    /// iroh: encrypted, and the server is named by its key.
+    Iroh {
+        /// How clients find the server.
+        relays: Relays,
+        /// The file of its key, which is made if it is not there. Without it, its key is new.
+        key: Option<PathBuf>,
+    },
+}
+
 /// A server of devices.
 #[derive(Debug)]
 pub struct Server {
     /// The devices, all of one backend. A client names one by its position.
     pub devices: Vec<Device>,
+    /// How clients speak to it.
+    pub transport: Transport,
     /// What clients must present. Without it everybody who reaches the server may use it.
     pub token: Option<Token>,
     /// What they may use.
     pub limits: Limits,
+}
+
+/// Returns the error of something that failed.
+pub(super) fn failed(what: &str, e: &dyn std::fmt::Display) -> TrainError {
+    TrainError::Failed(format!("{what}: {e}"))
 }
 
 impl Server {
@@ -56,69 +81,55 @@ impl Server {
         if !host.is_loopback() && self.token.is_none() {
             return Err(TrainError::NoToken { host });
         }
-        let failed =
-            |what: &str, e: &dyn std::fmt::Display| TrainError::Failed(format!("{what}: {e}"));
-        let place = SocketAddr::new(host, port);
-        let bound = TcpListener::bind(place).and_then(|public| {
-            public.set_nonblocking(true)?;
-            // The server itself is reached through the guard, on this machine.
-            Ok((public.local_addr()?, public, TcpListener::bind("127.0.0.1:0")?))
-        });
-        let (place, public, inner) = bound.map_err(|e| match e.kind() {
-            std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AddrNotAvailable => {
-                TrainError::Request(format!("cannot listen on {place}: {e}; choose another port"))
-            }
-            _ => failed(&format!("cannot listen on {place}"), &e),
-        })?;
-        let inner_place = inner.local_addr().map_err(|e| failed("cannot listen", &e))?;
-
-        let guard = Arc::new(Guard::new(inner_place, self.limits.sessions, report.clone()));
-        let server = RemoteServer::new(self.devices);
-        let server = match &self.token {
-            None => server.with_authorizer(AllowAll),
-            Some(token) => {
-                let right = TokenAuthorizer::new(token.secret());
-                let right = right.map_err(|e| failed("the token", &e))?;
-                let guard = Arc::clone(&guard);
-                server.with_authorizer(move |request: AuthorizationRequest<'_>| {
-                    let client = match request.client {
-                        ClientId::WebSocket(inner) => guard.peer(inner).to_string(),
-                        other => other.to_string(),
-                    };
-                    right.authorize(request).map_err(|_| format!("{client} has a wrong token"))
-                })
-            }
-        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("server")
             .build()
             .map_err(|e| failed("cannot start a thread", &e))?;
+        let porter = Arc::new(Porter::new(self.limits.sessions, report.clone()));
         let ended = Arc::new(AtomicBool::new(false));
         let (flag, said) = (Arc::clone(&ended), report.clone());
-        runtime.spawn(async move {
-            let served = server.serve_async(WebSocketTransport::from_listener(inner)).await;
-            if let Err(why) = served {
+        let ends = move |why: String| {
+            if !flag.swap(true, Ordering::Relaxed) {
                 said(&format!("the server ended: {why}"));
             }
-            flag.store(true, Ordering::Relaxed);
-        });
-        let guarding = Arc::clone(&guard);
-        let public = {
-            let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(public).map_err(|e| failed("cannot listen", &e))?
         };
-        runtime.spawn(guarding.serve(public));
+        let server = RemoteServer::new(self.devices);
+        let (token, place) = (self.token.as_ref(), SocketAddr::new(host, port));
+        let name = |ip: IpAddr| match ip {
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            IpAddr::V4(ip) => ip.to_string(),
+        };
+        let (place, endpoint) = match &self.transport {
+            Transport::WebSocket => {
+                let place = serve_websocket(&runtime, server, token, place, &porter, ends)?;
+                (Place::WebSocket { host: name(place.ip()), port: place.port() }, None)
+            }
+            Transport::Iroh { relays, key } => {
+                let how = (relays, key.as_deref());
+                let endpoint = serve_iroh(&runtime, server, token, place, &porter, how, ends)?;
+                let way = match relays {
+                    Relays::Public => Way::Lookup,
+                    Relays::Private(url) => Way::Relay(url.clone()),
+                    Relays::Disabled => {
+                        let port = endpoint.bound_sockets().first().map_or(port, SocketAddr::port);
+                        Way::Direct { host: name(host), port }
+                    }
+                };
+                (Place::Iroh(Iroh { id: endpoint.id(), way }), Some(endpoint))
+            }
+        };
         let memory = self.limits.memory;
-        Ok(Serving { place, runtime, guard, ended, memory, report: Box::new(report) })
+        Ok(Serving { place, runtime, porter, endpoint, ended, memory, report: Box::new(report) })
     }
 }
 
 /// A server that listens.
 pub struct Serving {
-    place: SocketAddr,
+    place: Place,
     runtime: Runtime,
-    guard: Arc<Guard>,
+    porter: Arc<Porter>,
+    endpoint: Option<Endpoint>,
     ended: Arc<AtomicBool>,
     memory: Option<u64>,
     report: Box<dyn Fn(&str) + Send>,
@@ -127,11 +138,7 @@ pub struct Serving {
 impl Serving {
     /// Returns the address of the server's first device, as clients on this machine name it.
     pub fn address(&self) -> Address {
-        let host = match self.place.ip() {
-            IpAddr::V6(ip) => format!("[{ip}]"),
-            IpAddr::V4(ip) => ip.to_string(),
-        };
-        Address { host, port: self.place.port(), device: 0 }
+        Address { server: self.place.clone(), device: 0 }
     }
 
     /// Serves until `stop` is set. Then all sessions end.
@@ -148,7 +155,7 @@ impl Serving {
             patience = if patience > 0 { patience - 1 } else { 0 };
             if let Some(most) = above.filter(|_| patience == 0) {
                 let gigabytes = most as f64 / 1e9;
-                if self.guard.end_newest() {
+                if self.porter.end_newest() {
                     (self.report)(&format!(
                         "the newest session was ended: this process used more than {gigabytes:.1} GB"
                     ));
@@ -157,13 +164,20 @@ impl Serving {
             }
             std::thread::sleep(LOOK);
         }
-        self.runtime.shutdown_timeout(Duration::from_secs(2));
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(endpoint) = self.endpoint {
+            // So that clients learn it at once. If they do not answer, they will notice.
+            let _ = self
+                .runtime
+                .block_on(async { tokio::time::timeout(ENDING, endpoint.close()).await });
+        }
+        self.runtime.shutdown_timeout(ENDING);
         Ok(())
     }
 }
 
 /// Returns the memory that this process uses, in bytes. `None` where the system does not say.
-fn resident_memory() -> Option<u64> {
+pub(super) fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
@@ -176,25 +190,64 @@ mod tests {
 
     const LIMITS: Limits = Limits { sessions: 2, memory: None };
 
-    fn server(token: Option<Token>) -> Server {
-        Server { devices: vec![crate::Backend::any_cpu().unwrap().device], token, limits: LIMITS }
+    fn server(token: Option<Token>, transport: Transport) -> Server {
+        let devices = vec![crate::Backend::any_cpu().unwrap().device];
+        Server { devices, transport, token, limits: LIMITS }
+    }
+
+    fn transports() -> [Transport; 2] {
+        [Transport::WebSocket, Transport::Iroh { relays: Relays::Disabled, key: None }]
+    }
+
+    fn port(serving: &Serving) -> u16 {
+        match serving.place {
+            Place::WebSocket { port, .. }
+            | Place::Iroh(Iroh { way: Way::Direct { port, .. }, .. }) => port,
+            Place::Iroh(_) => panic!("{:?}", serving.place),
+        }
     }
 
     #[test]
     fn other_machines_need_a_token() {
         let everywhere = IpAddr::from([0, 0, 0, 0]);
-        let refused = server(None).listen(everywhere, 0, |_| {}).err().unwrap();
-        assert!(refused.is_request(), "{refused}");
-        let token = Token::new("secret").unwrap();
-        assert!(server(Some(token)).listen(everywhere, 0, |_| {}).is_ok());
+        for transport in transports() {
+            let refused = server(None, transport.clone()).listen(everywhere, 0, |_| {});
+            let refused = refused.err().unwrap();
+            assert!(refused.is_request(), "{refused}");
+            let token = Token::new("secret").unwrap();
+            assert!(server(Some(token), transport).listen(everywhere, 0, |_| {}).is_ok());
+        }
     }
 
     #[test]
     fn a_taken_port_is_refused() {
         let here = IpAddr::from([127, 0, 0, 1]);
-        let first = server(None).listen(here, 0, |_| {}).unwrap();
-        let refused = server(None).listen(here, first.address().port, |_| {}).err().unwrap();
-        assert!(refused.is_request() && refused.to_string().contains("another port"), "{refused}");
+        for transport in transports() {
+            let first = server(None, transport.clone()).listen(here, 0, |_| {}).unwrap();
+            let refused = server(None, transport).listen(here, port(&first), |_| {}).err().unwrap();
+            let text = refused.to_string();
+            assert!(refused.is_request() && text.contains("another port"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_kept_so_that_the_address_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Some(folder.path().join("keys/7700.key"));
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let id = |key: Option<PathBuf>| {
+            let transport = Transport::Iroh { relays: Relays::Disabled, key };
+            match server(None, transport).listen(here, 0, |_| {}).unwrap().place {
+                Place::Iroh(Iroh { id, .. }) => id,
+                place => panic!("{place:?}"),
+            }
+        };
+        assert_eq!(id(key.clone()), id(key.clone()));
+        assert_ne!(id(key.clone()), id(None));
+        std::fs::write(key.as_ref().unwrap(), "no key").unwrap();
+        let transport = Transport::Iroh { relays: Relays::Disabled, key };
+        let refused = server(None, transport).listen(here, 0, |_| {}).err().unwrap();
+        assert!(refused.is_request() && refused.to_string().contains("7700.key"), "{refused}");
     }
 
     #[cfg(target_os = "linux")]

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
-use vae_train::remote::{Limits, Server, Token};
+use vae_train::remote::{Limits, Relays, Server, Token, Transport};
 use vae_train::{Backend, backend};
 
 use crate::args::{self, TOKEN_VARIABLE, count};
@@ -18,23 +18,32 @@ use crate::signal::stop_on_signal;
 
 /// Host a device of this machine for other processes and machines.
 ///
-/// Prints a command that uses it: `vae-cli train --backend remote:ws://HOST:PORT`. Serves until Ctrl-C.
-/// Unless --host names another address, only programs of this machine reach it. What is sent is not
-/// encrypted: use it in a network that you trust, or through `ssh -L`.
+/// Prints a command that uses it: `vae-cli train --backend remote:ADDRESS`. Serves until Ctrl-C. Unless
+/// --host names another address, only programs of this machine reach it.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli serve-device --port 7700\n  \
-    vae-cli serve-device --backend flex --port 7700 --host 0.0.0.0 --token-file token")]
+    vae-cli serve-device --port 7700 --host 0.0.0.0 --token-file token\n  \
+    vae-cli serve-device --port 7700 --host 0.0.0.0 --token-file token --relays public")]
 pub struct ServeDeviceArgs {
     /// Backend to host: auto, or one of this build that is not remote itself. May be repeated: each is a
     /// device, #0, #1 and so on, and all must be of one backend.
     #[arg(long, value_name = "NAME", default_value = backend::AUTO)]
     pub backend: Vec<String>,
-    /// TCP port to listen on; 0 is any free one.
+    /// Port to listen on, of TCP for ws and of UDP for iroh; 0 is any free one.
     #[arg(long, value_name = "P")]
     pub port: u16,
     /// IP address of this machine to listen on. 0.0.0.0 is all of them. Any but the default needs a token.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub host: IpAddr,
+    /// How clients speak to it. With iroh all is encrypted, and the address is the server's public key; the
+    /// secret key is kept for the port among the user's data. With ws all is readable on the way: use it in a
+    /// network that you trust, or through `ssh -L` [default: ws for programs of this machine, else iroh].
+    #[arg(long, value_name = "NAME")]
+    pub transport: Option<TransportArg>,
+    /// How clients of iroh find this machine: `disabled`, by its name or IP address; `public`, by servers of
+    /// iroh's makers, from anywhere in the Internet; or the URL of a relay of your own [default: disabled].
+    #[arg(long, value_name = "HOW")]
+    pub relays: Option<Relays>,
     /// File with the token that clients must present. It is made if it is not there
     /// [default: the variable VAE_REMOTE_TOKEN].
     #[arg(long, value_name = "FILE")]
@@ -46,6 +55,40 @@ pub struct ServeDeviceArgs {
     /// [default: no limit].
     #[arg(long, value_name = "GB", value_parser = args::positive)]
     pub memory: Option<f32>,
+}
+
+/// How clients and a server speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransportArg {
+    /// WebSocket, readable on the way.
+    Ws,
+    /// iroh, encrypted.
+    Iroh,
+}
+
+impl ServeDeviceArgs {
+    /// Returns how clients speak to the server.
+    fn transport(&self) -> Result<Transport> {
+        let near = self.host.is_loopback();
+        let default = if near { TransportArg::Ws } else { TransportArg::Iroh };
+        Ok(match (self.transport.unwrap_or(default), &self.relays) {
+            (TransportArg::Ws, None) => Transport::WebSocket,
+            (TransportArg::Ws, Some(_)) => {
+                return Err(request("--relays is of --transport iroh: leave it out"));
+            }
+            (TransportArg::Iroh, Some(Relays::Public | Relays::Private(_))) if near => {
+                return Err(request(
+                    "--relays is for clients of other machines: add --host 0.0.0.0, or leave it out",
+                ));
+            }
+            (TransportArg::Iroh, relays) => Transport::Iroh {
+                relays: relays.clone().unwrap_or_default(),
+                key: dirs::data_dir().filter(|_| self.port != 0).map(|folder| {
+                    folder.join("vae-cli").join(format!("serve-device-{}.key", self.port))
+                }),
+            },
+        })
+    }
 }
 
 impl Execute for ServeDeviceArgs {
@@ -66,6 +109,7 @@ impl Execute for ServeDeviceArgs {
                 first.name, other.name
             )));
         }
+        let transport = self.transport()?;
         let token = match &self.token_file {
             Some(file) => {
                 let (token, is_new) = Token::read_or_make(file)?;
@@ -80,6 +124,7 @@ impl Execute for ServeDeviceArgs {
         Diary::start();
         let server = Server {
             devices: backends.iter().map(|backend| backend.device.clone()).collect(),
+            transport,
             token: token.clone(),
             limits: Limits {
                 sessions: self.max_sessions,
@@ -97,9 +142,9 @@ impl Execute for ServeDeviceArgs {
             (Some(_), None) => format!(" (with the same {TOKEN_VARIABLE})"),
         };
         let mut shown = address.clone();
-        if self.host.is_unspecified() {
+        if let Some(host) = shown.host_mut().filter(|_| self.host.is_unspecified()) {
             // This address of all addresses is none for another machine.
-            shown.host = "NAME-OF-THIS-MACHINE".to_owned();
+            "NAME-OF-THIS-MACHINE".clone_into(host);
             printer.say(
                 "on the other machine: a name or address of this one, and a copy of the token",
             );

@@ -2,94 +2,39 @@
 //!
 //! burn-remote reads whatever a connection sends, up to a gigabyte a message, for as long as it takes,
 //! before it checks the token. The guard listens in its place. It passes at most [`HANDSHAKE`] bytes in
-//! [`PATIENCE`] until the server has accepted the client.
+//! `PATIENCE` until the server has accepted the client.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-/// How long a stranger may take to become a client.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::remote::porter::{PATIENCE, Porter, Refusal, locked};
+
 /// Most bytes that a stranger may send: a request, and a handshake with a token.
 const HANDSHAKE: usize = 1 << 14;
-/// Most strangers at once. Another one takes the place of the oldest.
-const STRANGERS: usize = 64;
-/// How long a client waits for a session while all are taken: one may be about to end.
-const QUEUE: Duration = Duration::from_secs(3);
 /// Size of a buffer between a client and the server.
 const BUFFER: usize = 1 << 17;
-/// Most lines about strangers in [`WINDOW`].
-const LINES: usize = 20;
-/// The time that [`LINES`] are counted in.
-const WINDOW: Duration = Duration::from_secs(10);
 
 /// What the guard does.
 pub struct Guard {
     /// Where the server listens.
     server: SocketAddr,
-    sessions: Arc<Semaphore>,
-    most_sessions: usize,
-    strangers: Mutex<VecDeque<Open>>,
-    /// The open sessions, the oldest first.
-    open: Mutex<Vec<Open>>,
+    porter: Arc<Porter>,
     /// Where the connections to the server come from, by their ports on this machine.
     peers: Mutex<HashMap<u16, SocketAddr>>,
-    lines: Mutex<Lines>,
-    report: Box<dyn Fn(&str) + Send + Sync>,
-}
-
-/// An open connection.
-struct Open {
-    number: u64,
-    end: oneshot::Sender<()>,
-}
-
-/// The lines about strangers, of which there are not too many.
-struct Lines {
-    since: Instant,
-    said: usize,
-    left_out: usize,
-}
-
-/// Why a connection is turned away.
-type Refusal = String;
-
-fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code panics while it holds one of the locks, so what they guard is whole.
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Guard {
-    /// Makes a guard of the server at `server`. `report` gets lines on connections that are turned away.
-    pub fn new(
-        server: SocketAddr,
-        most_sessions: usize,
-        report: impl Fn(&str) + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            server,
-            sessions: Arc::new(Semaphore::new(most_sessions)),
-            most_sessions,
-            strangers: Mutex::default(),
-            open: Mutex::default(),
-            peers: Mutex::default(),
-            lines: Mutex::new(Lines { since: Instant::now(), said: 0, left_out: 0 }),
-            report: Box::new(report),
-        }
-    }
-
-    /// Ends the newest session, and returns whether there was one.
-    pub fn end_newest(&self) -> bool {
-        let newest = locked(&self.open).pop();
-        newest.is_some_and(|session| session.end.send(()).is_ok())
+    /// Makes a guard of the server at `server`.
+    pub fn new(server: SocketAddr, porter: Arc<Porter>) -> Self {
+        Self { server, porter, peers: Mutex::default() }
     }
 
     /// Returns where a connection to the server comes from, by its address on this machine.
@@ -99,66 +44,31 @@ impl Guard {
 
     /// Accepts connections until the future is dropped.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let mut number = 0;
         loop {
             let Ok((client, peer)) = listener.accept().await else {
                 // Too many open files, for example: others close theirs.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            number += 1;
-            let (end, ended) = oneshot::channel();
-            {
-                let mut strangers = locked(&self.strangers);
-                if strangers.len() >= STRANGERS {
-                    // Its sender is dropped, which ends it.
-                    strangers.pop_front();
-                }
-                strangers.push_back(Open { number, end });
-            }
+            let (number, ended) = self.porter.arrives();
             let guard = Arc::clone(&self);
             tokio::spawn(async move {
-                let admitted = tokio::select! {
-                    admitted = guard.admit(client, peer) => admitted,
-                    _ = ended => Err("too many ask at once".to_owned()),
-                };
-                locked(&guard.strangers).retain(|stranger| stranger.number != number);
-                let ended = match admitted {
+                let admitted = guard.porter.admit(number, ended, guard.receive(client, peer)).await;
+                let passed = match admitted {
                     Ok(Some([client, server])) => guard.pass(client, server, number).await,
                     Ok(None) => Ok(()),
                     Err(why) => Err(why),
                 };
-                if let Err(why) = ended {
-                    guard.turned_away(peer, &why);
+                if let Err(why) = passed {
+                    guard.porter.turned_away(peer, &why);
                 }
             });
         }
     }
 
-    /// Reports a connection that is turned away, unless there were too many.
-    fn turned_away(&self, peer: SocketAddr, why: &str) {
-        let mut lines = locked(&self.lines);
-        if lines.since.elapsed() > WINDOW {
-            if lines.left_out > 0 {
-                (self.report)(&format!("{} more were turned away", lines.left_out));
-            }
-            *lines = Lines { since: Instant::now(), said: 0, left_out: 0 };
-        }
-        if lines.said < LINES {
-            lines.said += 1;
-            (self.report)(&format!("{peer} was turned away: {why}"));
-        } else {
-            lines.left_out += 1;
-        }
-    }
-
-    fn all_taken(&self) -> Refusal {
-        format!("all {} sessions are taken", self.most_sessions)
-    }
-
     /// Lets a stranger speak to the server until the server has accepted it. Returns both connections,
     /// or none if the stranger got its answer.
-    async fn admit(
+    async fn receive(
         &self,
         mut client: TcpStream,
         peer: SocketAddr,
@@ -188,9 +98,9 @@ impl Guard {
             let _ = answer(&mut client, "403 Forbidden").await;
             return Err("it is a web page".to_owned());
         }
-        if timeout(QUEUE, self.sessions.acquire()).await.is_err() {
+        if let Err(why) = self.porter.has_room().await {
             let _ = answer(&mut client, "503 Service Unavailable").await;
-            return Err(self.all_taken());
+            return Err(why);
         }
         let mut server = TcpStream::connect(self.server).await.map_err(failed)?;
         server.set_nodelay(true).map_err(failed)?;
@@ -208,12 +118,7 @@ impl Guard {
     /// Passes everything on between a client and the server until one of them ends, or the session is
     /// ended.
     async fn pass(&self, client: TcpStream, server: TcpStream, number: u64) -> Result<(), Refusal> {
-        // Only now: a stranger takes no session from a client.
-        let Ok(_session) = Arc::clone(&self.sessions).try_acquire_owned() else {
-            return Err(self.all_taken());
-        };
-        let (end, ended) = oneshot::channel();
-        locked(&self.open).push(Open { number, end });
+        let (_session, ended) = self.porter.begins(number)?;
         let (from_client, mut to_client) = client.into_split();
         let (from_server, mut to_server) = server.into_split();
         let mut from_client = BufReader::with_capacity(BUFFER, from_client);
@@ -224,7 +129,6 @@ impl Guard {
             _ = copy_buf(&mut from_server, &mut to_client) => {}
             _ = ended => {}
         }
-        locked(&self.open).retain(|session| session.number != number);
         Ok(())
     }
 }
