@@ -92,6 +92,12 @@ fn losses_are_those_of_the_same_device_here() {
     let speed =
         program.ok(&format!("bench --only training --steps 4 --time-limit 1 --json {remote}"));
     assert!(speed.json()["images_per_second"].as_f64().unwrap() > 0.0);
+    // The transport makes no difference.
+    let server = Server::start(&program, "--port 0 --transport iroh");
+    assert!(server.address.starts_with("iroh:"), "{}", server.address);
+    let encrypted = format!("--out runs/encrypted --backend remote:{}", server.address);
+    program.ok(&format!("{TRAIN} --limit 1000 --max-steps 60 {encrypted}"));
+    assert_eq!(losses(&program, "runs/encrypted"), there[..60]);
     // The checkpoint is one like any other.
     program.ok("train --resume --out runs/there --backend flex --max-steps 305 -q");
     let info = program.ok("info runs/there --json").json();
@@ -174,12 +180,23 @@ fn a_server_that_stands_still_or_never_answers_is_an_error() {
     let mut command = program.command(&format!("sample --backend remote:ws://{place} --n 1"));
     let unanswered = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
 
-    let server = Server::start(&program, "--port 0");
-    let child = start(&program, "runs/frozen", &server);
-    server.signal("-STOP");
-    let ended = end(child);
-    assert_eq!(ended.code, 1, "{ended:?}");
-    ended.says(&["was lost", "does not answer", "vae-cli train --resume --out runs/frozen"]);
+    let mut ends = Vec::new();
+    for (run, flags, signal) in [
+        ("runs/frozen", "--port 0", "-STOP"),
+        ("runs/frozen-iroh", "--port 0 --transport iroh", "-STOP"),
+        ("runs/killed-iroh", "--port 0 --transport iroh", "-KILL"),
+    ] {
+        let server = Server::start(&program, flags);
+        let child = start(&program, run, &server);
+        server.signal(signal);
+        ends.push((run, child, server));
+    }
+    for (run, child, _server) in ends {
+        let ended = end(child);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        let resume = format!("vae-cli train --resume --out {run}");
+        ended.says(&["was lost", "does not answer", &resume]);
+    }
     let ended = end(unanswered);
     assert_eq!(ended.code, 1, "{ended:?}");
     ended.says(&["no answer", "serve-device"]);
@@ -206,6 +223,11 @@ fn only_the_token_lets_a_client_in() {
     let log = log(&program);
     assert_eq!(lines_with(&log, "wrong token"), 2, "{log}");
     assert!(!log.contains(token.trim()), "{log}");
+    // With iroh there is a door for it.
+    let door = Server::start(&program, "--port 0 --transport iroh --token-file secret");
+    let sample = format!("sample --n 1 --backend remote:{}", door.address);
+    program.fails(2, &sample, &["wants a token"]);
+    program.ok(&format!("{sample} --token-file secret"));
     // The token is private, and one that others may read is not used.
     let mut chmod = Command::new("chmod");
     chmod.arg("644").arg(program.path("secret"));
@@ -229,6 +251,9 @@ fn strangers_are_turned_away_and_the_server_serves_on() {
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     // A message of a gigabyte, as a client must send it: with a mask.
     let large = [&[0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4][..], &[7; 1 << 16]].concat();
+    // The beginning of a session, by a Burn of another version: Init of [3, [1], 0, no token].
+    let init = b"\x91\x81\xa4Init\x94\x03\x91\x01\x00\xc4\x00";
+    let newer = [&[0x82, 0x80 | init.len() as u8, 0, 0, 0, 0][..], init].concat();
     let ping = [0x89, 0x80, 1, 2, 3, 4];
     let endless = "x".repeat(1 << 16);
     let strangers = [
@@ -238,6 +263,7 @@ fn strangers_are_turned_away_and_the_server_serves_on() {
         upgrade.replace("Host: a", "Host: a\r\nOrigin: http://a").into_bytes(),
         [upgrade.as_bytes(), &large].concat(),
         [upgrade.as_bytes(), &ping].concat(),
+        [upgrade.as_bytes(), &newer].concat(),
         b"GET /session HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
         upgrade.into(),
         Vec::new(),
@@ -267,6 +293,7 @@ fn strangers_are_turned_away_and_the_server_serves_on() {
         "it is a web page",
         "its handshake is too long",
         "does not begin a session",
+        "protocol version 3",
         "no handshake",
         "no request",
     ] {
@@ -350,6 +377,25 @@ fn a_sweep_over_two_servers_of_which_one_is_killed_has_the_table_of_one_machine(
             }
         }
     }
+    // The only device goes away and comes back.
+    let port = format!("--port {}", second.port());
+    let only = format!("--devices remote:{}", second.address);
+    let mut command = program.command(&format!("sweep s.toml --out again --limit 100 {only}"));
+    let mut sweep = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let runs = program.path("again/runs");
+    while std::fs::read_dir(&runs).map_or(0, Iterator::count) < 2 {
+        assert!(sweep.try_wait().unwrap().is_none(), "the sweep has ended");
+        sleep(Duration::from_millis(20));
+    }
+    drop(second);
+    let mut said = BufReader::new(sweep.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("was lost")));
+    let second = Server::start(&program, &port);
+    assert!(said.any(|line| line.contains("is back")));
+    assert_eq!(said.filter(|line| line.contains("8/8")).count(), 1);
+    assert_eq!(end(sweep).code, 0);
+    let again = std::fs::read_to_string(program.path("again/table.csv")).unwrap();
+    assert_eq!(again.lines().count(), 5);
     let twice =
         format!("sweep s.toml --out twice --devices flex,remote:{0},remote:{0}", second.address);
     program.fails(2, &twice, &["twice"]);
@@ -357,11 +403,76 @@ fn a_sweep_over_two_servers_of_which_one_is_killed_has_the_table_of_one_machine(
 }
 
 #[test]
+fn one_run_on_two_servers_is_that_of_one_device_and_goes_on_without_them() {
+    let program = program();
+    program.ok(&format!("{TRAIN} --limit 1000 --max-steps 100 --out runs/one --backend flex"));
+    let one = losses(&program, "runs/one");
+    let servers = [0, 1].map(|_| Server::start(&program, "--port 0 --transport iroh"));
+    let [first, second] = &servers;
+    let devices =
+        format!("train.devices=[\"remote:{}\",\"remote:{}\"]", first.address, second.address);
+    let loud = TRAIN.replace(" -q", "");
+    let mut command =
+        program.command(&format!("{loud} --limit 1000 --max-steps 100 --out runs/both"));
+    command.args(["--set", &devices]);
+    let done = outcome(command);
+    assert_eq!(done.code, 0, "{done:?}");
+    done.says(&["steps/s on the first device alone", "on 2"]);
+    let both = losses(&program, "runs/both");
+    assert_eq!(both.len(), 100);
+    for (both, one) in both.iter().zip(&one) {
+        assert!((both - one).abs() < 1e-3 * one.abs(), "{both} {one}");
+    }
+    // One of them is lost.
+    let resume = "train --resume --out runs/both -q";
+    let mut command = program.command(&format!("{resume} --max-steps 1000000"));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = program.path("runs/both/metrics.jsonl");
+    let length = || std::fs::metadata(&log).unwrap().len();
+    let before = length();
+    while length() == before {
+        sleep(Duration::from_millis(20));
+    }
+    let [_first, second] = servers;
+    drop(second);
+    let ended = end(child);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    ended.says(&["was lost", "vae-cli train --resume", "--set 'train.devices=[]'"]);
+    let on_flex = format!("{resume} --backend flex");
+    program.fails(2, &on_flex, &["not the first of train.devices"]);
+    let info = program.ok("info runs/both --json").json();
+    let more = info["progress"]["step"].as_u64().unwrap() + 3;
+    program.ok(&format!("{on_flex} --set train.devices=[] --max-steps {more}"));
+    let mut command = program.command(TRAIN);
+    command.args(["--set", "train.devices=[\"remote:ws://a:1\",\"remote:ws://b:1\"]"]);
+    let refused = outcome(command);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    refused.says(&["--transport iroh"]);
+}
+
+#[test]
+fn a_name_of_the_configuration_stands_for_an_address() {
+    let program = program();
+    let server = Server::start(&program, "--port 0");
+    let configuration = program.path("home/vae-cli/config.toml");
+    std::fs::create_dir_all(configuration.parent().unwrap()).unwrap();
+    std::fs::write(&configuration, format!("[remote]\ngpu = \"{}\"\n", server.address)).unwrap();
+    let mut command = program.command("sample --n 1 --backend remote:gpu");
+    command.env("XDG_CONFIG_HOME", program.path("home"));
+    let sampled = outcome(command);
+    assert_eq!(sampled.code, 0, "{sampled:?}");
+}
+
+#[test]
 fn a_wrong_request_is_refused_with_what_to_do() {
     let program = program();
     for (arguments, words) in [
-        ("sample --backend remote", &["remote:ws://HOST:PORT"][..]),
-        ("sample --backend remote:gpu", &["no address", "ws://HOST:PORT"]),
+        ("sample --backend remote", &["remote:ADDRESS", "ws://HOST:PORT"][..]),
+        ("sample --backend remote:gpu", &["no address", "[remote]", "ws://HOST:PORT"]),
+        ("sample --backend remote:iroh:gpu", &["`gpu` is no ID", "iroh:ID"]),
+        ("serve-device --port 0 --relays public", &["--transport iroh"]),
+        ("serve-device --port 0 --transport iroh --relays public", &["--host"]),
+        ("serve-device --port 0 --transport iroh --relays no", &["disabled"]),
         ("sample --backend remote:wss://gpu:7", &["TLS"]),
         ("sample --backend nothing:ws://gpu:7", &["nothing:ws://gpu:7", "possible values"]),
         ("serve-device --port 0 --backend remote:ws://a:7", &["remote itself"]),

@@ -44,11 +44,12 @@ pub fn on_each(check: impl Fn(&Backend)) {
 #[cfg(feature = "remote")]
 fn server() -> String {
     use std::sync::OnceLock;
-    use vae_train::remote::{Limits, Server};
+    use vae_train::remote::{Limits, Server, Transport};
     static ADDRESS: OnceLock<String> = OnceLock::new();
     let start = || {
         let limits = Limits { sessions: 100, memory: None };
-        let server = Server { devices: vec![reference().device], token: None, limits };
+        let devices = vec![reference().device];
+        let server = Server { devices, transport: Transport::WebSocket, token: None, limits };
         let serving = server.listen([127, 0, 0, 1].into(), 0, say).unwrap();
         let address = serving.address().to_string();
         std::thread::spawn(move || serving.run(&AtomicBool::new(false)).unwrap());

@@ -15,10 +15,12 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "remote")]
-use vae_train::remote::{Address, Token};
+use vae_train::remote::Token;
 use vae_train::{Backend, backend};
 use vae_view::Theme;
 
+#[cfg(feature = "remote")]
+use crate::addresses;
 use crate::commands::Command;
 
 /// Train, evaluate, explore and ship variational autoencoders.
@@ -71,13 +73,38 @@ impl BackendArgs {
     pub fn open(&self) -> anyhow::Result<Backend> {
         #[cfg(feature = "remote")]
         if let Some(address) = self.backend.strip_prefix("remote:") {
-            let address = address.parse().map_err(crate::failure::request)?;
             return Ok(Backend::open_remote(
-                &address,
+                &addresses::address(address)?,
                 token(self.token_file.as_deref())?.as_ref(),
             )?);
         }
         Ok(Backend::open(&self.backend)?)
+    }
+
+    /// Opens the devices that share the batches of a training: those of `train.devices`, or that of
+    /// `--backend` if there are none.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], and if `--backend` is not the first of them.
+    pub fn open_all(&self, devices: &[String]) -> anyhow::Result<Backend> {
+        let named = |name: &String| Self { backend: name.clone(), ..self.clone() }.open();
+        let Some((first, others)) = devices.split_first() else { return self.open() };
+        if self.backend != backend::AUTO && self.backend != *first {
+            return Err(crate::failure::request(format!(
+                "--backend {} is not the first of train.devices, {first}: leave --backend out, or train on \
+                 one device with --set 'train.devices=[]'",
+                self.backend
+            )));
+        }
+        #[cfg(feature = "remote")]
+        {
+            let elsewhere = devices.iter().filter_map(|name| name.strip_prefix("remote:"));
+            let elsewhere =
+                elsewhere.map(addresses::address).collect::<anyhow::Result<Vec<_>>>()?;
+            vae_train::remote::check_exchange(&elsewhere)
+                .map_err(|why| crate::failure::request(format!("train.devices: {why}")))?;
+        }
+        Ok(named(first)?.with(others.iter().map(named).collect::<anyhow::Result<_>>()?))
     }
 
     /// Checks the address and the token of a backend that is elsewhere, without opening it. Returns its
@@ -88,17 +115,18 @@ impl BackendArgs {
     pub fn elsewhere(&self) -> anyhow::Result<Option<String>> {
         #[cfg(feature = "remote")]
         if let Some(address) = self.backend.strip_prefix("remote:") {
-            let address: Address = address.parse().map_err(crate::failure::request)?;
+            let address = addresses::address(address)?;
             token(self.token_file.as_deref())?;
             return Ok(Some(format!("remote:{address}")));
         }
         Ok(None)
     }
 
-    /// Returns the flags that make another process open the backend `spec`.
-    pub fn flags(&self, spec: &str) -> Vec<OsString> {
-        #[allow(unused_mut)]
-        let mut flags: Vec<OsString> = vec!["--backend".into(), spec.into()];
+    /// Returns the flags that make another process open the backend `spec`, or the devices of its
+    /// configuration.
+    pub fn flags(&self, spec: Option<&String>) -> Vec<OsString> {
+        let mut flags: Vec<OsString> = Vec::new();
+        flags.extend(spec.into_iter().flat_map(|spec| ["--backend".into(), spec.into()]));
         #[cfg(feature = "remote")]
         if let Some(file) = &self.token_file {
             flags.extend(["--token-file".into(), file.into()]);

@@ -42,6 +42,16 @@ impl Resident {
         Some(Self { bytes, pixels: *pixels })
     }
 
+    /// Puts images on a device that has memory of its own. `None` on a CPU, and as [`Self::new`] does.
+    pub fn of(
+        examples: &Examples,
+        transform: &Transform,
+        is_cpu: bool,
+        device: &Device,
+    ) -> Option<Self> {
+        (!is_cpu).then(|| Self::new(examples, transform, device)).flatten()
+    }
+
     /// Returns x of the examples at `indices`, `[indices, numbers]`. It equals that of
     /// [`Transform::gather`] up to the rounding of the device.
     pub fn gather(&self, indices: &[u32]) -> Tensor<2> {

@@ -225,7 +225,7 @@ pub fn check_batch(
     Ok(())
 }
 
-/// Checks that a batch can be split over `replicas` replicas.
+/// Checks that a batch can be split over `replicas` replicas. Errors are about `key`.
 ///
 /// # Errors
 /// If the loss needs the whole batch.
@@ -233,11 +233,12 @@ pub fn check_replicas(
     model: &VaeConfig,
     needs: &Requirements,
     replicas: usize,
+    key: &str,
 ) -> Result<(), ConfigError> {
     if replicas > 1 && needs.needs_whole_batch(model) {
-        let why = "the loss of this objective needs the whole batch, and therefore one replica: \
-                   leave replicas out or set it to 1";
-        return refuse("train.replicas", why);
+        let why = "the loss of this objective needs the whole batch, which cannot be divided: leave \
+                   this setting out";
+        return refuse(key, why);
     }
     Ok(())
 }

@@ -53,6 +53,7 @@ pub use error::TrainError;
 pub use learn::checkpoint::{Checkpoint, Progress, RunRecord, RunningAverage};
 pub use learn::coach;
 pub use learn::events::{Event, Observer};
+pub use learn::mirrors::Speeds;
 pub use learn::replicas::{Replicas, Share};
 pub use learn::run::{CheckpointKind, MetricsLog, Run, RunLock, TensorBoard};
 pub use learn::trainer::{Ending, Trainer};

@@ -11,8 +11,8 @@ use vae_data::source::AUTO;
 use vae_data::{Examples, Split};
 use vae_eval::{Generator, PriorSource};
 use vae_train::{
-    Backend, Checkpoint, CheckpointKind, Ending, MetricsLog, Observer, Override, Run, TensorBoard,
-    TrainConfig, Trainer, ValidConfig, data, presets,
+    Backend, Checkpoint, CheckpointKind, Ending, MetricsLog, Observer, Override, Run, Speeds,
+    TensorBoard, TrainConfig, Trainer, ValidConfig, data, presets,
 };
 use vae_view::Theme;
 
@@ -45,7 +45,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Continue the run in --out, or without --out the newest run. --epochs and --max-steps may
-    /// grow, and logging and --backend may change; all else must be as it was.
+    /// grow, and logging, --backend and train.devices may change; all else must be as it was.
     #[arg(long)]
     pub resume: bool,
     /// Data to train on: the name of a set (see `vae-cli data list`), a folder of pictures, a .npy,
@@ -92,14 +92,16 @@ impl Execute for TrainArgs {
             return Err(run_exists(&run));
         }
 
-        let backend = self.backend.open()?;
+        let devices = devices(self, &run, &overrides)?;
+        let backend = self.backend.open_all(&devices)?;
         // A run to resume is locked before it is read. The folder of a new run is created only once
         // its data is loaded, so that a refused request leaves no folder.
         let (mut lock, config, checkpoint) = if self.resume {
             let lock = run.lock()?;
             let last = Checkpoint::read(&run.checkpoint(CheckpointKind::Last), &backend.device)?;
             last.check_resumable()?;
-            (Some(lock), config_to_resume(self, &last, &overrides)?, Some(last))
+            let config = config_to_resume(self, &last, &overrides)?.on_devices(devices.clone());
+            (Some(lock), config, Some(last))
         } else {
             (None, presets::resolve(config_name(self), &overrides)?, None)
         };
@@ -120,6 +122,12 @@ impl Execute for TrainArgs {
             with_commas(data.record.examples)
         ));
         printer.say(&format!("backend: {} on {}", backend.spec, backend.note));
+        for other in &backend.others {
+            printer.say(&format!("and: {} on {}", other.spec, other.note));
+        }
+        if !backend.others.is_empty() {
+            printer.say(&told(Speeds::measure(&config, &data, &backend)?, devices.len()));
+        }
 
         let mut trainer = match checkpoint {
             Some(checkpoint) => {
@@ -154,8 +162,9 @@ impl Execute for TrainArgs {
         ));
 
         supervise::advise({
-            let (run, flags) = (run.clone(), self.backend.flags(&backend.spec));
-            move || how_to_go_on(&run, &flags)
+            let one = backend.others.is_empty();
+            let (run, flags) = (run.clone(), self.backend.flags(one.then_some(&backend.spec)));
+            move || how_to_go_on(&run, &flags, one)
         });
         let stop = stop_on_signal("stopping: writing a checkpoint");
         let mut log = MetricsLog::open(&run, step)?;
@@ -205,17 +214,33 @@ impl Execute for TrainArgs {
 }
 
 /// Returns what to do after the device of a training was lost.
-fn how_to_go_on(run: &Run, backend: &[OsString]) -> String {
+fn how_to_go_on(run: &Run, backend: &[OsString], on_one: bool) -> String {
     let last = run.checkpoint(CheckpointKind::Last);
     if !last.is_file() {
         return "there is no checkpoint yet: run the same command again".to_owned();
     }
-    let backend: Vec<String> = backend.iter().map(|flag| quoted(Path::new(flag))).collect();
+    let backend = backend.iter().map(|flag| format!(" {}", quoted(Path::new(flag))));
+    let other = match on_one {
+        true => "another backend",
+        false => "other devices, or on one with --set 'train.devices=[]'",
+    };
     format!(
-        "the last checkpoint is {}; to go on: vae-cli train --resume --out {} {}, or with another backend",
+        "the last checkpoint is {}; to go on: vae-cli train --resume --out {}{}, or with {other}",
         last.display(),
         quoted(run.folder()),
-        backend.join(" ")
+        backend.collect::<String>()
+    )
+}
+
+/// Tells how fast a training is on one and on all of its `n` devices.
+fn told(Speeds { one, all }: Speeds, n: usize) -> String {
+    let speeds = format!("{one:.1} steps/s on the first device alone, {all:.1} on {n}");
+    if all > one {
+        return speeds;
+    }
+    format!(
+        "{speeds}: one is faster, because this model computes little for each number that the devices \
+         exchange; --set 'train.devices=[]' trains on one"
     )
 }
 
@@ -272,6 +297,18 @@ fn run_of(args: &TrainArgs) -> Result<Run> {
         )));
     }
     Ok(run)
+}
+
+/// Returns the devices that share the batches; none is the one of `--backend`. They are chosen before the
+/// checkpoint of a run to resume is read onto the first, so they are those of its last start.
+fn devices(args: &TrainArgs, run: &Run, overrides: &[Override]) -> Result<Vec<String>> {
+    let of_run = run.config().display().to_string();
+    let named = match args.resume && args.config.is_none() {
+        true if !run.config().is_file() => return Ok(Vec::new()),
+        true => &of_run,
+        false => config_name(args),
+    };
+    Ok(presets::resolve(named, overrides)?.train.devices.clone())
 }
 
 /// Returns the configuration to resume with: that of the run, or the one that is named, changed by

@@ -187,6 +187,12 @@ impl File {
         overrides.extend(keys.iter().zip(values).map(|(key, v)| over(key, v)));
         overrides.push(over(&"train.seed".to_owned(), &seed));
         let config = presets::resolve(&self.base, &overrides)?;
+        if !config.train.devices.is_empty() {
+            return Err(request(
+                "train.devices: a run of a sweep has one device: leave it out, and name the devices of the \
+                 sweep with --devices",
+            ));
+        }
         let parts = short.iter().zip(values).map(|(key, value)| format!("{key}={value}"));
         let name: Vec<String> = parts.chain([format!("seed={seed}")]).collect();
         Ok(PlannedRun { name: file_name(&name.join(",")), config })

@@ -29,7 +29,7 @@ impl Seat {
     pub fn new(args: &BackendArgs) -> Result<Self> {
         if let Some(name) = args.elsewhere()? {
             return Ok(Self {
-                flags: args.flags(&name),
+                flags: args.flags(Some(&name)),
                 name,
                 is_elsewhere: true,
                 machine: "a device elsewhere".to_owned(),
@@ -38,7 +38,7 @@ impl Seat {
         let opened = args.open()?;
         Ok(Self {
             name: opened.spec.clone(),
-            flags: args.flags(&opened.spec),
+            flags: args.flags(Some(&opened.spec)),
             is_elsewhere: false,
             machine: machine(opened.name, &opened.note),
         })

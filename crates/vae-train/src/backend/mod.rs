@@ -80,7 +80,7 @@ impl Entry {
             Some(address) => format!("{}:{address}", self.name),
             None => self.name.to_owned(),
         };
-        Backend { entry: self, name: self.name, spec, device, note }
+        Backend { entry: self, name: self.name, spec, device, note, others: Vec::new() }
     }
 
     /// Returns an error if there is an address, for a backend without addresses.
@@ -141,6 +141,8 @@ pub struct Backend {
     pub device: Device,
     /// The hardware, and for `auto` the reason for the choice.
     pub note: String,
+    /// Further devices, which share the batches of a training; see [`Self::with`].
+    pub others: Vec<Backend>,
 }
 
 impl Backend {
@@ -180,6 +182,18 @@ impl Backend {
             Some(entry) => entry.open(address),
             None => Err(absent(name, LEFT_OUT.contains(&name))),
         }
+    }
+
+    /// Returns the backend with further devices, which share the batches of a training with it.
+    #[must_use]
+    pub fn with(self, others: Vec<Self>) -> Self {
+        Self { others, ..self }
+    }
+
+    /// Returns the backend without further devices.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        self.clone().with(Vec::new())
     }
 
     /// Returns whether the backend is a CPU. Replicas can share the cores of a CPU.

@@ -10,6 +10,7 @@ use super::checkpoint::{Checkpoint, Progress, RunRecord};
 use super::coach::Coach;
 use super::learning::Learning;
 use super::metrics::{Clock, Pending};
+use super::mirrors::Mirror;
 use super::optimizer::Optimizer;
 use super::replicas::{self, Replicas};
 use super::trainer::Trainer;
@@ -104,7 +105,8 @@ impl Trainer {
         checkpoint.config.may_resume_with(&config)?;
         // A CPU keeps the number of replicas of the run: results depend on it by rounding.
         let replicas = checkpoint.config.train.replicas;
-        let config = config.with_replicas(if backend.is_cpu() { replicas } else { 0 });
+        let keeps = backend.is_cpu() && backend.others.is_empty();
+        let config = config.with_replicas(if keeps { replicas } else { 0 });
         if !checkpoint.data.is_same_data(&data.record) {
             return Err(TrainError::Request(format!(
                 "cannot resume on other data: the run was trained on {} examples of {} (hash {}), \
@@ -200,6 +202,11 @@ impl Trainer {
             .into_iter()
             .map(|optimizer| learning(optimizer, rate))
             .collect::<Result<_, _>>()?;
+        let (named, open) = (config.train.devices.len(), backend.others.len() + 1);
+        if named.max(1) != open {
+            let why = format!("names {named} devices, and {open} are open");
+            return Err(refused(ConfigError::new("train.devices", why)));
+        }
         let count = replicas::count(&config, backend).map_err(refused)?;
         let config = config.with_replicas(count);
         let record = RunRecord {
@@ -212,11 +219,9 @@ impl Trainer {
             stripped: false,
         };
         let coach = Coach::new(&config, &data)?;
-        let resident = match backend.is_cpu() {
-            true => None,
-            false => Resident::new(&data.train, &data.transform, &backend.device),
-        };
-        Ok(Self {
+        let resident =
+            Resident::of(&data.train, &data.transform, backend.is_cpu(), &backend.device);
+        let mut assembled = Self {
             requirements: config.objective.requirements(),
             coach,
             from_the_start: progress.step == 0,
@@ -233,6 +238,14 @@ impl Trainer {
             progress,
             record,
             clock: Clock::default(),
-        })
+            mirrors: Vec::new(),
+        };
+        if !backend.others.is_empty() {
+            let (state, config) = (assembled.snapshot(), &assembled.config);
+            let others = backend.others.iter();
+            let mirrors = others.map(|other| Mirror::new(config, &assembled.data, other, &state));
+            assembled.mirrors = mirrors.collect::<Result<_, _>>()?;
+        }
+        Ok(assembled)
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! assemble -> Trainer -- step ------> Replicas: gradients of shares of the batch
 //!   new or       |         |
-//!   resumed      |         +--------> Optimizer, Schedule: update of the parameters
+//!   resumed      |         |            (or of parts of it on Mirrors: further devices)
+//!                |         +--------> Optimizer, Schedule: update of the parameters
 //!                |         (both on the threads of a Team)
 //!                |
 //!                +-- metrics -------> Event -> Observer (a log, a progress bar, sheets)
@@ -17,6 +18,7 @@ pub mod coach;
 pub(crate) mod events;
 mod learning;
 mod metrics;
+pub(crate) mod mirrors;
 pub mod optimizer;
 pub(crate) mod replicas;
 pub(crate) mod run;

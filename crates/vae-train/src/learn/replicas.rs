@@ -24,6 +24,10 @@ const MOST_AUTOMATIC: usize = 2;
 /// # Errors
 /// If the configuration asks for more replicas than the backend has devices.
 pub fn count(config: &ValidConfig, backend: &Backend) -> Result<usize, ConfigError> {
+    if !backend.others.is_empty() {
+        // Each device has one.
+        return Ok(1);
+    }
     let needs_whole_batch = config.objective.requirements().needs_whole_batch(&config.model);
     match config.train.replicas {
         0 | 1 if needs_whole_batch || !backend.is_cpu() => Ok(1),
@@ -122,18 +126,18 @@ impl Replicas {
 }
 
 /// What the replicas compute in one step.
-struct Task {
-    role: Role,
-    objective: ObjectiveConfig,
-    noise: KeyedNoise,
-    epoch: f64,
+pub(super) struct Task {
+    pub(super) role: Role,
+    pub(super) objective: ObjectiveConfig,
+    pub(super) noise: KeyedNoise,
+    pub(super) epoch: f64,
     /// Number of examples of the batch.
-    whole: usize,
+    pub(super) whole: usize,
 }
 
 impl Task {
     /// Returns gradients and losses of a part of the batch that starts at example `first`.
-    fn share(&self, networks: &Networks, part: &Batch, first: usize) -> Share {
+    pub(super) fn share(&self, networks: &Networks, part: &Batch, first: usize) -> Share {
         let size = part.size();
         let noise = self.noise.from_image(first);
         let loss = self.objective.loss(self.role, networks, part, &noise, self.epoch);
@@ -150,7 +154,7 @@ impl Task {
 
 /// Returns the shares of a batch of `batch` examples for `replicas` replicas: nearly equal, none
 /// empty.
-fn split(batch: usize, replicas: usize) -> Vec<Range<usize>> {
+pub(super) fn split(batch: usize, replicas: usize) -> Vec<Range<usize>> {
     let n = replicas.min(batch);
     (0..n).map(|i| i * batch / n..(i + 1) * batch / n).collect()
 }

@@ -9,7 +9,8 @@ use vae_data::rng::Stream;
 use vae_eval::{EvalError, KeyedNoise, Phase, one_hot_of};
 use vae_model::{Batch, Noise, Role};
 
-use super::optimizer::clip_global_norm;
+use super::mirrors::{self, Mirror, Update};
+use super::replicas::Task;
 use super::trainer::Trainer;
 use crate::error::TrainError;
 
@@ -103,6 +104,22 @@ impl Trainer {
         })
     }
 
+    /// Takes some steps, to measure their speed, and waits for their end.
+    ///
+    /// # Errors
+    /// If a batch cannot be made of the data, or if a device fails.
+    pub(super) fn take(&mut self, steps: u64) -> Result<(), TrainError> {
+        let mut batches = self.epoch_batches();
+        for _ in 0..steps {
+            if !self.step(&mut batches)? {
+                self.progress.batch = 0;
+                batches = self.epoch_batches();
+                self.step(&mut batches)?;
+            }
+        }
+        self.sync()
+    }
+
     /// Takes one step of each role. Nothing is read back from the device. Returns false if no
     /// batches are left.
     ///
@@ -140,14 +157,40 @@ impl Trainer {
         batch: vae_data::Batch,
         noise: KeyedNoise,
     ) -> Result<(), TrainError> {
+        let indices = batch.indices.clone();
         let batch = self.batch(batch, &noise)?;
         let step = self.progress.step;
         let epoch = step as f64 / self.steps_per_epoch() as f64;
         let (networks, objective) = (&self.networks, &self.config.objective);
-        let shares = self.replicas.gradients(role, networks, &batch, objective, noise, epoch);
         let learning = match role {
             Role::Model => &mut self.model,
             Role::Auxiliary(i) => &mut self.auxiliaries[i],
+        };
+        let rate = learning.schedule.rate(step);
+        let step_of = Update {
+            role,
+            rate,
+            clip_norm: self.config.train.clip_norm,
+            requirements: &self.requirements,
+        };
+        let (shares, sums) = if self.mirrors.is_empty() {
+            let shares = self.replicas.gradients(role, networks, &batch, objective, noise, epoch);
+            (shares, None)
+        } else {
+            let (objective, whole) = (objective.clone(), batch.size());
+            let task = Task { role, objective, noise, epoch, whole };
+            let flats = mirrors::gradients(&task, networks, &self.mirrors, &batch, &indices);
+            let others = self.mirrors.iter().map(Mirror::device);
+            let devices: Vec<_> = [&self.device].into_iter().chain(others).collect();
+            let (shares, sums) = flats.exchange(&devices);
+            let (first, others) = (&sums[0], &sums[1..]);
+            let first = match role {
+                Role::Model => first.gradients(&networks.vae),
+                Role::Auxiliary(i) => first.gradients(&networks.auxiliaries[i]),
+            };
+            // They are asked before the first device takes its step.
+            mirrors::step(&mut self.mirrors, others, &step_of);
+            (shares, Some(first))
         };
         let mut grads = Vec::with_capacity(shares.len());
         let mut update = None;
@@ -156,10 +199,7 @@ impl Trainer {
             grads.push(share.gradients);
             update = update.or(share.update);
         }
-        if self.config.train.clip_norm > 0.0 {
-            grads = vec![clip_global_norm(&self.networks, grads, self.config.train.clip_norm)];
-        }
-        let rate = learning.schedule.rate(step);
+        let grads = step_of.clipped(&self.networks, sums.unwrap_or(grads));
         match role {
             Role::Model => {
                 let vae = self.networks.vae.clone();

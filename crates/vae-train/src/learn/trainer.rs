@@ -15,6 +15,7 @@ use super::coach::{Advice, Coach, Now};
 use super::events::{Event, Observer, Observers};
 use super::learning::Learning;
 use super::metrics::{Clock, of_auxiliary};
+use super::mirrors::Mirror;
 use super::replicas::Replicas;
 use super::run::{CheckpointKind, Run};
 use crate::error::TrainError;
@@ -45,6 +46,8 @@ pub struct Trainer {
     pub(super) device: Device,
     pub(super) networks: Networks,
     pub(super) replicas: Replicas,
+    /// Further devices that take each step with the first.
+    pub(super) mirrors: Vec<Mirror>,
     /// The model's optimizer and schedule.
     pub(super) model: Learning,
     /// Optimizers and schedules of the auxiliary networks.
@@ -250,18 +253,29 @@ impl Trainer {
 
     /// Writes a checkpoint into the run, if there is one.
     fn checkpoint(
-        &self,
+        &mut self,
         run: Option<&Run>,
         which: CheckpointKind,
         observers: &mut Observers<'_>,
     ) -> Result<(), TrainError> {
         let Some(run) = run else { return Ok(()) };
         // A device elsewhere may be gone: a checkpoint holds only what was computed.
-        self.device.sync().map_err(|e| TrainError::Failed(format!("the device failed: {e}")))?;
-        let path = run.checkpoint(which);
-        self.snapshot().write(&path)?;
+        self.sync()?;
+        let (path, state) = (run.checkpoint(which), self.snapshot());
+        state.write(&path)?;
+        // A run that is resumed begins with equal devices. So does one that goes on.
+        self.mirrors.iter_mut().try_for_each(|mirror| mirror.align(&state))?;
         observers.notify(&Event::Checkpoint { path: &path });
         Ok(())
+    }
+
+    /// Waits until the devices have done all that they were asked for.
+    ///
+    /// # Errors
+    /// If one failed.
+    pub(super) fn sync(&self) -> Result<(), TrainError> {
+        self.device.sync().map_err(|e| TrainError::Failed(format!("the device failed: {e}")))?;
+        self.mirrors.iter().try_for_each(Mirror::sync)
     }
 
     /// Returns the current state of training.

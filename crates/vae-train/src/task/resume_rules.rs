@@ -5,8 +5,8 @@ use crate::error::TrainError;
 
 impl ValidConfig {
     /// Checks that a run with this configuration can be resumed with `new`. Only the totals
-    /// `epochs` and `max_steps`, the intervals of logging, checkpoints and sheets, and `tensorboard`
-    /// may change. `replicas` = 0 keeps the number of the run.
+    /// `epochs` and `max_steps`, the intervals of logging, checkpoints and sheets, `tensorboard` and
+    /// `devices` may change. `replicas` = 0 keeps the number of the run.
     ///
     /// # Errors
     /// Names the first key that differs.
@@ -18,6 +18,7 @@ impl ValidConfig {
         comparable.train.checkpoint_every = self.train.checkpoint_every;
         comparable.train.sheet_every = self.train.sheet_every;
         comparable.train.tensorboard = self.train.tensorboard;
+        comparable.train.devices.clone_from(&self.train.devices);
         if new.train.replicas == 0 {
             comparable.train.replicas = self.train.replicas;
         }

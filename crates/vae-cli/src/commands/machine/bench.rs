@@ -78,7 +78,10 @@ impl Execute for BenchArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
         let limit = Duration::from_secs(self.time_limit as u64);
         let config = self.config_of(&[])?;
-        let backend = open::backend(&self.backend, printer)?;
+        let backend = self.backend.open_all(&config.train.devices)?;
+        for backend in [&backend].into_iter().chain(&backend.others) {
+            printer.detail(&format!("backend: {} on {}", backend.spec, backend.note));
+        }
         let data = self.data(&config, printer)?;
         let roof = roof(&backend.device);
         let wants = |name| self.only.is_empty() || self.only.contains(&name);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vae_model::{ConfigError, check};
 
+use crate::backend;
 use crate::learn::optimizer::OptimizerConfig;
 use crate::learn::schedule::ScheduleConfig;
 
@@ -18,8 +19,13 @@ pub struct LoopConfig {
     /// Number of examples per batch.
     pub batch_size: usize,
     /// Copies of the model that process parts of each batch in parallel. 0 chooses a number for the
-    /// machine, which the run then keeps. Results depend on it only by rounding.
+    /// machine, which the run then keeps. Results depend on it only by rounding. With `devices`, each
+    /// device has one copy.
     pub replicas: usize,
+    /// Devices that share each batch, as `--backend` names them. The first one also evaluates. Empty for the
+    /// one of `--backend`. Results depend on them only by rounding.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
     /// Seed of all random numbers.
     pub seed: u64,
     /// Largest norm of the gradient over all parameters; 0 for no clipping.
@@ -52,6 +58,7 @@ impl Default for LoopConfig {
             max_steps: None,
             batch_size: 128,
             replicas: 0,
+            devices: Vec::new(),
             seed: 0,
             clip_norm: 0.0,
             patience: 0,
@@ -68,8 +75,30 @@ impl Default for LoopConfig {
 
 /// Largest number of replicas. It protects against typing errors.
 const MAX_REPLICAS: usize = 256;
+/// Largest number of devices. It protects against typing errors.
+const MAX_DEVICES: usize = 64;
 
 impl LoopConfig {
+    /// Returns what is wrong with the devices.
+    fn check_devices(&self) -> Result<(), String> {
+        let names = &self.devices;
+        match names.len() {
+            0 => return Ok(()),
+            1 => return Err("name at least two, or none and --backend".to_owned()),
+            n if n > MAX_DEVICES => return Err(format!("must be at most {MAX_DEVICES}, not {n}")),
+            _ => {}
+        }
+        for (i, name) in names.iter().enumerate() {
+            if name.is_empty() || name == backend::AUTO {
+                return Err(format!("`{name}` is no device: name one as --backend does"));
+            }
+            if names[..i].contains(name) {
+                return Err(format!("{name} is named twice"));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         for (name, value) in [
             ("epochs", self.epochs),
@@ -82,6 +111,7 @@ impl LoopConfig {
         }
         check::at_most("train", "epochs", self.epochs, 10_000_000)?;
         check::at_most("train", "replicas", self.replicas, MAX_REPLICAS)?;
+        self.check_devices().map_err(|why| ConfigError::new("train.devices", why))?;
         // TOML has no unsigned numbers of 64 bits.
         if i64::try_from(self.seed).is_err() {
             let why = format!("must be below 2^63, not {}", self.seed);

@@ -63,6 +63,17 @@ impl ValidConfig {
         self
     }
 
+    /// Returns the configuration of a training on one device.
+    pub fn on_one_device(self) -> Self {
+        self.on_devices(Vec::new()).with_replicas(0)
+    }
+
+    /// Returns the configuration of a training on other devices.
+    pub fn on_devices(mut self, devices: Vec<String>) -> Self {
+        self.0.train.devices = devices;
+        self
+    }
+
     /// Returns the configuration with another number of replicas.
     pub(crate) fn with_replicas(mut self, replicas: usize) -> Self {
         self.0.train.replicas = replicas;
@@ -86,7 +97,11 @@ impl TrainConfig {
             let likelihood = &self.model.likelihood;
             compatibility::check_support(likelihood, &needs, support, "data.pixels")?;
         }
-        compatibility::check_replicas(&self.model, &needs, self.train.replicas)?;
+        let devices = self.train.devices.len();
+        let replicas = if devices == 0 { self.train.replicas } else { 1 };
+        for (key, n) in [("train.replicas", replicas), ("train.devices", devices)] {
+            compatibility::check_replicas(&self.model, &needs, n, key)?;
+        }
         if self.train.patience > 0 && !self.data.has_validation() {
             let why = "early stopping needs a validation split: set data.validation or data.own_validation too";
             return Err(ConfigError::new("train.patience", why));
