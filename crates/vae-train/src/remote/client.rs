@@ -6,7 +6,7 @@
 //! server for a sign of life and calls the listener of [`on_loss`].
 
 use std::net::SocketAddr;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +27,9 @@ pub(super) const ANSWER: Duration = Duration::from_secs(8);
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 /// How long a server may give no sign of life.
 pub(super) const SILENCE: Duration = Duration::from_secs(12);
+/// Time between two questions whether a device still works, and how long it may take to answer: it may have
+/// much to do for others.
+const STUCK: Duration = Duration::from_secs(600);
 /// What is seen where no server listens.
 pub(super) const GONE: &str = "its server is gone";
 
@@ -53,8 +56,7 @@ pub fn tells_of_loss(message: &str) -> bool {
 /// What the message of a loss contains.
 const LOST: &str = " was lost: ";
 /// What the message of a device that is not reached contains.
-const NOT_REACHED: &str =
-    "; is `vae-cli serve-device` running there, and is it a server of this version?";
+const NOT_REACHED: &str = "; is `vae-cli serve-device` of this version running there, and does a firewall let its port through?";
 
 /// What the message of a server without a free session contains.
 const TAKEN: &str = ": all sessions of this server are taken; try again when one has ended";
@@ -184,7 +186,20 @@ pub(crate) fn open(address: &Address, token: Option<&Token>) -> Result<Device, T
     let device = device.map_err(|why| refused(address, token.is_some(), &why))?;
     state().devices.push((address.clone(), device.clone(), link.clone()));
     let watched = address.clone();
-    thread::spawn(move || watch(watched, &link));
+    thread::spawn(move || lost(Loss { why: link.until_lost(), address: watched }));
+    // A server answers for itself while its device stands still.
+    let (watched, asked) = (address.clone(), device.clone());
+    thread::spawn(move || {
+        let question = || {
+            let asked = asked.clone();
+            // Whether its session has ended is seen elsewhere.
+            move || drop(asked.sync())
+        };
+        if gets_stuck(STUCK, question) {
+            let why = format!("it has not answered for {} seconds", STUCK.as_secs());
+            lost(Loss { why, address: watched });
+        }
+    });
     Ok(device)
 }
 
@@ -221,17 +236,36 @@ fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
+    answer_within(limit, work).ok()
+}
+
+/// Returns what `work` returns, or whether it needs longer than `limit`, or has panicked.
+fn answer_within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RecvTimeoutError> {
     let (sender, result) = channel();
     thread::spawn(move || {
         // The receiver is gone if this took too long.
         let _ = sender.send(work());
     });
-    result.recv_timeout(limit).ok()
+    result.recv_timeout(limit)
 }
 
-/// Waits until the server is gone, and tells it.
-fn watch(address: Address, link: &Link) {
-    let loss = Loss { why: link.until_lost(), address };
+/// Asks a device again and again whether it still works, by the `question` that is made anew each time.
+/// Returns true if it does not answer for as long as `limit`, and false if it can no longer be asked.
+fn gets_stuck<Q: FnOnce() + Send + 'static>(limit: Duration, question: impl Fn() -> Q) -> bool {
+    loop {
+        match answer_within(limit, question()) {
+            Ok(()) => thread::sleep(limit),
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
+/// Tells that a device was lost, if none was before.
+fn lost(loss: Loss) {
     let listener = {
         let mut state = state();
         if state.loss.is_some() {
@@ -247,6 +281,8 @@ fn watch(address: Address, link: &Link) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
@@ -254,6 +290,23 @@ mod tests {
         assert_eq!(within(ANSWER, || 7), Some(7));
         assert_eq!(within(Duration::from_millis(1), || thread::sleep(ANSWER)), None);
         assert_eq!(within(ANSWER, || std::panic::resume_unwind(Box::new(()))), None::<()>);
+    }
+
+    #[test]
+    fn a_device_that_stops_to_answer_is_noticed() {
+        for (stuck, last) in [(true, (|| thread::park()) as fn()), (false, || panic!("gone"))] {
+            let asked = AtomicU32::new(0);
+            let question = || {
+                let earlier = asked.fetch_add(1, Ordering::Relaxed);
+                move || {
+                    if earlier == 1 {
+                        last()
+                    }
+                }
+            };
+            assert_eq!(gets_stuck(INTERVAL, question), stuck);
+            assert_eq!(asked.into_inner(), 2);
+        }
     }
 
     #[test]

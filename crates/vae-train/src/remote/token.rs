@@ -48,7 +48,8 @@ impl Token {
     /// If the file cannot be read, if it holds no token, or if others may read it (on Unix).
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let place = |why: String| TrainError::Request(format!("{}: {why}", path.display()));
-        let metadata = std::fs::metadata(path).map_err(|e| place(e.to_string()))?;
+        let copy = |e: std::io::Error| format!("{e}; copy the token file of the server");
+        let metadata = std::fs::metadata(path).map_err(|e| place(copy(e)))?;
         if metadata.len() > LONGEST as u64 {
             return Err(place(format!("{} bytes are too many for a token", metadata.len())));
         }
@@ -56,9 +57,9 @@ impl Token {
         {
             use std::os::unix::fs::PermissionsExt;
             if metadata.permissions().mode() & 0o077 != 0 {
-                let why = "other users may read this token: forbid it with `chmod 600`, or delete the \
-                           file for a new token";
-                return Err(place(why.to_owned()));
+                return Err(place(
+                    "other users may read this token: run `chmod 600` on it".to_owned(),
+                ));
             }
         }
         let text = std::fs::read_to_string(path).map_err(|e| place(e.to_string()))?;

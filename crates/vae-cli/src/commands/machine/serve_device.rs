@@ -32,7 +32,8 @@ pub struct ServeDeviceArgs {
     /// Port to listen on, of TCP for ws and of UDP for iroh; 0 is any free one.
     #[arg(long, value_name = "P")]
     pub port: u16,
-    /// IP address of this machine to listen on. 0.0.0.0 is all of them. Any but the default needs a token.
+    /// IP address of this machine to listen on; 0.0.0.0 is every IPv4 address, :: every one. An address that
+    /// other machines can reach needs a token.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub host: IpAddr,
     /// How clients speak to it. With iroh all is encrypted, and the address is the server's public key; the
@@ -51,8 +52,8 @@ pub struct ServeDeviceArgs {
     /// Most sessions at once. A training or another command is one.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = count)]
     pub max_sessions: usize,
-    /// Memory of this process, with all sessions, above which the newest session is ended, in GB (on Linux)
-    /// [default: no limit].
+    /// Memory of this process, with all sessions, above which the newest session is ended, in GB (on Linux;
+    /// memory of a GPU is not counted) [default: no limit].
     #[arg(long, value_name = "GB", value_parser = args::positive)]
     pub memory: Option<f32>,
 }
@@ -136,18 +137,22 @@ impl Execute for ServeDeviceArgs {
         let names: Vec<String> =
             backends.iter().map(|backend| format!("{} ({})", backend.name, backend.note)).collect();
         printer.say(&format!("hosting {}", names.join(", ")));
-        let flags = match (&token, &self.token_file) {
-            (None, _) => String::new(),
-            (Some(_), Some(file)) => format!(" --token-file {}", quoted(file)),
-            (Some(_), None) => format!(" (with the same {TOKEN_VARIABLE})"),
+        let flags = match &self.token_file {
+            None => String::new(),
+            Some(file) => format!(" --token-file {}", quoted(file)),
         };
+        match (&token, &self.token_file) {
+            (None, _) => {}
+            (Some(_), Some(_)) => printer.say("on the other side: a copy of the token file"),
+            (Some(_), None) => {
+                printer.say(&format!("on the other side: the same {TOKEN_VARIABLE}"))
+            }
+        }
         let mut shown = address.clone();
         if let Some(host) = shown.host_mut().filter(|_| self.host.is_unspecified()) {
             // This address of all addresses is none for another machine.
             "NAME-OF-THIS-MACHINE".clone_into(host);
-            printer.say(
-                "on the other machine: a name or address of this one, and a copy of the token",
-            );
+            printer.say("there, the name or IP address of this machine for NAME-OF-THIS-MACHINE");
         }
         let line = format!("vae-cli train --backend remote:{shown}{flags}");
         printer.result(&line, || {

@@ -10,7 +10,7 @@ use burn::server::{
     AllowAll, AuthorizationRequest, BURN_REMOTE_ALPN, ClientId, IrohIdentity, PeerAuthorizer,
     RemoteServer, TokenAuthorizer,
 };
-use iroh::endpoint::{Connection, Incoming, IncomingAddr, SendStream, VarInt};
+use iroh::endpoint::{Connection, Incoming, IncomingAddr, SendStream, ServerConfig, VarInt};
 use iroh::protocol::DynProtocolHandler;
 use iroh::{Endpoint, EndpointId};
 use tokio::runtime::Runtime;
@@ -25,6 +25,8 @@ use crate::remote::server::failed;
 
 /// What is behind the door of a server.
 struct House {
+    /// How connections of strangers begin.
+    strangers: Arc<ServerConfig>,
     right: Box<dyn PeerAuthorizer>,
     porter: Arc<Porter>,
     server: Box<dyn DynProtocolHandler>,
@@ -77,9 +79,8 @@ pub fn serve(
     drop(alone);
     let endpoint = runtime.block_on(async {
         builder(relays)
-            .transport_config(transport(Some(STRANGERS_WINDOW)))
             .secret_key(key.to_bytes().into())
-            .alpns(vec![DOOR.to_vec(), BURN_REMOTE_ALPN.to_vec()])
+            .alpns(alpns())
             .clear_ip_transports()
             .bind_addr(place)
             .map_err(|e| refused(&e))?
@@ -101,7 +102,11 @@ pub fn serve(
     // The door has checked the token. Tensors go to other servers by a capability of the session.
     let server = server.with_authorizer(AllowAll).into_protocol(&endpoint);
     let server = server.map_err(|e| failed("cannot serve", &e))?;
+    // A connection that the server itself opens, to fetch a tensor from another, has the usual limits.
+    let strangers = endpoint.create_server_config_builder(alpns());
+    let strangers = strangers.set_transport_config(transport(Some(STRANGERS_WINDOW))).build();
     let house = House {
+        strangers: Arc::new(strangers),
         right,
         porter: Arc::clone(porter),
         server: server.into(),
@@ -114,6 +119,11 @@ pub fn serve(
         ended("its endpoint was closed".to_owned());
     });
     Ok(endpoint)
+}
+
+/// Returns the protocols that a server speaks.
+fn alpns() -> Vec<Vec<u8>> {
+    vec![DOOR.to_vec(), BURN_REMOTE_ALPN.to_vec()]
 }
 
 impl House {
@@ -187,7 +197,9 @@ impl House {
 
     /// Finds out who comes: a stranger with the token, or a guest.
     async fn greet(&self, incoming: Incoming) -> Result<Greeted, Refusal> {
-        let connection = incoming.await.map_err(|e| format!("no handshake: {e}"))?;
+        let none = |e: &dyn std::fmt::Display| format!("no handshake: {e}");
+        let accepted = incoming.accept_with(Arc::clone(&self.strangers)).map_err(|e| none(&e))?;
+        let connection = accepted.await.map_err(|e| none(&e))?;
         let id = connection.remote_id();
         if connection.alpn() != DOOR {
             return match self.leaves(id) {
