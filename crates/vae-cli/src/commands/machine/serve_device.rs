@@ -22,8 +22,8 @@ use crate::signal::stop_on_signal;
 /// --host names another address, only programs of this machine reach it.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli serve-device --port 7700\n  \
-    vae-cli serve-device --port 7700 --host 0.0.0.0 --token-file token\n  \
-    vae-cli serve-device --port 7700 --host 0.0.0.0 --token-file token --relays public")]
+    vae-cli serve-device --port 7700 --transport iroh\n  \
+    vae-cli serve-device --port 7700 --host 0.0.0.0 --token-file token")]
 pub struct ServeDeviceArgs {
     /// Backend to host: auto, or one of this build that is not remote itself. May be repeated: each is a
     /// device, #0, #1 and so on, and all must be of one backend.
