@@ -427,11 +427,12 @@ fn one_run_on_two_servers_is_that_of_one_device_and_goes_on_without_them() {
     // One of them is lost.
     let resume = "train --resume --out runs/both -q";
     let mut command = program.command(&format!("{resume} --max-steps 1000000"));
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let log = program.path("runs/both/metrics.jsonl");
     let length = || std::fs::metadata(&log).unwrap().len();
     let before = length();
     while length() == before {
+        assert!(child.try_wait().unwrap().is_none(), "the training has ended");
         sleep(Duration::from_millis(20));
     }
     let [_first, second] = servers;

@@ -221,6 +221,9 @@ impl Program {
             .env("HOME", self.folder.path())
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env_remove("VAE_DATA_DIR")
+            .env_remove("VAE_REMOTE_TOKEN")
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
             // Where there is a network, tests stay away from it.
             .env("ALL_PROXY", "http://127.0.0.1:9")
             .stdin(std::process::Stdio::null());

@@ -87,7 +87,11 @@ impl BackendArgs {
     /// # Errors
     /// Those of [`Self::open`], and if `--backend` is not the first of them.
     pub fn open_all(&self, devices: &[String]) -> anyhow::Result<Backend> {
-        let named = |name: &String| Self { backend: name.clone(), ..self.clone() }.open();
+        let named = |name: &String| {
+            let mut args = self.clone();
+            args.backend.clone_from(name);
+            args.open()
+        };
         let Some((first, others)) = devices.split_first() else { return self.open() };
         if self.backend != backend::AUTO && self.backend != *first {
             return Err(crate::failure::request(format!(

@@ -85,7 +85,10 @@ mod remote {
             End::Done(Ok(Err(error))) => Err(loss().map_or(error, |loss| with_advice(&loss))),
             End::Done(Err(panic)) => match loss() {
                 Some(loss) => Err(with_advice(&loss)),
-                None => resume_unwind(panic),
+                None => {
+                    leave();
+                    resume_unwind(panic)
+                }
             },
             End::Lost(loss) => Err(with_advice(&loss)),
         };

@@ -239,8 +239,8 @@ fn told(Speeds { one, all }: Speeds, n: usize) -> String {
         return speeds;
     }
     format!(
-        "{speeds}: one is faster, because this model computes little for each number that the devices \
-         exchange; --set 'train.devices=[]' trains on one"
+        "{speeds}: one is faster, as it is for a model that computes little for each number that the devices \
+         exchange, and where another device is slow; --set 'train.devices=[]' trains on one"
     )
 }
 
@@ -304,9 +304,8 @@ fn run_of(args: &TrainArgs) -> Result<Run> {
 fn devices(args: &TrainArgs, run: &Run, overrides: &[Override]) -> Result<Vec<String>> {
     let of_run = run.config().display().to_string();
     let named = match args.resume && args.config.is_none() {
-        true if !run.config().is_file() => return Ok(Vec::new()),
-        true => &of_run,
-        false => config_name(args),
+        true if run.config().is_file() => &of_run,
+        _ => config_name(args),
     };
     Ok(presets::resolve(named, overrides)?.train.devices.clone())
 }

@@ -208,7 +208,11 @@ impl Trainer {
             return Err(refused(ConfigError::new("train.devices", why)));
         }
         let count = replicas::count(&config, backend).map_err(refused)?;
-        let config = config.with_replicas(count);
+        // With further devices each has one, whatever the configuration says of a CPU.
+        let config = match backend.others.is_empty() {
+            true => config.with_replicas(count),
+            false => config,
+        };
         let record = RunRecord {
             backend: backend.name.to_owned(),
             device: backend.note.clone(),

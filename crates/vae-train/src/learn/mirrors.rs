@@ -270,7 +270,9 @@ impl Flats {
         let on_first = sent.first().cloned().unwrap_or_default();
         let shares = self.0.into_iter().zip(on_first).map(|(flat, numbers)| {
             let ([all], [values]) = (numbers.dims(), flat.share.values.dims());
-            Share { values: numbers.narrow(0, all - values, values), ..flat.share }
+            // A copy: the values wait to be read, and a part would keep the gradients until then.
+            let values = numbers.narrow(0, all - values, values).mul_scalar(1.0);
+            Share { values, ..flat.share }
         });
         let shares = shares.collect();
         let sums = sent.into_iter().map(|numbers| Sums {

@@ -25,5 +25,6 @@ pub use address::{Address, FORM, Iroh, Place, Way, check_exchange};
 pub(crate) use client::open;
 pub use client::{Loss, loss, on_loss, tells_of_loss};
 pub use iroh::{Relays, leave};
+pub use porter::Lines;
 pub use server::{Limits, Server, Serving, Transport};
 pub use token::Token;

@@ -32,7 +32,7 @@ pub struct Porter {
     strangers: Mutex<VecDeque<Open>>,
     /// The oldest first.
     open: Mutex<Vec<Open>>,
-    lines: Mutex<Lines>,
+    lines: Lines,
     report: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -42,11 +42,42 @@ struct Open {
     end: oneshot::Sender<()>,
 }
 
-/// The lines about strangers, of which there are not too many.
-struct Lines {
+/// Lines about strangers, of which there are not too many.
+#[derive(Debug, Default)]
+pub struct Lines(Mutex<Option<Window>>);
+
+/// What was said since a time.
+#[derive(Debug)]
+struct Window {
     since: Instant,
     said: usize,
     left_out: usize,
+}
+
+impl Lines {
+    /// Makes lines of which none was said.
+    pub const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Reports a line, unless there were too many.
+    pub fn say(&self, report: &dyn Fn(&str), line: &str) {
+        let mut window = locked(&self.0);
+        if window.as_ref().is_none_or(|window| window.since.elapsed() > WINDOW) {
+            let left_out = window.take().map_or(0, |window| window.left_out);
+            if left_out > 0 {
+                report(&format!("{left_out} more were turned away"));
+            }
+        }
+        let window =
+            window.get_or_insert_with(|| Window { since: Instant::now(), said: 0, left_out: 0 });
+        if window.said < LINES {
+            window.said += 1;
+            report(line);
+        } else {
+            window.left_out += 1;
+        }
+    }
 }
 
 /// Locks what no code can leave half-done.
@@ -64,7 +95,7 @@ impl Porter {
             arrived: AtomicU64::new(0),
             strangers: Mutex::default(),
             open: Mutex::default(),
-            lines: Mutex::new(Lines { since: Instant::now(), said: 0, left_out: 0 }),
+            lines: Lines::new(),
             report: Box::new(report),
         }
     }
@@ -138,19 +169,7 @@ impl Porter {
 
     /// Reports a connection that is turned away, unless there were too many.
     pub fn turned_away(&self, who: impl fmt::Display, why: &str) {
-        let mut lines = locked(&self.lines);
-        if lines.since.elapsed() > WINDOW {
-            if lines.left_out > 0 {
-                (self.report)(&format!("{} more were turned away", lines.left_out));
-            }
-            *lines = Lines { since: Instant::now(), said: 0, left_out: 0 };
-        }
-        if lines.said < LINES {
-            lines.said += 1;
-            (self.report)(&format!("{who} was turned away: {why}"));
-        } else {
-            lines.left_out += 1;
-        }
+        self.lines.say(&*self.report, &format!("{who} was turned away: {why}"));
     }
 }
 

@@ -78,7 +78,11 @@ impl Server {
         port: u16,
         report: impl Fn(&str) + Clone + Send + Sync + 'static,
     ) -> Result<Serving, TrainError> {
-        if !host.is_loopback() && self.token.is_none() {
+        let by_relay = matches!(
+            &self.transport,
+            Transport::Iroh { relays, .. } if *relays != Relays::Disabled
+        );
+        if (by_relay || !host.is_loopback()) && self.token.is_none() {
             return Err(TrainError::NoToken { host });
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use vae_train::remote::{Limits, Relays, Server, Token, Transport};
+use vae_train::remote::{Limits, Lines, Relays, Server, Token, Transport};
 use vae_train::{Backend, backend};
 
 use crate::args::{self, TOKEN_VARIABLE, count};
@@ -188,9 +188,10 @@ impl log::Log for Diary {
     }
 
     fn log(&self, record: &log::Record<'_>) {
+        static LINES: Lines = Lines::new();
         let line = record.args().to_string();
         if self.enabled(record.metadata()) && !line.contains(ENDED) {
-            print_to_stderr(&line);
+            LINES.say(&print_to_stderr, &line);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The server's side: a door, and a server behind it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -78,15 +78,18 @@ pub fn serve(
     let place = alone.local_addr().map_err(|e| failed("cannot listen", &e))?;
     drop(alone);
     let endpoint = runtime.block_on(async {
-        builder(relays)
+        let mut builder = builder(relays)
             .secret_key(key.to_bytes().into())
             .alpns(alpns())
             .clear_ip_transports()
             .bind_addr(place)
-            .map_err(|e| refused(&e))?
-            .bind()
-            .await
-            .map_err(|e| refused(&e))
+            .map_err(|e| refused(&e))?;
+        if place.ip() == Ipv6Addr::UNSPECIFIED {
+            // iroh's sockets are of one family.
+            let all = (Ipv4Addr::UNSPECIFIED, place.port());
+            builder = builder.bind_addr(all).map_err(|e| refused(&e))?;
+        }
+        builder.bind().await.map_err(|e| refused(&e))
     })?;
     if *relays != Relays::Disabled {
         // Clients look it up as soon as they know its address. It may have no network yet.
@@ -170,10 +173,8 @@ impl House {
         let by_itself = guests.get(&id);
         let brought = || {
             let friends = locked(&self.friends);
-            friends
-                .iter()
-                .find(|(friend, _)| *friend == id)
-                .and_then(|(_, guest)| guests.get(guest))
+            let hosts = friends.iter().filter(|(friend, _)| *friend == id);
+            hosts.map(|(_, guest)| guest).find_map(|guest| guests.get(guest))
         };
         by_itself.or_else(brought).map(|(_, stays)| stays.subscribe())
     }
@@ -291,9 +292,8 @@ impl House {
         let mut guests = locked(&self.guests);
         if guests.get(&id).is_some_and(|(own, _)| *own == number) {
             guests.remove(&id);
+            locked(&self.friends).retain(|(_, guest)| *guest != id);
         }
-        drop(guests);
-        locked(&self.friends).retain(|(_, guest)| *guest != id);
         Ok(())
     }
 
