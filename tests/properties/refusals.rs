@@ -146,7 +146,7 @@ fn settings_that_do_not_go_together_are_refused_by_name() {
     }
     // On replicas, and of data that a configuration alone does not know.
     let coupled = "[objective]\nkind = \"mmd\"\n[train]\nreplicas = 2\n";
-    assert_refused(&[coupled], &["train.replicas", "one replica"]);
+    assert_refused(&[coupled], &["train.replicas", "whole batch"]);
     let tanh = ["model.likelihood.kind=discretized-logistic", "model.likelihood.output=tanh"];
     assert!(refusal("digits", &tanh).contains("from -1 to 1"));
     let vectors = ["model.likelihood.kind=continuous-bernoulli"];
