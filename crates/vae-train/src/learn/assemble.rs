@@ -103,9 +103,10 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         checkpoint.check_resumable()?;
         checkpoint.config.may_resume_with(&config)?;
-        // A CPU keeps the number of replicas of the run: results depend on it by rounding.
+        // A CPU keeps the number of replicas of the run: results depend on it by rounding. Several devices do
+        // not use it.
         let replicas = checkpoint.config.train.replicas;
-        let keeps = backend.is_cpu() && backend.others.is_empty();
+        let keeps = backend.is_cpu() || !backend.others.is_empty();
         let config = config.with_replicas(if keeps { replicas } else { 0 });
         if !checkpoint.data.is_same_data(&data.record) {
             return Err(TrainError::Request(format!(

@@ -447,6 +447,18 @@ mod tests {
         assert_eq!(values(&t.networks), values(&t.mirrors[0].networks));
     }
 
+    #[test]
+    fn a_run_that_goes_on_keeps_its_number_of_replicas() {
+        let state = trainer("", 2).snapshot();
+        let config = state.config.clone();
+        assert_eq!(config.train.replicas, 1);
+        let data = load(&config, &Environment::default()).unwrap();
+        let flex = Backend::open("flex").unwrap();
+        let both = flex.clone().with(vec![flex]);
+        let resumed = Trainer::resume(state, config, data, &both).unwrap();
+        assert_eq!(resumed.config.train.replicas, 1);
+    }
+
     fn state_of(state: &Checkpoint) -> Networks {
         Networks { vae: state.vae.clone(), auxiliaries: state.auxiliaries.clone() }
     }
