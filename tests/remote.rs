@@ -39,6 +39,21 @@ impl Server {
         assert_eq!(outcome(kill).code, 0);
     }
 
+    /// The processes of its sessions, where the system tells them.
+    fn sessions(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.child.id())) else {
+            return found;
+        };
+        for thread in threads {
+            let children = thread.unwrap().path().join("children");
+            let children = std::fs::read_to_string(children).unwrap_or_default();
+            found.extend(children.split_whitespace().map(str::to_owned));
+        }
+        assert!(!found.is_empty());
+        found
+    }
+
     fn connect(&self) -> TcpStream {
         TcpStream::connect(("127.0.0.1", self.port())).unwrap()
     }
@@ -48,6 +63,23 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until none of these processes is there any more.
+fn wait_for_the_end_of(processes: &[String]) {
+    for id in processes {
+        // An ended one may wait for the system to take note of it.
+        let lives = || {
+            let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
+        };
+        let mut looks = 0;
+        while lives() {
+            looks += 1;
+            assert!(looks < 1000, "process {id} has not ended");
+            sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -139,8 +171,10 @@ fn a_training_whose_server_is_killed_says_how_to_go_on_and_does() {
         let mut server = Server::start(&program, "--port 0");
         let child = start(&program, &run, &server);
         sleep(Duration::from_millis(moment * moment / 4));
+        let sessions = server.sessions();
         server.child.kill().unwrap();
         let ended = end(child);
+        wait_for_the_end_of(&sessions);
         assert_eq!(ended.code, 1, "{ended:?}");
         ended.says(&[
             "was lost",
@@ -329,17 +363,41 @@ fn a_server_limits_sessions_and_memory() {
     program.ok(&second);
     drop(server);
 
-    let server = Server::start(&program, "--port 0 --memory 0.6");
-    let train = "train mnist-mlp --data digits --limit 8000 -q --epochs 1000";
-    let wide = "--batch-size 8000 --set model.encoder.hidden=[3000,3000,3000]";
-    let large = format!("{train} {wide} --out runs/large --backend remote:{}", server.address);
-    let ended = program.run(&large);
-    assert_eq!(ended.code, 1, "{ended:?}");
-    ended.says(&["was lost", "its session ended"]);
-    assert!(log(&program).contains("the newest session was ended"));
-    // Its memory is free again, for another.
-    program
-        .ok(&format!("{train} --max-steps 9 --out runs/small --backend remote:{}", server.address));
+    // So it is with iroh, whose sessions have ports of their own: here the only one after the server's.
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let flags = format!("--port {} --max-sessions 1 --transport iroh", free.min(u16::MAX - 1));
+    let server = Server::start(&program, &flags);
+    for _ in 0..2 {
+        program.ok(&format!("sample --n 1 --backend remote:{}", server.address));
+    }
+    drop(server);
+
+    for transport in ["ws", "iroh"] {
+        let server =
+            Server::start(&program, &format!("--port 0 --memory 0.6 --transport {transport}"));
+        let mut small = start(&program, &format!("runs/small-{transport}"), &server);
+        let large = program.run(&format!(
+            "train mnist-mlp --data digits --limit 8000 -q --epochs 1000 --batch-size 8000 \
+             --set model.encoder.hidden=[3000,3000,3000] --out runs/large-{transport} \
+             --backend remote:{}",
+            server.address
+        ));
+        assert_eq!(large.code, 1, "{large:?}");
+        large.says(&["was lost", "its session ended"]);
+        let why = "used more than 0.6 GB of memory";
+        assert_eq!(lines_with(&log(&program), why), 1, "{}", log(&program));
+        assert_eq!(large.stderr.contains(why), transport == "iroh", "{large:?}");
+        // The other session goes on.
+        let metrics = program.path(&format!("runs/small-{transport}/metrics.jsonl"));
+        let length = || std::fs::metadata(&metrics).unwrap().len();
+        let before = length();
+        while length() == before {
+            assert!(small.try_wait().unwrap().is_none(), "the training has ended");
+            sleep(Duration::from_millis(20));
+        }
+        small.kill().unwrap();
+        small.wait().unwrap();
+    }
 }
 
 /// The cells of the table of a sweep.
@@ -415,20 +473,27 @@ fn one_run_on_two_servers_is_that_of_one_device_and_goes_on_without_them() {
     let on_first = format!("--out runs/one --backend remote:{}", first.address);
     program.ok(&format!("{TRAIN} --limit 1000 --max-steps 100 {on_first}"));
     let one = losses(&program, "runs/one");
-    let devices =
-        format!("train.devices=[\"remote:{}\",\"remote:{}\"]", first.address, second.address);
     let loud = TRAIN.replace(" -q", "");
-    let mut command =
-        program.command(&format!("{loud} --limit 1000 --max-steps 100 --out runs/both"));
-    command.args(["--set", &devices]);
-    let done = outcome(command);
-    assert_eq!(done.code, 0, "{done:?}");
-    done.says(&["steps/s on the first device alone", "on 2"]);
-    let both = losses(&program, "runs/both");
-    assert_eq!(both.len(), 100);
-    for (both, one) in both.iter().zip(&one) {
-        assert!((both - one).abs() < 1e-5 * one.abs(), "{both} {one}");
-    }
+    let on_both = |run: &str, first: &str, second: &str| {
+        let mut command =
+            program.command(&format!("{loud} --limit 1000 --max-steps 100 --out {run}"));
+        let devices = format!("train.devices=[\"remote:{first}\",\"remote:{second}\"]");
+        command.args(["--set", &devices]);
+        let done = outcome(command);
+        assert_eq!(done.code, 0, "{done:?}");
+        done.says(&["steps/s on the first device alone", "on 2"]);
+        let both = losses(&program, run);
+        assert_eq!(both.len(), 100);
+        for (both, one) in both.iter().zip(&one) {
+            assert!((both - one).abs() < 1e-5 * one.abs(), "{both} {one}");
+        }
+    };
+    on_both("runs/both", &first.address, &second.address);
+    // Two devices of one server.
+    let of_two = "--port 0 --transport iroh --backend flex";
+    let server = Server::start(&program, of_two);
+    on_both("runs/within", &server.address, &format!("{}#1", server.address));
+    drop(server);
     // One of them is lost.
     let resume = "train --resume --out runs/both -q";
     let mut command = program.command(&format!("{resume} --max-steps 1000000"));
@@ -485,6 +550,8 @@ fn a_wrong_request_is_refused_with_what_to_do() {
         ("serve-device --port 0 --backend remote:ws://a:7", &["remote itself"]),
         ("serve-device --port 0 --backend flex --backend ndarray", &["flex and ndarray", "two"]),
         ("serve-device --port 0 --max-sessions 0", &["1 to"]),
+        ("serve-device --port 65530 --transport iroh", &["8 sessions", "smaller port"]),
+        ("serve-device --port 0 --session", &["the process of a session"]),
         ("serve-device --port 70000", &["70000"]),
         ("serve-device --port 0 --host gpu", &["invalid"]),
     ] {

@@ -40,16 +40,25 @@ pub fn on_each(check: impl Fn(&Backend)) {
     assert!(failed.is_empty(), "failed on {}", failed.join(" and "));
 }
 
-/// The address of a server of the reference, in this process.
+/// The address of a server of the reference, in this process. Its sessions are processes of the program, which
+/// Cargo puts beside the folder of the tests.
 #[cfg(feature = "remote")]
 fn server() -> String {
     use std::sync::OnceLock;
     use vae_train::remote::{Limits, Server, Transport};
     static ADDRESS: OnceLock<String> = OnceLock::new();
-    let start = || {
+    let room = || {
+        let tests = std::env::current_exe().unwrap();
+        let name = format!("vae-cli-tested{}", std::env::consts::EXE_SUFFIX);
+        let program = tests.parent().unwrap().with_file_name(name);
+        let mut command = std::process::Command::new(program);
+        command.args(["serve-device", "--session", "--port", "0", "--backend", reference().name]);
+        command
+    };
+    let start = move || {
         let limits = Limits { sessions: 100, memory: None };
-        let devices = vec![reference().device];
-        let server = Server { devices, transport: Transport::WebSocket, token: None, limits };
+        let transport = Transport::WebSocket;
+        let server = Server { room, devices: 1, transport, token: None, limits };
         let serving = server.listen([127, 0, 0, 1].into(), 0, say).unwrap();
         let address = serving.address().to_string();
         std::thread::spawn(move || serving.run(&AtomicBool::new(false)).unwrap());

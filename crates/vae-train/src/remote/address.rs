@@ -68,8 +68,8 @@ impl Address {
 
 /// Checks that devices elsewhere can send tensors to each other.
 ///
-/// Burn's servers of WebSocket send them on a way without a token, which the guard keeps shut. Tensors that
-/// move within one server are numbered by its clients, each from 0, so those of two clients may be mixed up.
+/// Burn's servers of WebSocket send them on a way without a token, which the guard keeps shut, and have a room for
+/// each device. With iroh all devices that a client uses of one server are in one room.
 ///
 /// # Errors
 /// What to do instead.
@@ -81,13 +81,13 @@ pub fn check_exchange(devices: &[Address]) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    let own = |device: &Address| match &device.server {
+        Place::Iroh(Iroh { id, .. }) => Some((*id, device.device)),
+        Place::WebSocket { .. } => None,
+    };
     for (i, device) in devices.iter().enumerate() {
-        let id = |device: &Address| match &device.server {
-            Place::Iroh(Iroh { id, .. }) => Some(*id),
-            Place::WebSocket { .. } => None,
-        };
-        if devices[..i].iter().any(|other| id(other) == id(device)) {
-            return Err(format!("{device}: another device is of this server: start one for each"));
+        if devices[..i].iter().any(|other| own(other) == own(device)) {
+            return Err(format!("{device}: this device is named twice"));
         }
     }
     Ok(())
@@ -211,12 +211,13 @@ mod tests {
         };
         let (here, there) = (format!("iroh:{ID}"), format!("iroh:{ID}@gpu:7#1"));
         let other = format!("iroh:{}", iroh::SecretKey::from_bytes(&[7; 32]).public());
-        for allowed in [&[][..], &["ws://a:7"], &[&here], &[&here, &other]] {
+        for allowed in [&[][..], &["ws://a:7"], &[&here], &[&here, &other, &there]] {
             assert_eq!(of(allowed), Ok(()));
         }
         assert!(of(&["ws://a:7", "ws://b:7"]).unwrap_err().contains("--transport iroh"));
+        let again = format!("iroh:{ID}@gpu:7#0");
+        assert!(of(&[&here, &other, &again]).unwrap_err().contains("twice"));
         assert!(of(&["ws://a:7", &here]).unwrap_err().contains("--transport iroh"));
-        assert!(of(&[&here, &other, &there]).unwrap_err().contains("one for each"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub fn tells_of_loss(message: &str) -> bool {
 /// What the message of a loss contains.
 const LOST: &str = " was lost: ";
 /// What the message of a device that is not reached contains.
-const NOT_REACHED: &str = "; is `vae-cli serve-device` of this version running there, and does a firewall let its port through?";
+const NOT_REACHED: &str = "; is `vae-cli serve-device` of this version running there, and does a firewall let its ports through?";
 
 /// What the message of a server without a free session contains.
 const TAKEN: &str = ": all sessions of this server are taken; try again when one has ended";

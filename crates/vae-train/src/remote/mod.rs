@@ -4,19 +4,23 @@
 //!   client process                                 server process: `vae-cli serve-device`
 //!   Backend "remote"                               Server
 //!     -> client     opens the device, and notices    -> porter      sessions, strangers, lines on both
-//!                   when its server is gone          -> websocket/  a guard before burn-remote
-//!     -> websocket/ or iroh/, the transports         -> iroh/       a door before burn-remote
-//!   Address         where the server is              -> burn-remote, one session a client
+//!                   when its server is gone          -> websocket/  a guard: who may come in
+//!     -> websocket/ or iroh/, the transports         -> iroh/       a door: the same
+//!   Address         where the server is              -> room        starts a process for each session
 //!   Token           the secret that both sides know
+//!                                                  room process, one a session
+//!                                                  host_session
+//!                                                    -> burn-remote, the devices and the tensors
 //! ```
 //!
-//! The graph of autodiff is the client's. The server sees operations on tensors, and keeps the tensors
-//! of each session apart.
+//! The graph of autodiff is the client's. A room sees operations on tensors, and keeps the tensors of its
+//! session.
 
 mod address;
 mod client;
 mod iroh;
 mod porter;
+mod room;
 mod server;
 mod token;
 mod websocket;
@@ -26,5 +30,6 @@ pub(crate) use client::open;
 pub use client::{Loss, loss, on_loss, tells_of_loss};
 pub use iroh::{Relays, leave};
 pub use porter::Lines;
+pub use room::host_session;
 pub use server::{Limits, Server, Serving, Transport};
 pub use token::Token;

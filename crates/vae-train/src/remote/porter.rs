@@ -2,12 +2,18 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use burn::server::{AuthorizationRequest, ClientId, PeerAuthorizer};
+use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
+
+use super::room::{Room, Wish};
+use super::server::Limits;
 
 /// How long a stranger may take to become a client.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,23 +29,134 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Why a connection is turned away.
 pub type Refusal = String;
 
-/// Keeps the lists of those who come.
+/// Makes the command that starts the process of a session.
+pub type RoomCommand = Box<dyn Fn() -> Command + Send + Sync>;
+
+/// Reports a line to the owner of a server.
+pub type Report = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Lets clients in, each into a room of its own.
 pub struct Porter {
+    /// Those who are not let in yet.
+    pub strangers: Strangers,
+    /// Devices that a client may ask for.
+    pub devices: u32,
+    right: Box<dyn PeerAuthorizer>,
     sessions: Arc<Semaphore>,
-    most_sessions: usize,
-    arrived: AtomicU64,
-    /// The oldest first.
-    strangers: Mutex<VecDeque<Open>>,
-    /// The oldest first.
-    open: Mutex<Vec<Open>>,
-    lines: Lines,
-    report: Box<dyn Fn(&str) + Send + Sync>,
+    limits: Limits,
+    command: RoomCommand,
 }
 
-/// An open connection. It is ended when `end` is sent, or dropped.
-struct Open {
+impl Porter {
+    /// Makes a porter that lets in whom `right` allows.
+    pub fn new(
+        right: Box<dyn PeerAuthorizer>,
+        devices: u32,
+        limits: Limits,
+        command: RoomCommand,
+        report: Report,
+    ) -> Self {
+        let sessions = Arc::new(Semaphore::new(limits.sessions));
+        Self { strangers: Strangers::new(report), devices, right, sessions, limits, command }
+    }
+
+    /// Checks the token of a client that asks for a device.
+    ///
+    /// # Errors
+    /// If it is wrong.
+    pub fn check(&self, client: ClientId, device: u32, token: &[u8]) -> Result<(), Refusal> {
+        let credential = &token.into();
+        let request = AuthorizationRequest { client, device_index: device, credential };
+        self.right.authorize(request).map_err(|_| "it has a wrong token".to_owned())
+    }
+
+    /// Waits some seconds until a session is free. It is not taken: a stranger takes none from a client.
+    ///
+    /// # Errors
+    /// If all are taken.
+    pub async fn has_room(&self) -> Result<(), Refusal> {
+        self.session().await.map(drop)
+    }
+
+    /// Takes a session, for which it waits some seconds. It is free again when what is returned is dropped.
+    ///
+    /// # Errors
+    /// If all are taken.
+    pub async fn session(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        match timeout(QUEUE, Arc::clone(&self.sessions).acquire_owned()).await {
+            Ok(Ok(session)) => Ok(session),
+            _ => Err(format!("all {} sessions are taken", self.limits.sessions)),
+        }
+    }
+
+    /// Opens a room for a session. Returns where it is open, too.
+    ///
+    /// # Errors
+    /// If it does not open.
+    pub async fn open<E: DeserializeOwned>(
+        &self,
+        session: OwnedSemaphorePermit,
+        wish: Wish,
+    ) -> Result<(Room, E), Refusal> {
+        Room::open((self.command)(), wish, self.limits.memory, session).await
+    }
+}
+
+/// Those who are not let in yet.
+pub struct Strangers {
+    arrived: AtomicU64,
+    /// The oldest first.
+    list: Mutex<VecDeque<Stranger>>,
+    lines: Lines,
+    report: Report,
+}
+
+/// A connection of a stranger. It has to end when the sender is dropped.
+struct Stranger {
     number: u64,
-    end: oneshot::Sender<()>,
+    _stays: oneshot::Sender<()>,
+}
+
+impl Strangers {
+    /// Makes an empty list. `report` gets lines on connections that are turned away.
+    pub fn new(report: Report) -> Self {
+        Self { arrived: AtomicU64::new(0), list: Mutex::default(), lines: Lines::new(), report }
+    }
+
+    /// Lets `work` make a client of a new stranger, while there are not too many others.
+    ///
+    /// # Errors
+    /// Those of `work`, and if too many others came.
+    pub async fn admit<T>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let number = self.arrived.fetch_add(1, Ordering::Relaxed);
+        let (stays, ended) = oneshot::channel();
+        {
+            let mut list = locked(&self.list);
+            if list.len() >= STRANGERS {
+                list.pop_front();
+            }
+            list.push_back(Stranger { number, _stays: stays });
+        }
+        let admitted = tokio::select! {
+            admitted = work => admitted,
+            _ = ended => Err("too many ask at once".to_owned()),
+        };
+        locked(&self.list).retain(|stranger| stranger.number != number);
+        admitted
+    }
+
+    /// Reports a connection that is turned away, unless there were too many.
+    pub fn turned_away(&self, who: impl fmt::Display, why: &str) {
+        self.lines.say(&*self.report, &format!("{who} was turned away: {why}"));
+    }
+
+    /// Reports a session that did not end by its client.
+    pub fn session_ended(&self, who: impl fmt::Display, why: &str) {
+        (self.report)(&format!("the session of {who} ended: {why}"));
+    }
 }
 
 /// Lines about strangers, of which there are not too many.
@@ -84,104 +201,4 @@ impl Lines {
 pub fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code panics while it holds one of the locks, so what they guard is whole.
     of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Porter {
-    /// Makes a porter. `report` gets lines on connections that are turned away.
-    pub fn new(most_sessions: usize, report: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self {
-            sessions: Arc::new(Semaphore::new(most_sessions)),
-            most_sessions,
-            arrived: AtomicU64::new(0),
-            strangers: Mutex::default(),
-            open: Mutex::default(),
-            lines: Lines::new(),
-            report: Box::new(report),
-        }
-    }
-
-    /// Ends the newest session, and returns whether there was one.
-    pub fn end_newest(&self) -> bool {
-        let newest = locked(&self.open).pop();
-        newest.is_some_and(|session| session.end.send(()).is_ok())
-    }
-
-    /// Notes a stranger, and returns its number. It may stay until the receiver is ready.
-    pub fn arrives(&self) -> (u64, oneshot::Receiver<()>) {
-        let number = self.arrived.fetch_add(1, Ordering::Relaxed);
-        let (end, ended) = oneshot::channel();
-        let mut strangers = locked(&self.strangers);
-        if strangers.len() >= STRANGERS {
-            // Its sender is dropped, which ends it.
-            strangers.pop_front();
-        }
-        strangers.push_back(Open { number, end });
-        (number, ended)
-    }
-
-    /// Lets `work` make a client of a stranger, if it may stay for so long.
-    ///
-    /// # Errors
-    /// Those of `work`, and if too many others came.
-    pub async fn admit<T>(
-        &self,
-        number: u64,
-        ended: oneshot::Receiver<()>,
-        work: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
-        let admitted = tokio::select! {
-            admitted = work => admitted,
-            _ = ended => Err("too many ask at once".to_owned()),
-        };
-        locked(&self.strangers).retain(|stranger| stranger.number != number);
-        admitted
-    }
-
-    /// Waits some seconds for a session that is free. It is not taken yet: a stranger takes none from a client.
-    ///
-    /// # Errors
-    /// If all are taken.
-    pub async fn has_room(&self) -> Result<(), Refusal> {
-        match timeout(QUEUE, self.sessions.acquire()).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(self.all_taken()),
-        }
-    }
-
-    /// Begins a session. It ends when what is returned is dropped; it has to end when the receiver is ready.
-    ///
-    /// # Errors
-    /// If all are taken.
-    pub fn begins(
-        self: &Arc<Self>,
-        number: u64,
-    ) -> Result<(Session, oneshot::Receiver<()>), Refusal> {
-        let permit =
-            Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| self.all_taken())?;
-        let (end, ended) = oneshot::channel();
-        locked(&self.open).push(Open { number, end });
-        Ok((Session { porter: Arc::clone(self), number, _permit: permit }, ended))
-    }
-
-    fn all_taken(&self) -> Refusal {
-        format!("all {} sessions are taken", self.most_sessions)
-    }
-
-    /// Reports a connection that is turned away, unless there were too many.
-    pub fn turned_away(&self, who: impl fmt::Display, why: &str) {
-        self.lines.say(&*self.report, &format!("{who} was turned away: {why}"));
-    }
-}
-
-/// A session of a client.
-pub struct Session {
-    porter: Arc<Porter>,
-    number: u64,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        locked(&self.porter.open).retain(|session| session.number != self.number);
-    }
 }

@@ -2,26 +2,25 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use burn::server::RemoteServer;
-use burn::tensor::Device;
+use burn::server::{AllowAll, PeerAuthorizer, TokenAuthorizer};
 use iroh::Endpoint;
 use tokio::runtime::Runtime;
 
 use super::address::{Iroh, Place, Way};
 use super::iroh::{Relays, serve as serve_iroh};
 use super::porter::Porter;
+use super::room::gigabytes;
 use super::websocket::serve as serve_websocket;
 use super::{Address, Token};
 use crate::error::TrainError;
 
-/// Time between two looks at the flag that ends the server, and at its memory.
+/// Time between two looks at the flag that ends the server.
 const LOOK: Duration = Duration::from_millis(100);
-/// Looks until the memory of a session that was ended is given back to the system.
-const LOOKS_TO_GIVE_BACK: u32 = 50;
 /// How long the sessions may take to end with the server.
 const ENDING: Duration = Duration::from_secs(2);
 
@@ -30,7 +29,7 @@ const ENDING: Duration = Duration::from_secs(2);
 pub struct Limits {
     /// Most sessions at once.
     pub sessions: usize,
-    /// Memory of the process in bytes, above which the newest session is ended. On Linux only.
+    /// Memory in bytes of the process of a session, above which the session is ended. On Linux only.
     pub memory: Option<u64>,
 }
 
@@ -49,10 +48,12 @@ pub enum Transport {
 }
 
 /// A server of devices.
-#[derive(Debug)]
-pub struct Server {
-    /// The devices, all of one backend. A client names one by its position.
-    pub devices: Vec<Device>,
+pub struct Server<R> {
+    /// Makes the command of a process that calls [`host_session`](super::host_session) with the devices: each
+    /// session has its own.
+    pub room: R,
+    /// How many devices there are. A client names one by its position.
+    pub devices: u32,
     /// How clients speak to it.
     pub transport: Transport,
     /// What clients must present. Without it everybody who reaches the server may use it.
@@ -66,7 +67,7 @@ pub(super) fn failed(what: &str, e: &dyn std::fmt::Display) -> TrainError {
     TrainError::Failed(format!("{what}: {e}"))
 }
 
-impl Server {
+impl<R: Fn() -> Command + Send + Sync + 'static> Server<R> {
     /// Listens on a port of an address of this machine; port 0 is any free one. `report` gets a line on
     /// each connection that is turned away and each session that is ended.
     ///
@@ -85,12 +86,19 @@ impl Server {
         if (by_relay || !host.is_loopback()) && self.token.is_none() {
             return Err(TrainError::NoToken { host });
         }
+        let (Limits { sessions, memory }, used) = (self.limits, resident_memory());
+        if let (Some(most), Some(used)) = (memory.filter(|most| used > Some(*most)), used) {
+            return Err(TrainError::Request(format!(
+                "a session that does nothing uses {}, more than {}: allow more memory",
+                gigabytes(used),
+                gigabytes(most)
+            )));
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("server")
             .build()
             .map_err(|e| failed("cannot start a thread", &e))?;
-        let porter = Arc::new(Porter::new(self.limits.sessions, report.clone()));
         let ended = Arc::new(AtomicBool::new(false));
         let (flag, said) = (Arc::clone(&ended), report.clone());
         let ends = move |why: String| {
@@ -98,20 +106,29 @@ impl Server {
                 said(&format!("the server ended: {why}"));
             }
         };
-        let server = RemoteServer::new(self.devices);
-        let (token, place) = (self.token.as_ref(), SocketAddr::new(host, port));
+        let right: Box<dyn PeerAuthorizer> = match &self.token {
+            None => Box::new(AllowAll),
+            Some(token) => {
+                let right = TokenAuthorizer::new(token.secret());
+                Box::new(right.map_err(|e| failed("the token", &e))?)
+            }
+        };
+        let (command, report) = (Box::new(self.room), Box::new(report));
+        let porter = Porter::new(right, self.devices, self.limits, command, report);
+        let place = SocketAddr::new(host, port);
         let name = |ip: IpAddr| match ip {
             IpAddr::V6(ip) => format!("[{ip}]"),
             IpAddr::V4(ip) => ip.to_string(),
         };
         let (place, endpoint) = match &self.transport {
             Transport::WebSocket => {
-                let place = serve_websocket(&runtime, server, token, place, &porter, ends)?;
+                let place = serve_websocket(&runtime, place, porter)?;
                 (Place::WebSocket { host: name(place.ip()), port: place.port() }, None)
             }
             Transport::Iroh { relays, key } => {
                 let how = (relays, key.as_deref());
-                let endpoint = serve_iroh(&runtime, server, token, place, &porter, how, ends)?;
+                let rooms = u16::try_from(sessions).unwrap_or(u16::MAX);
+                let endpoint = serve_iroh(&runtime, place, porter, how, rooms, ends)?;
                 let way = match relays {
                     Relays::Public => Way::Lookup,
                     Relays::Private(url) => Way::Relay(url.clone()),
@@ -123,8 +140,7 @@ impl Server {
                 (Place::Iroh(Iroh { id: endpoint.id(), way }), Some(endpoint))
             }
         };
-        let memory = self.limits.memory;
-        Ok(Serving { place, runtime, porter, endpoint, ended, memory, report: Box::new(report) })
+        Ok(Serving { place, runtime, endpoint, ended })
     }
 }
 
@@ -132,11 +148,8 @@ impl Server {
 pub struct Serving {
     place: Place,
     runtime: Runtime,
-    porter: Arc<Porter>,
     endpoint: Option<Endpoint>,
     ended: Arc<AtomicBool>,
-    memory: Option<u64>,
-    report: Box<dyn Fn(&str) + Send>,
 }
 
 impl Serving {
@@ -150,21 +163,9 @@ impl Serving {
     /// # Errors
     /// If the server itself ends before.
     pub fn run(self, stop: &AtomicBool) -> Result<(), TrainError> {
-        let mut patience = 0;
         while !stop.load(Ordering::Relaxed) {
             if self.ended.load(Ordering::Relaxed) {
                 return Err(TrainError::Failed("the server ended by itself".to_owned()));
-            }
-            let above = self.memory.filter(|most| resident_memory().is_some_and(|is| is > *most));
-            patience = if patience > 0 { patience - 1 } else { 0 };
-            if let Some(most) = above.filter(|_| patience == 0) {
-                let gigabytes = most as f64 / 1e9;
-                if self.porter.end_newest() {
-                    (self.report)(&format!(
-                        "the newest session was ended: this process used more than {gigabytes:.1} GB"
-                    ));
-                    patience = LOOKS_TO_GIVE_BACK;
-                }
             }
             std::thread::sleep(LOOK);
         }
@@ -191,12 +192,12 @@ pub(super) fn resident_memory() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::room::tests::room;
 
     const LIMITS: Limits = Limits { sessions: 2, memory: None };
 
-    fn server(token: Option<Token>, transport: Transport) -> Server {
-        let devices = vec![crate::Backend::any_cpu().unwrap().device];
-        Server { devices, transport, token, limits: LIMITS }
+    fn server(token: Option<Token>, transport: Transport) -> Server<fn() -> Command> {
+        Server { room, devices: 1, transport, token, limits: LIMITS }
     }
 
     fn transports() -> [Transport; 2] {
@@ -256,7 +257,11 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_uses_memory() {
-        assert!(resident_memory().unwrap() > 1_000_000);
+    fn a_limit_that_no_session_keeps_is_refused() {
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let mut server = server(None, Transport::WebSocket);
+        server.limits.memory = Some(1_000_000);
+        let refused = server.listen(here, 0, |_| {}).err().unwrap();
+        assert!(refused.is_request() && refused.to_string().contains("allow more"), "{refused}");
     }
 }

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use vae_train::remote::{Limits, Lines, Relays, Server, Token, Transport};
+use vae_train::remote::{Limits, Lines, Relays, Server, Token, Transport, host_session};
 use vae_train::{Backend, backend};
 
 use crate::args::{self, TOKEN_VARIABLE, count};
@@ -29,7 +30,8 @@ pub struct ServeDeviceArgs {
     /// device, #0, #1 and so on, and all must be of one backend.
     #[arg(long, value_name = "NAME", default_value = backend::AUTO)]
     pub backend: Vec<String>,
-    /// Port to listen on, of TCP for ws and of UDP for iroh; 0 is any free one.
+    /// Port to listen on, of TCP for ws and of UDP for iroh; 0 is any free one. With iroh a session has a port
+    /// of its own: the next one that is free.
     #[arg(long, value_name = "P")]
     pub port: u16,
     /// IP address of this machine to listen on; 0.0.0.0 is every IPv4 address, :: every one. An address that
@@ -52,10 +54,13 @@ pub struct ServeDeviceArgs {
     /// Most sessions at once. A training or another command is one.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = count)]
     pub max_sessions: usize,
-    /// Memory of this process, with all sessions, above which the newest session is ended, in GB (on Linux;
-    /// memory of a GPU is not counted) [default: no limit].
+    /// Memory that a session may use, in GB: above it the session is ended (on Linux; memory of a GPU is not
+    /// counted) [default: no limit].
     #[arg(long, value_name = "GB", value_parser = args::positive)]
     pub memory: Option<f32>,
+    /// Be the process of a session, which a server starts.
+    #[arg(long, hide = true)]
+    pub session: bool,
 }
 
 /// How clients and a server speak.
@@ -110,7 +115,17 @@ impl Execute for ServeDeviceArgs {
                 first.name, other.name
             )));
         }
+        if self.session {
+            Diary::start();
+            let devices = backends.into_iter().map(|backend| backend.device).collect();
+            return Ok(host_session(devices, print_to_stderr)?);
+        }
         let transport = self.transport()?;
+        if matches!(transport, Transport::Iroh { key: None, .. }) && self.port != 0 {
+            printer.say(
+                "this user has no folder for data: the server's key, its ID, is new each time",
+            );
+        }
         let token = match &self.token_file {
             Some(file) => {
                 let (token, is_new) = Token::read_or_make(file)?;
@@ -122,9 +137,22 @@ impl Execute for ServeDeviceArgs {
             None => args::token(None)?,
         };
         let stop = stop_on_signal("stopping the server");
-        Diary::start();
+        let names: Vec<String> = std::iter::zip(&self.backend, &backends)
+            // A session has the backend that was chosen here.
+            .map(|(name, opened)| if name == backend::AUTO { opened.name } else { name })
+            .map(str::to_owned)
+            .collect();
+        let program = std::env::current_exe()?;
+        let room = move || {
+            let mut command = Command::new(&program);
+            command.args(["serve-device", "--session", "--port", "0"]);
+            command.args(names.iter().flat_map(|name| ["--backend", name]));
+            command.env_remove(TOKEN_VARIABLE);
+            command
+        };
         let server = Server {
-            devices: backends.iter().map(|backend| backend.device.clone()).collect(),
+            room,
+            devices: u32::try_from(backends.len()).unwrap_or(u32::MAX),
             transport,
             token: token.clone(),
             limits: Limits {
@@ -134,9 +162,9 @@ impl Execute for ServeDeviceArgs {
         };
         let serving = server.listen(self.host, self.port, print_to_stderr)?;
         let address = serving.address();
-        let names: Vec<String> =
+        let hosted: Vec<String> =
             backends.iter().map(|backend| format!("{} ({})", backend.name, backend.note)).collect();
-        printer.say(&format!("hosting {}", names.join(", ")));
+        printer.say(&format!("hosting {}", hosted.join(", ")));
         let flags = match &self.token_file {
             None => String::new(),
             Some(file) => format!(" --token-file {}", quoted(file)),

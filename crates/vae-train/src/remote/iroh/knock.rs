@@ -26,7 +26,9 @@ const LEAVE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Visit {
     door: Connection,
-    /// The server for Burn.
+    /// Its room.
+    room: EndpointId,
+    /// The room for Burn.
     pub host: IrohHost,
 }
 
@@ -89,11 +91,11 @@ pub fn knock(server: &Iroh, token: Option<&Token>) -> Result<Visit, Refused> {
             return Ok(visit.clone());
         }
         let visit = visit(server, token).await?;
-        // Devices send tensors to each other: their servers let each other in.
-        for (other, door) in visits.iter().filter(|(_, visit)| visit.end().is_none()) {
+        // Devices send tensors to each other: their rooms let each other in.
+        for other in visits.values().filter(|visit| visit.end().is_none()) {
             // It may be gone by now, which is seen where it is waited for.
-            let _ = bring(&door.door, server.id).await;
-            bring(&visit.door, *other).await?;
+            let _ = bring(&other.door, visit.room).await;
+            bring(&visit.door, other.room).await?;
         }
         visits.insert(server.id, visit.clone());
         Ok(visit)
@@ -102,24 +104,16 @@ pub fn knock(server: &Iroh, token: Option<&Token>) -> Result<Visit, Refused> {
 
 async fn visit(server: &Iroh, token: Option<&Token>) -> Result<Visit, Refused> {
     let failed = |e: &dyn std::fmt::Display| Refused::Unreachable(e.to_string());
-    let mut address = EndpointAddr::new(server.id);
     let relays = match &server.way {
         Way::Lookup => Relays::Public,
-        Way::Relay(url) => {
-            address = address.with_relay_url(url.clone());
-            Relays::Private(url.clone())
-        }
-        Way::Direct { host, port } => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let found = (host, *port).to_socket_addrs().map_err(|e| failed(&e))?;
-            address = found.fold(address, EndpointAddr::with_ip_addr);
-            Relays::Disabled
-        }
+        Way::Relay(url) => Relays::Private(url.clone()),
+        Way::Direct { .. } => Relays::Disabled,
     };
+    let place = address(server.id, &server.way).map_err(|e| failed(&e))?;
     let endpoint = endpoint(&relays).await?;
     let since = Instant::now();
     let door = loop {
-        match endpoint.connect(address.clone(), DOOR).await {
+        match endpoint.connect(place.clone(), DOOR).await {
             Ok(door) => break door,
             // A server that has just started may not be known yet.
             Err(_) if relays != Relays::Disabled && since.elapsed() < KNOWN => {
@@ -130,21 +124,45 @@ async fn visit(server: &Iroh, token: Option<&Token>) -> Result<Visit, Refused> {
     };
     let words = format!("{VERSION}\n{}", token.map_or("", Token::secret));
     let answer = say(&door, words.as_bytes()).await?;
-    match std::str::from_utf8(&answer) {
-        Ok("welcome") => {
-            let host = IrohHost::new(address).with_endpoint(endpoint);
-            Ok(Visit { door, host })
+    let answer = String::from_utf8_lossy(&answer);
+    match answer.split_once(' ').unwrap_or((&answer, "")) {
+        ("welcome", place) => {
+            let (room, port): (EndpointAddr, u16) = serde_json::from_str(place)
+                .map_err(|_| failed(&"it does not say where its room is"))?;
+            let id = room.id;
+            let room = match &server.way {
+                // As its server, on another port.
+                Way::Direct { host, .. } => {
+                    let way = Way::Direct { host: host.clone(), port };
+                    address(id, &way).map_err(|e| failed(&e))?
+                }
+                Way::Lookup | Way::Relay(_) => room,
+            };
+            let host = IrohHost::new(room).with_endpoint(endpoint);
+            Ok(Visit { door, room: id, host })
         }
-        Ok("token") => Err(Refused::Token),
-        Ok("full") => Err(Refused::Full),
-        Ok(other) if other.starts_with("version ") => {
-            Err(Refused::Version(other["version ".len()..].escape_debug().to_string()))
-        }
-        _ => Err(Refused::Unreachable("its answer makes no sense".to_owned())),
+        ("token", _) => Err(Refused::Token),
+        ("failed", why) => Err(failed(&why.escape_debug())),
+        ("full", _) => Err(Refused::Full),
+        ("version", other) => Err(Refused::Version(other.escape_debug().to_string())),
+        _ => Err(failed(&"its answer makes no sense")),
     }
 }
 
-/// Asks a server to let another server in.
+/// Returns where an endpoint is for iroh.
+fn address(id: EndpointId, way: &Way) -> std::io::Result<EndpointAddr> {
+    let address = EndpointAddr::new(id);
+    Ok(match way {
+        Way::Lookup => address,
+        Way::Relay(url) => address.with_relay_url(url.clone()),
+        Way::Direct { host, port } => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            (host, *port).to_socket_addrs()?.fold(address, EndpointAddr::with_ip_addr)
+        }
+    })
+}
+
+/// Asks a room's server to let another room in.
 async fn bring(door: &Connection, friend: EndpointId) -> Result<(), Refused> {
     say(door, friend.to_string().as_bytes()).await.map(|_| ())
 }

@@ -1,10 +1,10 @@
 //! The transport iroh: QUIC, encrypted, with each side named by its public key.
 //!
 //! ```text
-//!   client: knock                                   server: door
-//!     connection [`DOOR`]: version, token    ---->    lets the client's key in, for a session
-//!     connections of burn-remote             ---->    only from keys that were let in, and from servers
-//!                                                     that they brought
+//!   client: knock                               server: door
+//!     connection [`DOOR`]: version, token  -->    opens a room for a session, and says where it is
+//!                                               room: guests
+//!     connections of burn-remote           -->    only from this client, and from servers that it brought
 //! ```
 //!
 //! burn-remote reads up to a gigabyte of a stranger before it checks a token, and keeps its streams
@@ -12,30 +12,40 @@
 //! connection to the door stays open as long as the session: its end is the session's, on both sides.
 
 mod door;
+mod guests;
 mod knock;
+mod reception;
 #[cfg(test)]
 mod tests;
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use iroh::endpoint::{
     Builder, ConnectionError, PortmapperConfig, QuicTransportConfig, VarInt, presets,
 };
-use iroh::{Endpoint, RelayMode, RelayUrl};
+use iroh::{Endpoint, RelayMode, RelayUrl, SecretKey};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 pub(super) use self::door::serve;
+pub(super) use self::guests::host;
 pub use self::knock::leave;
 pub(super) use self::knock::{Refused, Visit, knock, until_lost};
 use super::client::{GONE, INTERVAL, SILENCE};
+use crate::error::TrainError;
 
 /// The protocol between a client and the door of a server.
-const DOOR: &[u8] = b"vae-cli/door/1";
+const DOOR: &[u8] = b"vae-cli/door/2";
 /// Most bytes of what a client says to the door: its version and its token.
 const MOST_WORDS: usize = 2048;
-/// Most bytes of the door's answer.
-const MOST_ANSWER: usize = 256;
+/// Most bytes of the door's answer: where a room is, or why there is none.
+const MOST_ANSWER: usize = 4096;
 /// The version of both programs, which must be the same.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How long a server may take to be known to others.
+const ONLINE: Duration = Duration::from_secs(10);
 
 /// The code of a connection that ends as it should.
 const GOODBYE: VarInt = VarInt::from_u32(0);
@@ -43,7 +53,7 @@ const GOODBYE: VarInt = VarInt::from_u32(0);
 const TURNED_AWAY: VarInt = VarInt::from_u32(1);
 
 /// How two sides that know each other's keys find each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Relays {
     /// Directly: the client knows the server's address.
     #[default]
@@ -70,6 +80,45 @@ impl std::str::FromStr for Relays {
             },
         }
     }
+}
+
+/// Starts an endpoint of a server, on a UDP port of an address.
+///
+/// # Errors
+/// If the port is taken.
+fn bind(
+    runtime: &Runtime,
+    relays: &Relays,
+    key: SecretKey,
+    protocol: &[u8],
+    place: SocketAddr,
+) -> Result<Endpoint, TrainError> {
+    let refused = |e: &dyn std::fmt::Display| {
+        TrainError::Request(format!("cannot listen on {place}: {e}; choose another port"))
+    };
+    // Of a free port, IPv4 and IPv6 get the same.
+    let alone = std::net::UdpSocket::bind(place).map_err(|e| refused(&e))?;
+    let own = alone.local_addr().map_err(|e| refused(&e))?;
+    drop(alone);
+    runtime.block_on(async {
+        let mut builder = builder(relays)
+            .secret_key(key)
+            .alpns(vec![protocol.to_vec()])
+            .clear_ip_transports()
+            .bind_addr(own)
+            .map_err(|e| refused(&e))?;
+        if own.ip() == Ipv6Addr::UNSPECIFIED {
+            // iroh's sockets are of one family.
+            let all = (Ipv4Addr::UNSPECIFIED, own.port());
+            builder = builder.bind_addr(all).map_err(|e| refused(&e))?;
+        }
+        let endpoint = builder.bind().await.map_err(|e| refused(&e))?;
+        if *relays != Relays::Disabled {
+            // Clients look it up as soon as they know its address. It may have no network yet.
+            let _ = timeout(ONLINE, endpoint.online()).await;
+        }
+        Ok(endpoint)
+    })
 }
 
 /// Starts an endpoint of either side.

@@ -11,7 +11,11 @@ use iroh::endpoint::Connection;
 
 use super::knock::Refused;
 use super::*;
+use crate::remote::room::tests::room;
 use crate::remote::{Iroh, Limits, Place, Server, Token, Transport, Way};
+
+/// What a session may use, in bytes.
+const MEMORY: u64 = 1_000_000_000;
 
 static MEGABYTE: [u8; 1 << 20] = [7; 1 << 20];
 
@@ -26,10 +30,11 @@ impl Host {
         let said = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&said);
         let server = Server {
-            devices: vec![crate::Backend::any_cpu().unwrap().device],
+            room,
+            devices: 1,
             transport: Transport::Iroh { relays: Relays::Disabled, key: None },
             token: Some(Token::new("secret").unwrap()),
-            limits: Limits { sessions, memory: None },
+            limits: Limits { sessions, memory: Some(MEMORY) },
         };
         let report = move |line: &str| lines.lock().unwrap().push(line.to_owned());
         let serving = server.listen(IpAddr::from([127, 0, 0, 1]), 0, report).unwrap();
@@ -42,6 +47,14 @@ impl Host {
         let Way::Direct { host, port } = &self.server.way else { panic!() };
         let place = format!("{host}:{port}").parse().unwrap();
         EndpointAddr::new(self.server.id).with_ip_addr(place)
+    }
+
+    /// Returns where a room is, of the door's answer.
+    fn room(&self, answer: &[u8]) -> EndpointAddr {
+        let Way::Direct { host, .. } = &self.server.way else { panic!() };
+        let place = answer.strip_prefix(b"welcome ").unwrap();
+        let (room, port): (EndpointAddr, u16) = serde_json::from_slice(place).unwrap();
+        EndpointAddr::new(room.id).with_ip_addr(format!("{host}:{port}").parse().unwrap())
     }
 
     /// Waits until the server has said something.
@@ -114,10 +127,8 @@ fn strangers_are_turned_away_and_the_server_serves_on() {
     run(async {
         let stranger = stranger().await;
         let connect = |alpn: &'static [u8]| stranger.connect(host.address(), alpn);
-        // The way to the server itself, without the door.
-        let direct = connect(BURN_REMOTE_ALPN).await.unwrap();
-        assert!(told(&direct.closed().await).contains("does not know this client"));
-        host.says("it did not knock").await;
+        // A room's protocol.
+        assert!(connect(BURN_REMOTE_ALPN).await.is_err());
         let other = say(&connect(DOOR).await.unwrap(), b"0.0.1\nsecret").await.unwrap();
         assert_eq!(other, format!("version {VERSION}").into_bytes());
         assert_eq!(say(&connect(DOOR).await.unwrap(), b"GET / HTTP/1.1").await, Ok(Vec::new()));
@@ -130,14 +141,20 @@ fn strangers_are_turned_away_and_the_server_serves_on() {
         host.says("no greeting in 10 seconds").await;
         silent.closed().await;
 
+        let guest = self::stranger().await;
+        let door = guest.connect(host.address(), DOOR).await.unwrap();
+        let room = host.room(&say(&door, &greeting("secret")).await.unwrap());
         let before = memory();
         let mut all = tokio::task::JoinSet::new();
         for i in 0..1000 {
-            let (stranger, address) = (stranger.clone(), host.address());
+            let stranger = stranger.clone();
+            let (address, alpn) = match i % 2 {
+                0 => (host.address(), DOOR),
+                _ => (room.clone(), BURN_REMOTE_ALPN),
+            };
             all.spawn(async move {
-                let alpn = if i % 2 == 0 { DOOR } else { BURN_REMOTE_ALPN };
                 let Ok(door) = stranger.connect(address, alpn).await else { return };
-                if i % 4 == 0 {
+                if i % 4 < 2 {
                     // It fills as many streams as it may, until it is turned away.
                     while let Ok((mut send, _)) = door.open_bi().await {
                         let _ =
@@ -152,8 +169,12 @@ fn strangers_are_turned_away_and_the_server_serves_on() {
         all.join_all().await;
         // Other tests use some too. Without limits it would be gigabytes.
         assert!(memory() < before + 400_000_000, "{before} bytes, then {}", memory());
+        // Nor has the room used too much.
+        assert_eq!(door.close_reason(), None);
+        door.close(GOODBYE, b"");
+        guest.close().await;
     });
-    assert!(host.knock("secret").is_ok());
+    assert_eq!(host.knock("secret").err(), None);
     assert!(host.said.lock().unwrap().len() < 100);
 }
 
@@ -163,28 +184,31 @@ fn a_session_is_free_when_its_client_has_left() {
     run(async {
         let [first, second] = [stranger().await, stranger().await];
         let door = first.connect(host.address(), DOOR).await.unwrap();
-        assert_eq!(say(&door, &greeting("secret")).await.unwrap(), b"welcome");
+        let room = host.room(&say(&door, &greeting("secret")).await.unwrap());
         let waits = second.connect(host.address(), DOOR).await.unwrap();
         assert_eq!(say(&waits, &greeting("secret")).await.unwrap(), b"full");
         host.says("all 1 sessions are taken").await;
-        // It may bring a server, and others may not.
+        // The client may bring a server into its room, and others may not come.
         let server = stranger().await;
-        let closed = server.connect(host.address(), BURN_REMOTE_ALPN).await.unwrap();
-        assert!(told(&closed.closed().await).contains("does not know"));
+        let closed = server.connect(room.clone(), BURN_REMOTE_ALPN).await.unwrap();
+        assert!(told(&closed.closed().await).contains("does not know this client"));
         assert_eq!(say(&door, server.id().to_string().as_bytes()).await.unwrap(), b"welcome");
-        let brought = server.connect(host.address(), BURN_REMOTE_ALPN).await.unwrap();
-        tokio::time::sleep(INTERVAL / 4).await;
-        assert!(brought.close_reason().is_none());
-        // What a guest has opened ends with its visit.
-        let inside = first.connect(host.address(), BURN_REMOTE_ALPN).await.unwrap();
+        let brought = loop {
+            // The room learns of it in a moment.
+            let connection = server.connect(room.clone(), BURN_REMOTE_ALPN).await.unwrap();
+            tokio::time::sleep(INTERVAL / 4).await;
+            if connection.close_reason().is_none() {
+                break connection;
+            }
+        };
+        // What is open in the room ends with the visit.
+        let inside = first.connect(room, BURN_REMOTE_ALPN).await.unwrap();
         door.close(GOODBYE, b"");
         for connection in [inside, brought] {
-            // The server may not have looked at it before the door closed.
-            let why = told(&connection.closed().await);
-            assert!(why.contains("session ended") || why.contains("does not know"), "{why}");
+            assert_eq!(told(&connection.closed().await), GONE);
         }
         let next = second.connect(host.address(), DOOR).await.unwrap();
-        assert_eq!(say(&next, &greeting("secret")).await.unwrap(), b"welcome");
+        host.room(&say(&next, &greeting("secret")).await.unwrap());
     });
 }
 
