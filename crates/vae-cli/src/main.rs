@@ -8,8 +8,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Keeps freed memory for the next step. By default it is returned to the system at once, which slows
-/// down training on pictures (`docs/performance.md`). A server of devices returns it after a second: its
-/// clients come and go. The variable `MIMALLOC_PURGE_DELAY` takes precedence.
+/// down training on pictures (`docs/performance.md`). The variable `MIMALLOC_PURGE_DELAY` takes precedence.
 #[allow(unsafe_code, reason = "the allocator has no safe interface for its options")]
 fn keep_freed_memory() {
     unsafe extern "C" {
@@ -18,12 +17,9 @@ fn keep_freed_memory() {
     /// `mi_option_purge_delay` of `mimalloc.h`, in versions 2 and 3.
     const PURGE_DELAY: std::ffi::c_int = 15;
     const NEVER: std::ffi::c_long = -1;
-    const MILLISECONDS: std::ffi::c_long = 1_000;
-    let serves = std::env::args_os().nth(1).is_some_and(|command| command == "serve-device");
-    let delay = if serves { MILLISECONDS } else { NEVER };
     // SAFETY: a function of the linked allocator, with the types of its header; an unknown option is
     // ignored. No other thread runs yet.
-    unsafe { mi_option_set_default(PURGE_DELAY, delay) }
+    unsafe { mi_option_set_default(PURGE_DELAY, NEVER) }
 }
 
 fn main() -> ExitCode {

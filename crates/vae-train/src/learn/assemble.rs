@@ -103,11 +103,10 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         checkpoint.check_resumable()?;
         checkpoint.config.may_resume_with(&config)?;
-        // A CPU keeps the number of replicas of the run: results depend on it by rounding. Several devices do
-        // not use it.
+        // A CPU uses the number of replicas of the run: results depend on it by rounding. Other devices do not
+        // use it, but keep it for a later resume on a CPU.
         let replicas = checkpoint.config.train.replicas;
-        let keeps = backend.is_cpu() || !backend.others.is_empty();
-        let config = config.with_replicas(if keeps { replicas } else { 0 });
+        let config = config.with_replicas(if backend.is_cpu() { replicas } else { 0 });
         if !checkpoint.data.is_same_data(&data.record) {
             return Err(TrainError::Request(format!(
                 "cannot resume on other data: the run was trained on {} examples of {} (hash {}), \
@@ -150,7 +149,10 @@ impl Trainer {
             Networks { vae: checkpoint.vae, auxiliaries: checkpoint.auxiliaries }.train();
         let optimizers = (optimizer, auxiliary_optimizers);
         let progress = checkpoint.progress;
-        let resumed = Self::assemble(config, data, backend, networks, optimizers, progress)?;
+        let mut resumed = Self::assemble(config, data, backend, networks, optimizers, progress)?;
+        if !backend.is_cpu() {
+            resumed.config = resumed.config.with_replicas(replicas);
+        }
         // The loop needs this: after a batch beyond the end of the epoch it would never finish.
         let Progress { step, epoch, batch, .. } = resumed.progress;
         let steps = resumed.steps_per_epoch();

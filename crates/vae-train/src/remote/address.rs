@@ -68,8 +68,8 @@ impl Address {
 
 /// Checks that devices elsewhere can send tensors to each other.
 ///
-/// Burn's servers of WebSocket send them on a way without a token, which the guard keeps shut, and have a room for
-/// each device. With iroh all devices that a client uses of one server are in one room.
+/// With WebSocket each device has a room of its own, and Burn sends tensors between servers without a token, which
+/// the guard refuses. With iroh all devices that a client uses of one server are in one room.
 ///
 /// # Errors
 /// What to do instead.

@@ -50,7 +50,7 @@ impl std::fmt::Display for Loss {
 
 /// Returns whether a message of a failed command says that a device was lost, or not reached.
 pub fn tells_of_loss(message: &str) -> bool {
-    [LOST, NOT_REACHED, TAKEN].iter().any(|words| message.contains(words))
+    [LOST, NOT_REACHED, TAKEN, NOT_BEGUN].iter().any(|words| message.contains(words))
 }
 
 /// What the message of a loss contains.
@@ -60,6 +60,9 @@ const NOT_REACHED: &str = "; is `vae-cli serve-device` of this version running t
 
 /// What the message of a server without a free session contains.
 const TAKEN: &str = ": all sessions of this server are taken; try again when one has ended";
+
+/// What the message of a session contains whose process did not start.
+pub(super) const NOT_BEGUN: &str = "its session did not begin: ";
 
 type Listener = Box<dyn Fn(&Loss) + Send>;
 
@@ -170,6 +173,7 @@ pub(crate) fn open(address: &Address, token: Option<&Token>) -> Result<Device, T
             let visit = within(OPENING, move || iroh::knock(&server, secret.as_ref()));
             let visit = visit.ok_or_else(late)?.map_err(|why| match why {
                 iroh::Refused::Token => unauthorized(address, token.is_some()),
+                iroh::Refused::Failed(why) => TrainError::Failed(format!("{address}: {why}")),
                 iroh::Refused::Full => TrainError::Failed(format!("{address}{TAKEN}")),
                 iroh::Refused::Version(theirs) => TrainError::Request(format!(
                     "{address}: the server is of version {theirs}, and this program of {}: use the same",

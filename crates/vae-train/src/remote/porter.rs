@@ -1,4 +1,4 @@
-//! What the servers of all transports keep of those who come: strangers, sessions, and lines about both.
+//! Who has connected to a server: strangers and clients, their limits, and lines about them for the owner.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -42,8 +42,9 @@ pub struct Porter {
     /// Devices that a client may ask for.
     pub devices: u32,
     right: Box<dyn PeerAuthorizer>,
+    /// What clients may use.
+    pub limits: Limits,
     sessions: Arc<Semaphore>,
-    limits: Limits,
     command: RoomCommand,
 }
 
@@ -74,7 +75,7 @@ impl Porter {
     ///
     /// # Errors
     /// If all are taken.
-    pub async fn has_room(&self) -> Result<(), Refusal> {
+    pub async fn has_free_session(&self) -> Result<(), Refusal> {
         self.session().await.map(drop)
     }
 

@@ -15,7 +15,7 @@
 
 use std::io::{BufRead, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -31,9 +31,10 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command as Process};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use super::client::NOT_BEGUN;
 use super::iroh::{Relays, host as host_iroh};
 use super::porter::Refusal;
-use super::server::{failed, resident_memory};
+use super::server::failed;
 use super::websocket::host as host_websocket;
 use crate::error::TrainError;
 
@@ -57,16 +58,20 @@ pub enum Wish {
         client: SocketAddr,
     },
     /// An endpoint.
-    Iroh {
-        /// How it is found.
-        relays: Relays,
-        /// The IP address that it listens on.
-        host: IpAddr,
-        /// The UDP ports that it may listen on. The first one that is free is taken.
-        ports: Range<u16>,
-        /// Who is let in.
-        client: EndpointId,
-    },
+    Iroh(IrohWish),
+}
+
+/// An endpoint that a client wishes for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct IrohWish {
+    /// How it is found.
+    pub relays: Relays,
+    /// The IP address that it listens on.
+    pub host: IpAddr,
+    /// The UDP ports that it may listen on. The first one that is free is taken.
+    pub ports: RangeInclusive<u16>,
+    /// Who is let in.
+    pub client: EndpointId,
 }
 
 /// What a room is told first.
@@ -106,7 +111,7 @@ impl Room {
         memory: Option<u64>,
         session: OwnedSemaphorePermit,
     ) -> Result<(Self, E), Refusal> {
-        let failed = |e: &dyn std::fmt::Display| format!("its session did not begin: {e}");
+        let failed = |e: &dyn std::fmt::Display| format!("{NOT_BEGUN}{e}");
         // Ctrl-C is for the server, which ends its rooms.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -122,7 +127,8 @@ impl Room {
         let lines = BufReader::new(output).lines();
         let mut room = Self { input, lines, process, session };
         let opened = timeout(OPENING, async {
-            room.tell(&Order { version: VERSION.to_owned(), wish, memory }).await?;
+            // If it cannot be told any more, it has ended.
+            let _ = room.tell(&Order { version: VERSION.to_owned(), wish, memory }).await;
             match room.says().await {
                 Some(Says::Open(entrance)) => {
                     serde_json::from_value(entrance).map_err(|e| e.to_string())
@@ -226,11 +232,8 @@ pub fn host_session(
         Wish::WebSocket { client } => {
             host_websocket(&runtime, server, client, ended).map(|port| (None, json!(port)))
         }
-        Wish::Iroh { relays, host, ports, client } => {
-            let place = (host, ports);
-            host_iroh(&runtime, server, (&relays, place), client, Box::new(report), ended)
-                .map(|(guests, address, port)| (Some(guests), json!((address, port))))
-        }
+        Wish::Iroh(wish) => host_iroh(&runtime, server, wish, Box::new(report), ended)
+            .map(|(guests, address, port)| (Some(guests), json!((address, port)))),
     };
     let (guests, entrance) = match opened {
         Ok(opened) => opened,
@@ -292,6 +295,14 @@ fn say(what: &Says) -> Result<(), TrainError> {
     // Somebody may have begun a line.
     let said = writeln!(out, "\n{ROOM}{text}").and_then(|()| out.flush());
     said.map_err(|e| failed("the server is gone", &e))
+}
+
+/// Returns the memory that this process uses, in bytes. `None` where the system does not say.
+pub fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// Writes a number of bytes.
@@ -395,12 +406,10 @@ pub mod tests {
         let relays = Relays::Private("https://relay.example.com".parse().unwrap());
         let client = iroh::SecretKey::from_bytes(&[7; 32]).public();
         let host = IpAddr::from([0, 0, 0, 0]);
-        let wish = Wish::Iroh { relays, host, ports: 7..9, client };
+        let wish = IrohWish { relays, host, ports: 7..=9, client };
         let text = serde_json::to_string(&wish).unwrap();
-        let Some(wish) = read(text) else { panic!() };
-        let Wish::Iroh { relays: Relays::Private(url), ports, client: read, .. } = wish else {
-            panic!("{wish:?}")
-        };
-        assert_eq!((url.as_str(), ports, read), ("https://relay.example.com/", 7..9, client));
+        let Some(IrohWish { relays, host: _, ports, client: id }) = read(text) else { panic!() };
+        assert_eq!((ports, id), (7..=9, client));
+        assert_eq!(relays, Relays::Private("https://relay.example.com/".parse().unwrap()));
     }
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use super::address::{Iroh, Place, Way};
 use super::iroh::{Relays, serve as serve_iroh};
 use super::porter::Porter;
-use super::room::gigabytes;
+use super::room::{gigabytes, resident_memory};
 use super::websocket::serve as serve_websocket;
 use super::{Address, Token};
 use crate::error::TrainError;
@@ -86,8 +86,9 @@ impl<R: Fn() -> Command + Send + Sync + 'static> Server<R> {
         if (by_relay || !host.is_loopback()) && self.token.is_none() {
             return Err(TrainError::NoToken { host });
         }
-        let (Limits { sessions, memory }, used) = (self.limits, resident_memory());
-        if let (Some(most), Some(used)) = (memory.filter(|most| used > Some(*most)), used) {
+        if let (Some(most), Some(used)) = (self.limits.memory, resident_memory())
+            && used > most
+        {
             return Err(TrainError::Request(format!(
                 "a session that does nothing uses {}, more than {}: allow more memory",
                 gigabytes(used),
@@ -127,8 +128,7 @@ impl<R: Fn() -> Command + Send + Sync + 'static> Server<R> {
             }
             Transport::Iroh { relays, key } => {
                 let how = (relays, key.as_deref());
-                let rooms = u16::try_from(sessions).unwrap_or(u16::MAX);
-                let endpoint = serve_iroh(&runtime, place, porter, how, rooms, ends)?;
+                let endpoint = serve_iroh(&runtime, place, porter, how, ends)?;
                 let way = match relays {
                     Relays::Public => Way::Lookup,
                     Relays::Private(url) => Way::Relay(url.clone()),
@@ -179,14 +179,6 @@ impl Serving {
         self.runtime.shutdown_timeout(ENDING);
         Ok(())
     }
-}
-
-/// Returns the memory that this process uses, in bytes. `None` where the system does not say.
-pub(super) fn resident_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ pub struct ServeDeviceArgs {
     /// device, #0, #1 and so on, and all must be of one backend.
     #[arg(long, value_name = "NAME", default_value = backend::AUTO)]
     pub backend: Vec<String>,
-    /// Port to listen on, of TCP for ws and of UDP for iroh; 0 is any free one. With iroh a session has a port
-    /// of its own: the next one that is free.
+    /// Port to listen on, of TCP for ws and of UDP for iroh; 0 is any free one. With iroh each session
+    /// has a UDP port too: the next free one.
     #[arg(long, value_name = "P")]
     pub port: u16,
     /// IP address of this machine to listen on; 0.0.0.0 is every IPv4 address, :: every one. An address that
@@ -123,7 +123,7 @@ impl Execute for ServeDeviceArgs {
         let transport = self.transport()?;
         if matches!(transport, Transport::Iroh { key: None, .. }) && self.port != 0 {
             printer.say(
-                "this user has no folder for data: the server's key, its ID, is new each time",
+                "this user has no folder for data: the server has a new key, and so a new ID, each time",
             );
         }
         let token = match &self.token_file {
@@ -195,11 +195,11 @@ impl Execute for ServeDeviceArgs {
     }
 }
 
-/// Prints what burn-remote says of connections: a wrong token, another version, a failed operation.
+/// Prints what burn-remote says in the process of a session: of a failed operation, of a stranger at its port.
 struct Diary;
 
 /// What burn-remote says of a client whose process has ended, which is no news.
-const ENDED: &str = "without closing handshake";
+const ENDED: [&str; 2] = ["without closing handshake", "connection lost"];
 
 impl Diary {
     fn start() {
@@ -218,7 +218,7 @@ impl log::Log for Diary {
     fn log(&self, record: &log::Record<'_>) {
         static LINES: Lines = Lines::new();
         let line = record.args().to_string();
-        if self.enabled(record.metadata()) && !line.contains(ENDED) {
+        if self.enabled(record.metadata()) && !ENDED.iter().any(|words| line.contains(words)) {
             LINES.say(&print_to_stderr, &line);
         }
     }

@@ -1,7 +1,7 @@
 //! The door of a server: strangers knock there, and clients stay there as long as their sessions.
 
 use std::net::SocketAddr;
-use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::reception::{Reception, receive};
 use super::{DOOR, GOODBYE, MOST_ANSWER, MOST_WORDS, Relays, TURNED_AWAY, VERSION, bind};
 use crate::error::TrainError;
 use crate::remote::porter::{PATIENCE, Porter, Refusal, Strangers};
-use crate::remote::room::Wish;
+use crate::remote::room::{IrohWish, Wish};
 
 /// How long to wait until a client that is refused has read why.
 const PARTING: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ struct Door {
     relays: Relays,
     place: SocketAddr,
     /// The UDP ports that rooms may listen on.
-    ports: Range<u16>,
+    ports: RangeInclusive<u16>,
 }
 
 /// Serves on a UDP port of an address until the endpoint is closed. `identity` is the file of the
@@ -42,7 +42,6 @@ pub fn serve(
     place: SocketAddr,
     porter: Porter,
     (relays, identity): (&Relays, Option<&Path>),
-    rooms: u16,
     ended: impl FnOnce(String) + Send + 'static,
 ) -> Result<Endpoint, TrainError> {
     let key = match identity {
@@ -55,13 +54,18 @@ pub fn serve(
         }
     };
     let ports = match place.port() {
-        0 => 0..1,
-        port if port.checked_add(rooms).is_none_or(|last| last == u16::MAX) => {
-            return Err(TrainError::Request(format!(
-                "{rooms} sessions need the ports after {port}: choose a smaller port, or allow fewer"
-            )));
+        0 => 0..=0,
+        port => {
+            let sessions = porter.limits.sessions;
+            let last = u16::try_from(sessions).ok().and_then(|rooms| port.checked_add(rooms));
+            let last = last.ok_or_else(|| {
+                TrainError::Request(format!(
+                    "{sessions} sessions need as many ports after {port}: choose a smaller port, or \
+                     allow fewer sessions"
+                ))
+            })?;
+            port + 1..=last
         }
-        port => port + 1..port + 1 + rooms,
     };
     let endpoint = bind(runtime, relays, key.to_bytes().into(), DOOR, place)?;
     let door = Door { porter, relays: relays.clone(), place, ports };
@@ -74,7 +78,7 @@ pub fn serve(
 }
 
 /// Somebody who asks to come in, and the stream that the answer goes to.
-struct Stranger {
+struct Visitor {
     connection: Connection,
     answer: SendStream,
 }
@@ -86,7 +90,7 @@ struct Answer {
 }
 
 impl Reception for Door {
-    type Client = (Stranger, OwnedSemaphorePermit);
+    type Client = (Visitor, OwnedSemaphorePermit);
 
     fn strangers(&self) -> &Strangers {
         &self.porter.strangers
@@ -96,30 +100,30 @@ impl Reception for Door {
         let broke = |e: &dyn std::fmt::Display| format!("the connection broke: {e}");
         let (send, mut read) = connection.accept_bi().await.map_err(|e| broke(&e))?;
         let words = read.read_to_end(MOST_WORDS).await.map_err(|e| broke(&e))?;
-        let stranger = Stranger { connection, answer: send };
-        match self.judge(&stranger.connection, &words).await {
-            Ok(session) => Ok((stranger, session)),
-            Err(answer) => Err(stranger.parts(answer).await),
+        let visitor = Visitor { connection, answer: send };
+        match self.judge(&visitor.connection, &words).await {
+            Ok(session) => Ok((visitor, session)),
+            Err(answer) => Err(visitor.parts(answer).await),
         }
     }
 
     async fn serve(&self, (client, session): Self::Client) -> Result<(), Refusal> {
-        let wish = Wish::Iroh {
+        let wish = Wish::Iroh(IrohWish {
             relays: self.relays.clone(),
             host: self.place.ip(),
             ports: self.ports.clone(),
             client: client.connection.remote_id(),
-        };
+        });
         let opened = self.porter.open::<(EndpointAddr, u16)>(session, wish).await;
         let (mut room, place) = match opened {
-            Ok((room, place)) => (room, place),
+            Ok(opened) => opened,
             Err(why) => {
                 let words = format!("failed {why}");
                 return Err(client.parts(Answer { words, why }).await);
             }
         };
         let words = serde_json::to_string(&place).map_err(|e| e.to_string())?;
-        let Stranger { connection, mut answer } = client;
+        let Visitor { connection, mut answer } = client;
         let _ = answer.write_all(format!("welcome {words}").as_bytes()).await;
         let _ = answer.finish();
         let why = loop {
@@ -179,7 +183,7 @@ impl Door {
     }
 }
 
-impl Stranger {
+impl Visitor {
     /// Answers one that may not come in, and returns why.
     async fn parts(mut self, Answer { words, why }: Answer) -> Refusal {
         let words = &words.as_bytes()[..words.len().min(MOST_ANSWER)];
@@ -195,8 +199,8 @@ impl Stranger {
     }
 }
 
-/// Waits until a client names another room that it uses, and returns the room and the stream that is waited at
-/// for an answer. `None` when the client leaves.
+/// Waits until a client names another room that it uses. Returns that room, and the stream for the answer, or
+/// `None` if the client leaves.
 async fn friend(connection: &Connection) -> Option<(EndpointId, SendStream)> {
     loop {
         let (send, mut receive) = connection.accept_bi().await.ok()?;

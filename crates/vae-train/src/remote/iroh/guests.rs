@@ -1,8 +1,7 @@
 //! The room's side: a server of burn-remote for the client of a session, and for the servers that it brings.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +14,14 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::reception::{Reception, receive};
-use super::{GOODBYE, Relays, TURNED_AWAY, bind};
+use super::{GOODBYE, TURNED_AWAY, bind};
 use crate::error::TrainError;
 use crate::remote::porter::{Refusal, Report, Strangers};
+use crate::remote::room::IrohWish;
 use crate::remote::server::failed;
 
-/// How long after a guest the word may come that lets it in.
-const AHEAD: Duration = Duration::from_secs(2);
+/// How long a guest waits for the message that lets it in.
+pub(super) const AHEAD: Duration = Duration::from_secs(2);
 
 /// How long guests may take to hear that the room ends.
 const PARTING: Duration = Duration::from_millis(500);
@@ -47,48 +47,53 @@ impl Guests {
     }
 }
 
-/// Hosts devices for a client, on the first UDP port that is free. Returns what lets others in, the
-/// address of this server, and the port. `ended` is told why the server ended by itself.
+/// Hosts devices for a client. Returns what lets others in, the address of this server, and its port.
+/// `ended` is told why the server ended by itself.
 ///
 /// # Errors
 /// If no port is free.
 pub fn host(
     runtime: &Runtime,
     server: RemoteServer,
-    (relays, (host, mut ports)): (&Relays, (IpAddr, Range<u16>)),
-    client: EndpointId,
+    IrohWish { relays, host, ports, client }: IrohWish,
     report: Report,
     ended: impl FnOnce(String) + Send + 'static,
 ) -> Result<(Guests, EndpointAddr, u16), TrainError> {
-    let none = TrainError::Failed(format!("none of the UDP ports {ports:?} is free"));
-    let endpoint = ports
-        .find_map(|port| {
-            let key = IrohIdentity::random().to_bytes().into();
-            bind(runtime, relays, key, BURN_REMOTE_ALPN, SocketAddr::new(host, port)).ok()
-        })
-        .ok_or(none)?;
+    let bind = |port| {
+        let (key, place) = (IrohIdentity::random().to_bytes().into(), SocketAddr::new(host, port));
+        bind(runtime, &relays, key, BURN_REMOTE_ALPN, place)
+    };
+    // If no port is free, what is said of the last one.
+    let mut endpoint = bind(*ports.start());
+    for port in ports.skip(1) {
+        if endpoint.is_ok() {
+            break;
+        }
+        endpoint = bind(port);
+    }
+    let endpoint = endpoint?;
     let port = endpoint.bound_sockets().first().map_or(0, SocketAddr::port);
     // The door has checked the token. Tensors go to other servers by a capability of the session.
     let server = server.with_authorizer(AllowAll).into_protocol(&endpoint);
     let server = server.map_err(|e| failed("cannot serve", &e))?;
     let (sender, known) = watch::channel(HashSet::from([client]));
-    let room = Room { known, server: server.into(), strangers: Strangers::new(report) };
+    let host = Host { known, server: server.into(), strangers: Strangers::new(report) };
     let address = endpoint.addr();
     let guests = Guests { known: sender, endpoint: endpoint.clone() };
     runtime.spawn(async move {
-        receive(&endpoint, BURN_REMOTE_ALPN, Arc::new(room)).await;
+        receive(&endpoint, BURN_REMOTE_ALPN, Arc::new(host)).await;
         ended("its endpoint was closed".to_owned());
     });
     Ok((guests, address, port))
 }
 
-struct Room {
+struct Host {
     known: watch::Receiver<HashSet<EndpointId>>,
     server: Box<dyn DynProtocolHandler>,
     strangers: Strangers,
 }
 
-impl Reception for Room {
+impl Reception for Host {
     type Client = Connection;
 
     fn strangers(&self) -> &Strangers {

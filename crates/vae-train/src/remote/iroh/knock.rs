@@ -48,6 +48,8 @@ pub enum Refused {
     Full,
     /// It is of another version, which is here.
     Version(String),
+    /// It opened no session for it.
+    Failed(String),
     /// It cannot be reached.
     Unreachable(String),
 }
@@ -142,7 +144,7 @@ async fn visit(server: &Iroh, token: Option<&Token>) -> Result<Visit, Refused> {
             Ok(Visit { door, room: id, host })
         }
         ("token", _) => Err(Refused::Token),
-        ("failed", why) => Err(failed(&why.escape_debug())),
+        ("failed", why) => Err(Refused::Failed(why.escape_debug().to_string())),
         ("full", _) => Err(Refused::Full),
         ("version", other) => Err(Refused::Version(other.escape_debug().to_string())),
         _ => Err(failed(&"its answer makes no sense")),

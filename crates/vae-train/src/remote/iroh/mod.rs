@@ -36,7 +36,8 @@ pub(super) use self::knock::{Refused, Visit, knock, until_lost};
 use super::client::{GONE, INTERVAL, SILENCE};
 use crate::error::TrainError;
 
-/// The protocol between a client and the door of a server.
+/// The protocol between a client and the door of a server. Versions of the program are compared behind it, so it
+/// stays the same.
 const DOOR: &[u8] = b"vae-cli/door/2";
 /// Most bytes of what a client says to the door: its version and its token.
 const MOST_WORDS: usize = 2048;

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tungstenite::handshake::derive_accept_key;
 
 use super::first::{self, PROTOCOL, Refused};
+use crate::remote::client::NOT_BEGUN;
 use crate::remote::porter::{PATIENCE, Porter, Refusal};
 use crate::remote::room::{Room, Wish};
 
@@ -93,7 +94,7 @@ impl Guard {
                 return Err(why.to_owned());
             }
         };
-        if let Err(why) = self.0.has_room().await {
+        if let Err(why) = self.0.has_free_session().await {
             let _ = answer(&mut stream, "503 Service Unavailable").await;
             return Err(why);
         }
@@ -185,7 +186,8 @@ impl Guard {
         });
         let late = || Err(format!("no answer in {} seconds", PATIENCE.as_secs()));
         let server = begun.await.unwrap_or_else(|_| late());
-        let server = server.map_err(|why| format!("its session did not begin: {why}"))?;
+        let server =
+            server.map_err(|why| format!("{NOT_BEGUN}its process does not answer: {why}"))?;
         let (from_client, mut to_client) = stream.into_split();
         let (from_server, mut to_server) = server.into_split();
         let mut from_client = BufReader::with_capacity(BUFFER, from_client);

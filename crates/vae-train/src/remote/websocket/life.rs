@@ -34,7 +34,7 @@ pub fn places(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     (host, port).to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string())
 }
 
-/// Asks for a page that no server has. Any answer is a sign of life, and so is a connection that is closed.
+/// Asks a server for a sign of life. Any answer is one, and so is a connection that is closed.
 ///
 /// # Errors
 /// If there is no answer; the message says what was seen.
