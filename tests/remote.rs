@@ -379,17 +379,17 @@ fn a_server_limits_sessions_and_memory() {
 
     for transport in ["ws", "iroh"] {
         let server =
-            Server::start(&program, &format!("--port 0 --memory 0.6 --transport {transport}"));
+            Server::start(&program, &format!("--port 0 --memory 0.3 --transport {transport}"));
         let mut small = start(&program, &format!("runs/small-{transport}"), &server);
         let large = program.run(&format!(
             "train mnist-mlp --data digits --limit 8000 -q --epochs 1000 --batch-size 8000 \
-             --set model.encoder.hidden=[3000,3000,3000] --out runs/large-{transport} \
+             --set model.encoder.hidden=[2000,2000,2000] --out runs/large-{transport} \
              --backend remote:{}",
             server.address
         ));
         assert_eq!(large.code, 1, "{large:?}");
         large.says(&["was lost", "its session ended"]);
-        let why = "used more than 0.6 GB of memory";
+        let why = "used more than 0.3 GB of memory";
         assert_eq!(lines_with(&log(&program), why), 1, "{}", log(&program));
         assert_eq!(large.stderr.contains(why), transport == "iroh", "{large:?}");
         // The other session goes on.

@@ -71,6 +71,9 @@ fn machine(name: &str, note: &str) -> String {
         (key.trim() == "model name").then(|| value.trim().to_owned())
     });
     let processor = processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{name} on {note}, {processor}, {threads} threads")
+    let threads = match std::thread::available_parallelism().map_or(1, usize::from) {
+        1 => "1 thread".to_owned(),
+        n => format!("{n} threads"),
+    };
+    format!("{name} on {note}, {processor}, {threads}")
 }
