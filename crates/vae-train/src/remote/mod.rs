@@ -8,7 +8,7 @@
 //!     -> websocket/ or iroh/, the transports         -> iroh/       a door: the same
 //!   Address         where the server is              -> room        starts a process for each session
 //!   Token           the secret that both sides know
-//!                                                  room process, one a session
+//!                                                  room process, one for each session
 //!                                                  host_session
 //!                                                    -> burn-remote, the devices and the tensors
 //! ```
