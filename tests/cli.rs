@@ -256,6 +256,17 @@ fn evaluate_gives_the_keys_that_scripts_read() {
     for key in ["bits_per_dim", "nll", "ess_min", "ess_median", "k_curve"] {
         assert!(result[key].is_null(), "{key}");
     }
+    // Programs that read this find every key, and how each figure that is not null was made.
+    let protocol = result["protocol"].as_object().unwrap();
+    for key in FIGURES {
+        let value = result.get(key).unwrap_or_else(|| panic!("{key} is missing"));
+        assert!(
+            value.is_null() || protocol.contains_key(key),
+            "{key} is {value}, and nothing says how"
+        );
+    }
+    assert!(protocol["images"].as_str().unwrap().contains("grey pixels"), "{protocol:?}");
+    assert!(protocol["mse"].as_str().unwrap().contains("per number of x"), "{protocol:?}");
     // Every key is explained.
     let models = include_str!("../docs/models.md");
     let known =
@@ -267,12 +278,50 @@ fn evaluate_gives_the_keys_that_scripts_read() {
     let scores = program.ok("evaluate --backend flex --limit 300 --disentanglement --json").json();
     assert!((0.0..1.0).contains(&scores["mig"].as_f64().unwrap()), "{scores}");
     assert!(scores["factor_vae_score"].as_f64().unwrap() > 0.1, "{scores}");
-    let protocol = result["protocol"].as_object().unwrap();
-    assert!(protocol["mse"].as_str().unwrap().contains("per number of x"), "{protocol:?}");
     // Cross-entropy on grey pixels is no likelihood, and has none to sample.
     assert_eq!(result["likelihood"], false);
     program.fails(2, "evaluate --backend flex --samples 10", &["grey", "data.pixels=stochastic"]);
 }
+
+/// The figures that other programs read.
+const FIGURES: [&str; 36] = [
+    "neg_elbo",
+    "reconstruction",
+    "kl",
+    "nll",
+    "nll_stderr",
+    "active_units",
+    "aggregate_mmd",
+    "ess_min",
+    "ess_median",
+    "k_curve",
+    "bits_per_dim",
+    "mutual_information",
+    "total_correlation",
+    "dimension_wise_kl",
+    "kl_per_dimension",
+    "rate",
+    "distortion",
+    "mse",
+    "psnr",
+    "ssim",
+    "knn_accuracy",
+    "probe_accuracy",
+    "frechet_distance",
+    "kernel_distance",
+    "precision",
+    "recall",
+    "features",
+    "mig",
+    "dci_disentanglement",
+    "dci_completeness",
+    "dci_informativeness",
+    "sap",
+    "modularity",
+    "factor_vae_score",
+    "beta_vae_score",
+    "images",
+];
 
 #[test]
 fn binary_data_has_an_importance_sampled_likelihood() {
@@ -307,6 +356,10 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     assert!(number("ess_median") <= 200.0);
     let bits = number("nll") / 784.0 / std::f64::consts::LN_2;
     assert!((number("bits_per_dim") - bits).abs() < 1e-9);
+    let few = program.ok("evaluate --backend flex --limit 100 --samples 2 --json");
+    few.says(&["warning", "raise --samples"]);
+    assert!(few.json()["protocol"]["k_curve"].is_string(), "{few:?}");
+    program.fails(2, "evaluate --backend flex --samples 0", &["--samples"]);
 
     // Two runs are compared image by image; a run is no better than itself.
     program.ok(
@@ -328,14 +381,23 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     assert_eq!(compared["runs"][0]["difference"].as_f64().unwrap(), -difference);
     assert_eq!(compared["runs"][1]["difference"], 0.0);
     assert!(number(&compared["runs"][0]["difference_interval"]) > 0.0);
-    let table = program.ok(compare).stdout;
+    assert!(compared["protocol"]["images"].as_str().unwrap().contains("black and white"));
+    let outcome = program.ok(compare);
+    outcome.says(&["warning: runs/b: ", "raise --samples"]);
+    let table = outcome.stdout;
     assert!(table.starts_with("run ") && table.contains(" * "), "{table}");
+    assert!(table.contains("of 100 of digits test, black and white pixels"), "{table}");
     let csv = program.ok(&format!("{compare} --csv")).stdout;
-    assert!(csv.starts_with("run,neg_elbo,") && csv.contains("nll,nll +-,"), "{csv}");
+    assert!(
+        csv.starts_with("run,neg_elbo,")
+            && csv.contains("nll,nll stderr,nll - best,nll - best interval,"),
+        "{csv}"
+    );
     assert_eq!(csv.lines().count(), 3);
     assert!(program.ok(&format!("{compare} --markdown")).stdout.contains("|---|---:|"));
     assert!(program.ok(&format!("{compare} --latex")).stdout.contains("\\toprule"));
     program.fails(2, &format!("{compare} --latex --csv"), &["--latex", "--csv"]);
+    program.fails(2, &format!("{compare} --json --csv"), &["--json", "--csv"]);
     program.fails(2, "compare runs/a", &["RUN"]);
     program.fails(2, &format!("{compare} --split train"), &["train", "--split test"]);
     program.fails(2, "evaluate --backend flex --run runs/b --against runs/a", &["--samples"]);
@@ -346,6 +408,20 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     let grey = "evaluate --backend flex --run runs/b --samples 5 --against runs/grey";
     program.fails(2, grey, &["runs/grey", "data.pixels"]);
     program.fails(2, "compare runs/b runs/grey --backend flex", &["runs/grey", "data.pixels"]);
+    // Other data, even if their pixels become x in the same way: another binarization, or another shape.
+    program.ok("train mnist-mlp --backend flex --data sprites --limit 100 --out runs/sprites -q \
+         --set data.pixels=binary --set train.max_steps=1");
+    for command in
+        ["compare runs/b runs/sprites", "evaluate --run runs/b --samples 5 --against runs/sprites"]
+    {
+        program.fails(
+            2,
+            &format!("{command} --backend flex"),
+            &["runs/sprites", "other data", "--data"],
+        );
+        let on = format!("{command} --backend flex --data digits");
+        program.fails(2, &on, &["shape"]);
+    }
     // A density of black and white pixels, and a conditional model.
     for (name, set, word) in [
         ("density", "model.likelihood.kind=gaussian", "probability"),
@@ -376,6 +452,7 @@ fn black_and_white_pixels_are_binary_whatever_they_are_called() {
     let result = program.ok("evaluate --backend flex --samples 5 --json").json();
     assert_eq!(result["likelihood"], true);
     assert!(result["nll"].is_f64());
+    program.fails(2, "evaluate --backend flex --disentanglement", &["factors", "sprites"]);
 }
 
 #[test]

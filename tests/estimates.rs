@@ -50,8 +50,35 @@ fn samples_are_compared_by_a_classifier_that_is_trained_once() {
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     program.fails(2, &format!("{evaluate} runs/long"), &["delete", "cache"]);
-    std::fs::remove_file(file).unwrap();
-    assert_eq!(program.ok(&format!("{evaluate} runs/long")).json()["features"], long["features"]);
+    std::fs::write(&file, &bytes).unwrap();
+
+    // A model without an encoder has its samples.
+    program.ok("train gan --backend flex --data i.idx,l.idx --batch-size 20 --max-steps 1 -q --out runs/gan");
+    let gan = program.ok(&format!("{evaluate} runs/gan")).json();
+    assert!(of(&gan, "frechet_distance") > of(&long, "frechet_distance"), "{gan}");
+    assert_eq!(gan["features"], long["features"]);
+    assert!(gan["neg_elbo"].is_null() && gan["mse"].is_null() && gan["images"] == 300, "{gan}");
+    let keys = |found: &serde_json::Value| {
+        found.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(keys(&gan), keys(&long));
+    for other in ["", "--samples 5", "--quality --ais 5"] {
+        let evaluate = format!("evaluate --backend flex --run runs/gan {other}");
+        program.fails(2, &evaluate, &["no trained encoder", "--quality"]);
+    }
+}
+
+#[test]
+fn few_examples_are_refused_before_the_classifier_is_trained_or_come_with_a_warning() {
+    let program = program();
+    two_classes(&program);
+    program
+        .ok("train mnist-mlp --backend flex --data i.idx,l.idx --batch-size 20 --max-steps 1 -q");
+    let evaluate = "evaluate --backend flex --split all --quality --limit";
+    let refused = program.run(&format!("{evaluate} 4"));
+    assert!(refused.code == 2 && refused.stderr.contains("at least 5"), "{refused:?}");
+    assert!(!program.path("cache/vae/features").exists(), "{refused:?}");
+    program.ok(&format!("{evaluate} 30")).says(&["frechet_distance is too high"]);
 }
 
 #[test]

@@ -22,10 +22,11 @@ fn commands(program: &Program) -> Vec<String> {
 /// What makes an example quick: these arguments are added to it.
 fn quick(command: &str) -> &'static str {
     match command {
-        "train" => "--max-steps 12 --batch-size 50 --backend flex -q",
+        "train" => "--max-steps 12 --batch-size 50 --limit 600 --backend flex -q",
         "bench" => "--steps 1 --samples 5 --time-limit 1 --batch-size 16 --backend flex",
-        "evaluate" | "classify" | "encode" | "latents" | "manifold" | "traverse" | "report"
-        | "reconstruct" | "compare" => "--limit 120 --backend flex",
+        "classify" => "--limit 120 --steps 30 --backend flex",
+        "evaluate" | "encode" | "latents" | "manifold" | "traverse" | "report" | "reconstruct"
+        | "compare" => "--limit 120 --backend flex",
         "sample" | "interpolate" | "decode" => "--backend flex",
         "sweep" => "--limit 100 --backend flex -q",
         _ => "",

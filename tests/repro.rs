@@ -25,7 +25,8 @@ fn finish(
         let run = program.path(folder).join("runs").join(name);
         fs::create_dir_all(&run).unwrap();
         let config = fs::read_to_string(configs.join(format!("{name}.toml"))).unwrap();
-        let text = json!({ "config": config, "protocol": measures, "figures": figures });
+        let version = env!("CARGO_PKG_VERSION");
+        let text = json!({ "config": config, "protocol": measures, "version": version, "figures": figures });
         fs::write(run.join("evaluation.json"), text.to_string()).unwrap();
     }
 }
@@ -39,6 +40,7 @@ fn a_protocol_prints_the_papers_figure_ours_and_the_verdict() {
     assert_eq!((&iwae["epochs"], &iwae["paper"]), (&3280.into(), &86.76.into()));
     assert_eq!(iwae["results"], json!([]));
     program.fails(2, "repro nonsense", &["nonsense", "iwae-1l-k50"]);
+    program.fails(2, "repro --short", &["--short", "name"]);
     program.fails(2, "train iwae-1l-k50", &["vae-cli repro iwae-1l-k50"]);
     // There is no MNIST here.
     program.fails(2, "repro iwae-1l-k1 --short --backend flex --out none", &["mnist"]);

@@ -159,7 +159,8 @@ fn a_failed_run_is_reported_and_stops_no_other() {
     let text = text.replace("\"objective.beta\" = [1.0, 20.0]", grid).replace("[0, 1]", "[0]");
     fs::write(program.path("small.toml"), text).unwrap();
     let outcome = program.ok(&format!("{SWEEP} --out s"));
-    outcome.says(&["validation=390,seed=0 failed", "a batch of 50", "1 runs failed"]);
+    outcome.says(&["validation=390,seed=0 failed", "a batch of 50", "1 run failed"]);
+    assert!(outcome.stdout.contains("failed"), "{outcome:?}");
     let table = fs::read_to_string(program.path("s/table.csv")).unwrap();
     let rows: Vec<&str> = table.lines().collect();
     assert!(rows[1].starts_with("0,1,0,") && rows[2].starts_with("390,0,1,,"), "{table}");
@@ -178,5 +179,24 @@ fn a_wrong_file_is_refused_before_any_work() {
         program.fails(2, "sweep bad.toml --out s", &["bad.toml", word]);
     }
     program.fails(2, "sweep nothing.toml --out s", &["nothing.toml"]);
+    // What cannot be measured of these data, or data that are not there.
+    let sets = "base = \"mnist-mlp\"\n[set]\n\"data.source\" = ";
+    fs::write(program.path("grey.toml"), format!("{sets}\"digits\"\n\"data.limit\" = 50")).unwrap();
+    fs::write(program.path("none.toml"), format!("{sets}\"nowhere\"")).unwrap();
+    let mut x = 0x803u32.to_be_bytes().to_vec();
+    [40u32, 4, 4].iter().for_each(|d| x.extend(d.to_be_bytes()));
+    x.extend((0..40 * 16).map(|i| (i % 251) as u8));
+    fs::write(program.path("x.idx"), x).unwrap();
+    fs::write(program.path("own.toml"), format!("{sets}\"x.idx\"")).unwrap();
+    for (what, words) in [
+        ("grey.toml --samples 5", ["--samples", "grey"]),
+        ("grey.toml --ais 100001", ["--ais", "100000"]),
+        ("grey.toml --quality --limit 4", ["--quality", "at least 5"]),
+        ("own.toml --quality", ["--quality", "classes"]),
+        ("own.toml --disentanglement", ["--disentanglement", "factors"]),
+        ("none.toml", ["seed=0", "nowhere"]),
+    ] {
+        program.fails(2, &format!("sweep {what} --backend flex --out s"), &words);
+    }
     assert!(!program.path("s").exists());
 }

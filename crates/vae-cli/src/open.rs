@@ -120,22 +120,31 @@ const BUILT_IN: &[u8] = include_bytes!("../model/digits.vae");
 /// Its name in messages.
 const BUILT_IN_NAME: &str = "the model that comes with the program";
 
-/// Checks that the losses of two models can be compared.
+/// Checks that the losses of two models can be compared on what `read` names.
 ///
 /// # Errors
-/// If the values of x of the two differ, or if only one likelihood is a density or depends on labels.
-pub fn check_comparable(first: &Checkpoint, other: &Checkpoint) -> Result<()> {
+/// If the values of x of the two differ, if they were trained on different data and `read` names none, or if
+/// only one likelihood is a density or depends on labels.
+pub fn check_comparable(first: &Checkpoint, other: &Checkpoint, read: &ReadArgs) -> Result<()> {
     if other.transform != first.transform {
         return Err(request(
             "the two models were trained on different values of x (data.pixels, data.scale), so their \
              likelihoods cannot be compared: use runs with the same settings",
         ));
     }
+    let (one, two) = (&first.data, &other.data);
+    if read.data.is_none() && one.source != two.source && one.fingerprint != two.fingerprint {
+        return Err(request(format!(
+            "the two models were trained on other data or another binarization of them, {} and {}: name \
+             with --data what both are to be evaluated on",
+            one.source, two.source
+        )));
+    }
     Ok(compatibility::check_comparable(first.vae.config(), other.vae.config())?)
 }
 
-/// Checks that a split has the same examples for all runs, and none that a model was trained on. `what`
-/// begins the error.
+/// Checks that a split has the same examples for all runs: that no run was trained on what another held out.
+/// `what` begins the error.
 ///
 /// # Errors
 /// If it may not.

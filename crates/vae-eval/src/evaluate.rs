@@ -40,7 +40,7 @@ pub const COMPARED: usize = 2_000;
 
 /// The scores of a model on a set of examples, in nats per example, averaged over the examples. A
 /// score that does not exist for a model is `None`, which is null in JSON.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Number of examples.
     pub images: usize,
@@ -448,7 +448,8 @@ impl Evaluator {
     }
 
     /// Returns how the posterior means of all examples separate their generative factors. A factor of
-    /// more than 64 values is cut into 20 intervals of equal width.
+    /// more than 64 values, or one in order with fewer than two examples for a value, is cut into 20 intervals of equal
+    /// width.
     ///
     /// # Errors
     /// The errors of [`Self::check_disentanglement`], and if the scores do not exist for these examples.
@@ -564,8 +565,11 @@ fn levels(factors: &Factors) -> Vec<u32> {
         distinct.sort_by(f32::total_cmp);
         distinct.dedup();
         let (low, high) = (distinct[0], distinct[distinct.len() - 1]);
+        // Of a few examples of a continuous factor, nearly every one has a value of its own.
+        let are_shared =
+            factors.categories[j] || 2 * distinct.len() <= factors.values.len() / width;
         let index = |value: f32| -> u32 {
-            if distinct.len() <= MOST {
+            if distinct.len() <= MOST && are_shared {
                 return distinct.partition_point(|other| *other < value) as u32;
             }
             let interval = INTERVALS * (value - low) / (high - low);
@@ -725,6 +729,12 @@ mod tests {
         assert_eq!(found[..6], [0, 0, 1, 0, 2, 0]);
         // 0 to 99 in 20 intervals.
         assert_eq!((found[2 * 50 + 1], found[2 * 99 + 1]), (10, 19));
+        // Forty values of forty examples are intervals too; twenty of them are ranks.
+        let one = |values: Vec<f32>| {
+            levels(&Factors { names: vec!["x".to_owned()], categories: vec![false], values })
+        };
+        assert_eq!(one((0..40).map(|i| i as f32).collect())[38..], [19, 19]);
+        assert_eq!(one((0..40).map(|i| (i % 20) as f32).collect())[18..21], [18, 19, 0]);
     }
 
     #[test]

@@ -26,6 +26,27 @@ impl Mean {
     pub fn of_differences(a: &[f64], b: &[f64]) -> Option<Self> {
         Self::of(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
     }
+
+    /// Returns half the width of the 95 % confidence interval of the mean of `n` values, by Student's t
+    /// distribution. `None` for fewer than two values.
+    pub fn interval(&self, n: usize) -> Option<f64> {
+        /// 97.5 % quantiles for 1 to 10 degrees of freedom.
+        const QUANTILES: [f64; 10] =
+            [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+        // Between tabulated degrees of freedom, the lower is used: the interval is never too narrow.
+        let quantile = match n.checked_sub(1)? {
+            0 => return None,
+            few @ ..=10 => QUANTILES[few - 1],
+            11..=14 => QUANTILES[9],
+            15..=19 => 2.131,
+            20..=29 => 2.086,
+            30..=59 => 2.042,
+            60..=199 => 2.000,
+            200..=999 => 1.972,
+            _ => 1.962,
+        };
+        Some(quantile * self.stderr?)
+    }
 }
 
 /// Returns the mean and the sum of squared differences from the mean. NaN for no numbers.
@@ -42,23 +63,11 @@ pub(crate) fn column_variances(rows: &[f64], width: usize) -> impl Iterator<Item
     (0..width).map(move |j| mean_and_squares(column(j)).1 / n)
 }
 
-/// Returns the mean of a few values, and half the width of its 95 % confidence interval by
-/// Student's t distribution. The interval is `None` for fewer than two values.
+/// Returns the mean of some values, and half the width of its 95 % confidence interval; see
+/// [`Mean::interval`].
 pub fn mean_and_interval(values: &[f64]) -> (f64, Option<f64>) {
-    /// 97.5 % quantiles for 1 to 10 degrees of freedom.
-    const QUANTILES: [f64; 10] =
-        [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
-    let Some(Mean { value, stderr }) = Mean::of(values) else { return (f64::NAN, None) };
-    let Some(stderr) = stderr else { return (value, None) };
-    // Between tabulated degrees of freedom, the lower is used: the interval is never too narrow.
-    let quantile = match values.len() - 1 {
-        few @ ..=10 => QUANTILES[few - 1],
-        11..=14 => QUANTILES[9],
-        15..=19 => 2.131,
-        20..=29 => 2.086,
-        _ => 2.042,
-    };
-    (value, Some(quantile * stderr))
+    let mean = Mean::of(values);
+    (mean.map_or(f64::NAN, |mean| mean.value), mean.and_then(|mean| mean.interval(values.len())))
 }
 
 /// Sums and sums of squares of each column, over rows that are added in chunks.
@@ -140,5 +149,9 @@ mod tests {
         assert!((mean - 2.0).abs() < 1e-12);
         assert!((half.unwrap() - 4.303 / 3f64.sqrt()).abs() < 1e-12);
         assert_eq!(mean_and_interval(&[0.5]), (0.5, None));
+        // Many values: nearly that of a normal distribution, 1.960.
+        let mean = Mean { value: 0.0, stderr: Some(2.0) };
+        assert_eq!([31, 10_000].map(|n| mean.interval(n)), [Some(4.084), Some(3.924)]);
+        assert_eq!([0, 1].map(|n| mean.interval(n)), [None, None]);
     }
 }

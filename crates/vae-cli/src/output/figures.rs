@@ -1,8 +1,42 @@
 //! The figures of `evaluate`: their names, their values for people, and how each was made.
 
+use serde_json::{Map, Value, json};
+use vae_data::{Pixels, Transform};
 use vae_eval::{Annealed, COMPARED, CurvePoint, Disentanglement, Evaluation, Interval, Quality};
 
 use super::text::{columns, with_commas};
+
+/// Median of the effective sample sizes below which nll is not to be believed.
+const BELIEVABLE: f64 = 5.0;
+
+/// Says why an nll is not to be believed. `None` if it is. `ess_median` is the median of the effective sample
+/// sizes.
+pub fn doubt(ess_median: Option<f64>) -> Option<&'static str> {
+    ess_median.filter(|ess| *ess < BELIEVABLE).map(|_| {
+        "for half of the examples a few importance weights outweigh all others, so nll is probably too high: \
+         raise --samples, and see how far nll falls"
+    })
+}
+
+/// Says why the nll of an evaluation that is read back is not to be believed.
+pub fn doubt_of_json(figures: &Map<String, Value>) -> Option<&'static str> {
+    doubt(figures.get("ess_median").and_then(Value::as_f64))
+}
+
+/// Says what x was made of the data called `data`, for the protocol: likelihoods of other values of x cannot be
+/// compared.
+pub fn examples(data: &str, split: &str, transform: &Transform, seed: u64) -> String {
+    let values = match transform {
+        Transform::Pixels(Pixels::Grey) => "grey pixels".to_owned(),
+        Transform::Pixels(Pixels::Signed) => "grey pixels from -1 to 1".to_owned(),
+        Transform::Pixels(Pixels::Binary) => "black and white pixels, cut at one half".to_owned(),
+        Transform::Pixels(Pixels::Stochastic) => {
+            format!("pixels that are white as often as they are bright, drawn once by seed {seed}")
+        }
+        Transform::Affine { .. } => "numbers as the run scales them".to_owned(),
+    };
+    format!("{data} {split}, {values}")
+}
 
 /// A figure of a model: its name in JSON, its value for people, and what it is.
 pub struct Figure {
@@ -36,7 +70,10 @@ pub fn of_evaluation(result: &Evaluation, data: &str, samples: usize) -> Vec<Fig
     add(
         "mutual_information",
         result.mutual_information.map(nats),
-        format!("KL(q(z|x) || q(z)), {aggregate}"),
+        format!(
+            "KL(q(z|x) || q(z)), {aggregate}; it cannot exceed the logarithm of their number, {:.1}",
+            (result.images.min(COMPARED) as f64).ln()
+        ),
     );
     add(
         "total_correlation",
@@ -88,8 +125,10 @@ pub fn of_evaluation(result: &Evaluation, data: &str, samples: usize) -> Vec<Fig
     add(
         "probe_accuracy",
         result.probe_accuracy.map(percent),
-        "classes by a linear classifier on it, trained on half of these, tested on the others"
-            .to_owned(),
+        format!(
+            "classes by a linear classifier of the mean of q(z|x), trained on half of {some}, tested on the \
+             others"
+        ),
     );
     add(
         "nll",
@@ -149,18 +188,19 @@ pub fn of_quality(quality: &Quality, name: &str, samples: usize) -> Vec<Figure> 
         figure(
             "kernel_distance",
             format!("{:.5}", quality.kernel_distance),
-            "squared discrepancy of the same features, kernel (xy/d + 1)^3, without bias"
-                .to_owned(),
+            format!("squared discrepancy of features of {name}, kernel (xy/d + 1)^3, without bias"),
         ),
         figure(
             "precision",
             format!("{:.4}", quality.precision),
-            "samples in the neighbourhood of an example (Kynkaanniemi et al. 2019)".to_owned(),
+            format!(
+                "samples in the neighbourhood of an example, features of {name} (Kynkaanniemi et al. 2019)"
+            ),
         ),
         figure(
             "recall",
             format!("{:.4}", quality.recall),
-            "examples in the neighbourhood of a sample".to_owned(),
+            format!("examples in the neighbourhood of a sample, features of {name}"),
         ),
     ]
 }
@@ -173,7 +213,12 @@ pub fn of_disentanglement(scores: &Disentanglement) -> Vec<Figure> {
         what: what.to_owned(),
     };
     vec![
-        figure("mig", scores.mig, "mutual information gap of the factors (Chen et al. 2018)"),
+        figure(
+            "mig",
+            scores.mig,
+            "mutual information gap (Chen et al. 2018) of all factors, from posterior means in 20 intervals \
+             (as Locatello et al. 2019)",
+        ),
         figure(
             "dci_disentanglement",
             scores.dci_disentanglement,
@@ -206,6 +251,31 @@ pub fn of_disentanglement(scores: &Disentanglement) -> Vec<Figure> {
             "the shared factor, from differences of codes (Higgins et al. 2017)",
         ),
     ]
+}
+
+/// Figures that are in JSON only, and what they are.
+const ONLY_IN_JSON: [(&str, &str); 12] = [
+    ("kl_per_dimension", "KL(q(z_i|x) || p(z_i)) of each latent dimension"),
+    ("rate", "kl, as Alemi et al. 2018 call it"),
+    ("distortion", "reconstruction, as Alemi et al. 2018 call it"),
+    ("nll_stderr", "standard error of nll over the examples"),
+    ("ess_min", "the smallest effective sample size of an example"),
+    ("k_curve", "nll by groups of the same samples"),
+    ("nll_ais_stderr", "standard error of nll_ais over the examples"),
+    ("ais_steps", "distributions from p(z) to p(z) p(x|z)"),
+    ("ais_chains", "chains per example"),
+    ("ais_ess_min", "the smallest effective sample size of an example"),
+    ("ais_ess_median", "the median of the effective sample sizes"),
+    ("features", "the classifier of the same data whose features are compared"),
+];
+
+/// Returns how each figure of `object` was made. Those of `figures` are said there.
+pub fn protocol(figures: &[Figure], object: &Value) -> Value {
+    let only = ONLY_IN_JSON.iter().filter(|(name, _)| !object[*name].is_null());
+    let mut protocol: Map<String, Value> =
+        only.map(|(name, what)| ((*name).to_owned(), json!(what))).collect();
+    protocol.extend(figures.iter().map(|f| (f.name.to_owned(), json!(f.what))));
+    protocol.into()
 }
 
 /// Returns the figures as a table for people.

@@ -17,6 +17,15 @@ pub enum Style {
     Latex,
 }
 
+/// What stands behind the +- of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// A standard error.
+    StandardError,
+    /// Half the width of a 95 % confidence interval.
+    Interval,
+}
+
 /// A figure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
@@ -24,8 +33,8 @@ pub struct Cell {
     pub value: f64,
     /// The number for people.
     pub text: String,
-    /// Its standard error, or half the width of its interval.
-    pub plus_minus: Option<f64>,
+    /// What stands behind +-.
+    pub plus_minus: Option<(Spread, f64)>,
 }
 
 /// A table.
@@ -77,7 +86,7 @@ impl Grid {
         let cell = |column: &Column, row: usize| -> String {
             let Some(cell) = &column.cells[row] else { return "-".to_owned() };
             let text = match cell.plus_minus {
-                Some(half) => {
+                Some((_, half)) => {
                     // As many digits as the number has.
                     let digits = cell.text.split_once('.').map_or(0, |(_, digits)| digits.len());
                     format!("{} \u{b1} {half:.digits$}", cell.text)
@@ -128,12 +137,17 @@ impl Grid {
 impl Grid {
     /// Returns the numbers with all their digits. What stands behind +- has a column of its own.
     fn csv(&self) -> String {
-        let with_error =
-            |column: &Column| column.cells.iter().flatten().any(|cell| cell.plus_minus.is_some());
+        let spread = |column: &Column| -> Option<&'static str> {
+            let mut found = column.cells.iter().flatten().filter_map(|cell| cell.plus_minus);
+            Some(match found.next()? {
+                (Spread::StandardError, _) => "stderr",
+                (Spread::Interval, _) => "interval",
+            })
+        };
         let mut head = vec![self.key.clone()];
         for column in &self.columns {
             head.push(column.name.clone());
-            head.extend(with_error(column).then(|| format!("{} +-", column.name)));
+            head.extend(spread(column).map(|spread| format!("{} {spread}", column.name)));
         }
         let number = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
         let row = |(row, name): (usize, &String)| {
@@ -141,8 +155,8 @@ impl Grid {
             for column in &self.columns {
                 let cell = column.cells[row].as_ref();
                 cells.push(number(cell.map(|cell| cell.value)));
-                let error = || number(cell.and_then(|cell| cell.plus_minus));
-                cells.extend(with_error(column).then(error));
+                let error = |_| number(cell.and_then(|cell| cell.plus_minus).map(|(_, half)| half));
+                cells.extend(spread(column).map(error));
             }
             cells
         };
@@ -181,7 +195,8 @@ mod tests {
     use super::*;
 
     fn grid() -> Grid {
-        let cell = |value: f64, text: &str, plus_minus| {
+        let cell = |value: f64, text: &str, error: Option<f64>| {
+            let plus_minus = error.map(|error| (Spread::StandardError, error));
             Some(Cell { value, text: text.to_owned(), plus_minus })
         };
         let mut grid = Grid::new("run", vec!["runs/a_1".to_owned(), "b,c".to_owned()]);
@@ -207,7 +222,7 @@ mod tests {
     fn other_programs_read_the_table() {
         assert_eq!(
             grid().text(Style::Csv),
-            "run,nll,nll +-,accuracy,kl\nruns/a_1,88.25,0.125,0.9,1\n\"b,c\",87.125,0.1,,2"
+            "run,nll,nll stderr,accuracy,kl\nruns/a_1,88.25,0.125,0.9,1\n\"b,c\",87.125,0.1,,2"
         );
         assert_eq!(
             grid().text(Style::Markdown),

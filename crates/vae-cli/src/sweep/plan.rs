@@ -1,6 +1,6 @@
 //! The file of a sweep, and the runs that it asks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
@@ -162,11 +162,7 @@ impl File {
             Ok(Cell { runs: runs.collect::<Result<_>>()?, values })
         });
         let cells: Vec<Cell> = cells.collect::<Result<_>>()?;
-        let mut names = BTreeSet::new();
-        let mut runs = cells.iter().flat_map(|cell| &cell.runs);
-        if let Some(run) = runs.find(|run| !names.insert(&run.name)) {
-            return Err(request(format!("grid: a value is named twice: {}", run.name)));
-        }
+        check_distinct(&cells)?;
         Ok(Plan { keys, cells })
     }
 
@@ -197,6 +193,28 @@ impl File {
         let name: Vec<String> = parts.chain([format!("seed={seed}")]).collect();
         Ok(PlannedRun { name: file_name(&name.join(",")), config })
     }
+}
+
+/// Checks that no two runs have the same settings, or the same folder.
+fn check_distinct(cells: &[Cell]) -> Result<()> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let mut folders = BTreeSet::new();
+    for run in cells.iter().flat_map(|cell| &cell.runs) {
+        let name = &run.name;
+        // Values may be written in two ways, such as 1 and 1.0.
+        if let Some(other) = seen.insert(run.config.to_toml(), name) {
+            return Err(request(format!(
+                "grid: a value is named twice: {other} and {name} are the same run"
+            )));
+        }
+        if !folders.insert(name) {
+            return Err(request(format!(
+                "grid: two runs would have the same folder, {name}: their values differ in characters that \
+                 the name of a folder does not have"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the last words of the keys, or all of a key if two have the same last word.
@@ -281,6 +299,8 @@ mod tests {
             (&format!("{base}[grid]\n\"model.latent\" = 2"), "[set]"),
             (&format!("{base}[grid]\n\"model.latent\" = []"), "no values"),
             (&format!("{base}[grid]\n\"model.latent\" = [2, 2]"), "twice"),
+            (&format!("{base}[grid]\n\"objective.beta\" = [1, 1.0]"), "twice"),
+            (&format!("{base}[grid]\n\"data.source\" = [\"a b\", \"ab\"]"), "same folder"),
             (&format!("{base}[grid]\n\"model.latent\" = [2, \"x\"]"), "model.latent"),
             (&format!("{base}[grid]\n\"train.seed\" = [2]"), "seeds"),
             (&format!("{base}[set]\nmodel.latent = 2\n[grid]\nmodel.latent = [2]"), "[set]"),

@@ -37,6 +37,8 @@ pub struct CellResults {
     pub runs: usize,
     /// Runs that failed.
     pub failed: usize,
+    /// How the figures of the first run that is done were made.
+    pub protocol: Option<Value>,
     /// For each figure, its mean over the runs that are done. `None` if one of them does not have it.
     pub means: Vec<Option<Mean>>,
 }
@@ -70,6 +72,10 @@ impl Results {
                 values: cell.values.clone(),
                 runs: runs.len(),
                 failed: own.iter().filter(|o| matches!(o, Some(Outcome::Failed(_)))).count(),
+                protocol: own.iter().find_map(|outcome| match outcome {
+                    Some(Outcome::Done(figures)) => figures.get("protocol").cloned(),
+                    _ => None,
+                }),
                 means: figures.iter().map(mean).collect(),
             }
         });
@@ -116,6 +122,7 @@ impl Results {
                 "settings": settings.collect::<Map<_, _>>(),
                 "runs": cell.runs,
                 "failed": cell.failed,
+                "protocol": cell.protocol,
                 "figures": figures.collect::<Map<_, _>>(),
             })
         };
@@ -167,7 +174,8 @@ impl Results {
             .try_for_each(|cell| self.number(cell, column).map(drop))
     }
 
-    /// Returns the number of a cell in a column: a key or a figure. `None` if this cell has none.
+    /// Returns the number of a cell in a column of the table: a key, `runs`, `failed`, a figure or its
+    /// standard error. `None` if this cell has none.
     fn number(&self, cell: &CellResults, column: &str) -> Result<Option<f64>> {
         if let Some(i) = self.keys.iter().position(|key| key == column) {
             let value = &cell.values[i];
@@ -176,9 +184,17 @@ impl Results {
                 Err(_) => Err(request(format!("--plot: {column} = {value} is no number"))),
             };
         }
-        match self.figures.iter().position(|figure| figure == column) {
-            Some(i) => Ok(cell.means[i].map(|mean| mean.value)),
-            None => {
+        let figure = |name: &str| self.figures.iter().position(|figure| figure == name);
+        if let Some(i) = figure(column) {
+            return Ok(cell.means[i].map(|mean| mean.value));
+        }
+        if let Some(i) = column.strip_suffix("_stderr").and_then(figure) {
+            return Ok(cell.means[i].and_then(|mean| mean.stderr));
+        }
+        match column {
+            "runs" => Ok(Some(cell.runs as f64)),
+            "failed" => Ok(Some(cell.failed as f64)),
+            _ => {
                 let columns = [&self.keys[..], &self.figures[..]].concat().join(", ");
                 Err(request(format!("--plot: there is no column {column}; there are {columns}")))
             }
@@ -244,6 +260,12 @@ mod tests {
             (&lines[0].name[..], &lines[0].points[..]),
             ("k 1", &[(2.0, 7.0), (4.0, 2.0)][..])
         );
+        let y = |column: &str| {
+            let plot = results().plot("beta", column, Theme::Light).unwrap();
+            plot.panels[0].lines.iter().map(|line| line.points.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(y("nll_stderr"), [[(4.0, 1.0)]]);
+        assert_eq!(y("failed"), [vec![(2.0, 1.0), (4.0, 0.0)], vec![(2.0, 1.0)]]);
         let error = results().plot("beta", "nonsense", Theme::Light).unwrap_err();
         assert!(error.to_string().contains("k, beta, nll"), "{error}");
     }

@@ -21,6 +21,8 @@ use crate::supervise;
 
 /// How long to wait before another look at a run that another process trains.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Longest file of figures, in bytes.
 const MOST_BYTES: u64 = 1 << 20;
 /// Longest part of an error of a run that is kept.
@@ -86,6 +88,9 @@ struct Evaluated {
     /// The machine that made the figures.
     #[serde(default)]
     machine: String,
+    /// The version of the program that made them: another may measure in another way.
+    #[serde(default)]
+    version: String,
     figures: Map<String, Value>,
 }
 
@@ -188,20 +193,22 @@ impl Sweep {
         if stopped() || trained["ending"] == "stopped" {
             return Ok(Outcome::Stopped);
         }
-        let figures = if planned.config.objective.requirements().trains_encoder {
+        // Without an encoder only the quality of samples can be measured.
+        let has_encoder = planned.config.objective.requirements().trains_encoder;
+        let figures = if has_encoder || self.measures.asked.quality {
             match self.evaluate(&run, seat, stop)? {
                 Ok(figures) => figures,
                 Err(_) if stopped() => return Ok(Outcome::Stopped),
                 Err(failure) => return Ok(failure.into()),
             }
         } else {
-            // Without an encoder there is no bound: what is known is the training loss.
+            // There is no bound: what is known is the training loss.
             let loss = trained.get("train").and_then(|train| train.get("loss")).cloned();
             loss.map(|loss| ("loss".to_owned(), loss)).into_iter().collect()
         };
         let (config, protocol) = (planned.config.to_toml(), self.measures.clone());
-        let machine = seat.machine.clone();
-        let evaluated = Evaluated { config, protocol, machine, figures };
+        let (machine, version) = (seat.machine.clone(), VERSION.to_owned());
+        let evaluated = Evaluated { config, protocol, machine, version, figures };
         let text = format!("{}\n", json!(evaluated));
         write_atomically(&kept, text.as_bytes()).with_context(|| kept.display().to_string())?;
         Ok(Outcome::Done(evaluated.figures))
@@ -230,8 +237,9 @@ impl Sweep {
     fn read(&self, kept: &Path, planned: &PlannedRun) -> Option<Evaluated> {
         let evaluated: Evaluated =
             serde_json::from_str(&read_bounded(kept, MOST_BYTES).ok()?).ok()?;
-        let is_it =
-            evaluated.protocol == self.measures && evaluated.config == planned.config.to_toml();
+        let is_it = evaluated.protocol == self.measures
+            && evaluated.version == VERSION
+            && evaluated.config == planned.config.to_toml();
         is_it.then_some(evaluated)
     }
 

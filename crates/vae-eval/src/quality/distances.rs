@@ -28,6 +28,19 @@ pub struct Quality {
 }
 
 impl Quality {
+    /// Checks that `n` examples can be compared with as many samples.
+    ///
+    /// # Errors
+    /// If they are fewer than five.
+    pub fn check(n: usize) -> Result<(), EvalError> {
+        let fewest = NEIGHBOURS + 2;
+        if n >= fewest {
+            return Ok(());
+        }
+        let why = format!("the quality of samples needs at least {fewest} examples, not {n}");
+        Err(EvalError::Request(why))
+    }
+
     /// Compares features of examples with those of samples, rows of `width` numbers each. Products are
     /// computed on `device`.
     ///
@@ -39,13 +52,7 @@ impl Quality {
         width: usize,
         device: &Device,
     ) -> Result<Self, EvalError> {
-        let fewest = examples.len().min(samples.len()) / width;
-        if fewest < NEIGHBOURS + 2 {
-            return Err(EvalError::Request(format!(
-                "the quality of samples needs at least {} examples, not {fewest}",
-                NEIGHBOURS + 2
-            )));
-        }
+        Self::check(examples.len().min(samples.len()) / width)?;
         if examples.iter().chain(samples).any(|x| !x.is_finite()) {
             let why = "some features are not finite: the training of this model diverged";
             return Err(EvalError::Failed(why.to_owned()));

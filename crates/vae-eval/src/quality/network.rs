@@ -137,6 +137,26 @@ impl FeatureNetwork {
         examples.len().min(MOST)
     }
 
+    /// Checks that there are enough examples to compare samples with.
+    ///
+    /// # Errors
+    /// If there are fewer than five.
+    pub fn check_compared(examples: &Examples) -> Result<(), EvalError> {
+        Quality::check(Self::compared(examples))
+    }
+
+    /// Says why distances of so few examples are not to be believed. `None` if they are.
+    pub fn doubt(examples: &Examples) -> Option<String> {
+        let n = Self::compared(examples);
+        (n < 10 * WIDTH).then(|| {
+            format!(
+                "a covariance of {WIDTH} features from {n} examples is noise for the most part, so \
+                 frechet_distance is too high: compare {} or more",
+                10 * WIDTH
+            )
+        })
+    }
+
     /// Compares n samples of a model with n examples, n at most 10,000. Samples are means of p(x|z), as in
     /// pictures.
     ///

@@ -201,6 +201,12 @@ impl Backend {
         self.entry.is_cpu
     }
 
+    /// Returns the backend as one that is no CPU, for tests where there is no other device.
+    #[cfg(test)]
+    pub(crate) fn posing_as_no_cpu(self) -> Self {
+        Self { entry: Box::leak(Box::new(Entry { is_cpu: false, ..*self.entry })), ..self }
+    }
+
     /// Opens the first CPU backend of this build.
     ///
     /// # Errors

@@ -449,14 +449,19 @@ mod tests {
 
     #[test]
     fn a_run_that_goes_on_keeps_its_number_of_replicas() {
-        let state = trainer("", 2).snapshot();
-        let config = state.config.clone();
-        assert_eq!(config.train.replicas, 1);
-        let data = load(&config, &Environment::default()).unwrap();
         let flex = Backend::open("flex").unwrap();
-        let both = flex.clone().with(vec![flex]);
-        let resumed = Trainer::resume(state, config, data, &both).unwrap();
-        assert_eq!(resumed.config.train.replicas, 1);
+        let both = flex.clone().with(vec![flex.clone()]);
+        // Each device has one replica; elsewhere the run may have had more.
+        for (n, replicas, backend) in [(2, 1, both), (1, 2, flex.posing_as_no_cpu())] {
+            let mut state = trainer("", n).snapshot();
+            state.config = state.config.with_replicas(replicas);
+            let config = state.config.clone();
+            let data = load(&config, &Environment::default()).unwrap();
+            let mut resumed = Trainer::resume(state, config, data, &backend).unwrap();
+            resumed.take(1).unwrap();
+            assert_eq!(resumed.snapshot().config.train.replicas, replicas);
+            assert_eq!(resumed.snapshot().run.replicas, 1);
+        }
     }
 
     fn state_of(state: &Checkpoint) -> Networks {

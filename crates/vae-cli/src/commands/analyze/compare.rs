@@ -14,9 +14,11 @@ use crate::args::{BackendArgs, CheckpointArg, ModelArgs, ReadArgs, count};
 use crate::commands::Execute;
 use crate::failure::request;
 use crate::open;
-use crate::output::grid::{Cell, Grid, Style};
+use crate::output::figures;
+use crate::output::grid::{Cell, Grid, Spread, Style};
 use crate::output::printer::Printer;
 use crate::output::progress::Bar;
+use crate::output::text::with_commas;
 
 /// Compare runs on the same examples: a row for each, and the best of each column marked.
 ///
@@ -37,7 +39,7 @@ pub struct CompareArgs {
     /// Importance samples per example, for nll. It is left out where p(x|z) is not a likelihood.
     #[arg(long, value_name = "K", default_value_t = 100, value_parser = count)]
     pub samples: usize,
-    /// Seed of the random z.
+    /// Seed of the random z, and of pixels that are drawn.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// Print the table as CSV.
@@ -55,19 +57,29 @@ pub struct CompareArgs {
 
 /// Most runs of a table.
 const MOST: usize = 200;
-/// Half the width of a 95 % interval in standard errors, for the means of hundreds of examples or more.
-const NORMAL: f64 = 1.96;
 
 /// A run with its figures.
 struct Compared {
     name: String,
     evaluation: Evaluation,
-    /// nll minus that of the best run, by examples. `None` without nll.
-    difference: Option<Mean>,
+    /// nll minus that of the best run, averaged over the examples. `None` without nll.
+    difference: Option<Difference>,
+}
+
+/// A mean of paired differences.
+struct Difference {
+    mean: Mean,
+    /// Half the width of its 95 % confidence interval. `None` for one example.
+    interval: Option<f64>,
 }
 
 impl Execute for CompareArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
+        if printer.prints_json() && (self.csv || self.markdown || self.latex) {
+            return Err(request(
+                "--json has a form of its own: leave --csv, --markdown or --latex out",
+            ));
+        }
         if self.runs.len() > MOST {
             let n = self.runs.len();
             return Err(request(format!("a table is of at most {MOST} runs, and {n} are named")));
@@ -77,7 +89,8 @@ impl Execute for CompareArgs {
             self.runs.iter().map(|run| self.open(run, printer)).collect::<Result<_>>()?;
         let (_, first) = &opened[0];
         for (run, (_, other)) in self.runs.iter().zip(&opened).skip(1) {
-            open::check_comparable(first, other).with_context(|| run.display().to_string())?;
+            open::check_comparable(first, other, &self.read)
+                .with_context(|| run.display().to_string())?;
         }
         let (source, examples) = open::examples(&self.read, first, printer)?;
         let examples = Arc::new(examples);
@@ -107,6 +120,10 @@ impl Execute for CompareArgs {
         });
         let evaluations: Vec<Evaluation> = evaluations.collect::<Result<_, _>>()?;
         bar.finish();
+        let data =
+            figures::examples(&source.name, &self.read.split, &opened[0].0.transform, self.seed);
+        let protocol = figures::of_evaluation(&evaluations[0], &data, samples);
+        let protocol = figures::protocol(&protocol, &json!(evaluations[0]));
         let compared = compared(&self.runs, evaluations);
         let grid = grid(&compared);
         let style = match (self.csv, self.markdown, self.latex) {
@@ -115,19 +132,33 @@ impl Execute for CompareArgs {
             (_, _, true) => Style::Latex,
             _ => Style::Plain,
         };
-        let data = format!("{} {}", source.name, self.read.split);
-        let mut text = grid.text(style);
-        if style == Style::Plain {
-            text += &format!(
-                "\n(losses in nats per example of {data}; * marks the best; behind nll its standard error, \
-                 behind the difference its 95 % interval)"
-            );
+        for run in &compared {
+            if let Some(doubt) = figures::doubt(run.evaluation.ess_median) {
+                printer.warn(&format!("{}: {doubt}", run.name));
+            }
         }
+        let estimate = match samples {
+            0 => String::new(),
+            _ => format!(
+                "; nll from {samples} importance samples, behind it its standard error, behind the difference \
+                 its 95 % interval"
+            ),
+        };
+        let n = with_commas(images);
+        let about = format!("losses in nats per example, of {n} of {data}{estimate}");
+        let table = grid.text(style);
+        let text = match style {
+            Style::Plain => format!("{table}\n({about}; * marks the best)"),
+            Style::Markdown => format!("{table}\n\n{about}"),
+            Style::Latex => format!("% {about}\n{table}"),
+            Style::Csv => table,
+        };
         printer.result(&text, || {
             json!({
                 "data": source.name,
                 "split": self.read.split,
                 "samples": (samples > 0).then_some(samples),
+                "protocol": protocol,
                 "runs": compared.iter().map(Compared::json).collect::<Vec<_>>(),
             })
         })
@@ -148,17 +179,13 @@ impl CompareArgs {
 }
 
 impl Compared {
-    /// Returns half the width of the 95 % interval of the difference.
-    fn interval(&self) -> Option<f64> {
-        self.difference.and_then(|mean| mean.stderr).map(|stderr| NORMAL * stderr)
-    }
-
     fn json(&self) -> Value {
         let mut object = json!(self.evaluation);
         object["run"] = json!(self.name);
-        object["difference"] = json!(self.difference.map(|mean| mean.value));
-        object["difference_stderr"] = json!(self.difference.and_then(|mean| mean.stderr));
-        object["difference_interval"] = json!(self.interval());
+        let difference = self.difference.as_ref();
+        object["difference"] = json!(difference.map(|d| d.mean.value));
+        object["difference_stderr"] = json!(difference.and_then(|d| d.mean.stderr));
+        object["difference_interval"] = json!(difference.and_then(|d| d.interval));
         object
     }
 }
@@ -169,10 +196,14 @@ fn compared(runs: &[PathBuf], evaluations: Vec<Evaluation>) -> Vec<Compared> {
     let finite = evaluations.iter().filter(|evaluation| nll(evaluation).is_finite());
     let best = finite.min_by(|a, b| nll(a).total_cmp(&nll(b)));
     let best = best.map(|best| best.nll_each.clone()).unwrap_or_default();
-    let pair = |(run, evaluation): (&PathBuf, Evaluation)| Compared {
-        name: run.display().to_string(),
-        difference: Mean::of_differences(&evaluation.nll_each, &best),
-        evaluation,
+    let pair = |(run, evaluation): (&PathBuf, Evaluation)| {
+        let mean = Mean::of_differences(&evaluation.nll_each, &best);
+        let interval = |mean: Mean| mean.interval(best.len());
+        Compared {
+            name: run.display().to_string(),
+            difference: mean.map(|mean| Difference { mean, interval: interval(mean) }),
+            evaluation,
+        }
     };
     runs.iter().zip(evaluations).map(pair).collect()
 }
@@ -180,7 +211,7 @@ fn compared(runs: &[PathBuf], evaluations: Vec<Evaluation>) -> Vec<Compared> {
 /// Returns the table, without the columns that no run has.
 fn grid(runs: &[Compared]) -> Grid {
     let mut grid = Grid::new("run", runs.iter().map(|run| run.name.clone()).collect());
-    type Found = (f64, String, Option<f64>);
+    type Found = (f64, String, Option<(Spread, f64)>);
     let mut column = |name: &str, better, get: &dyn Fn(&Compared) -> Option<Found>| {
         let cell = |run| get(run).map(|(value, text, plus_minus)| Cell { value, text, plus_minus });
         grid.column(name, better, runs.iter().map(cell).collect());
@@ -192,11 +223,13 @@ fn grid(runs: &[Compared]) -> Grid {
     column("kl", Better::Neither, &|run| run.evaluation.kl.map(nats));
     column("nll", Better::Lower, &|run| {
         let (value, text, _) = nats(run.evaluation.nll?);
-        Some((value, text, run.evaluation.nll_stderr))
+        let error = run.evaluation.nll_stderr.map(|error| (Spread::StandardError, error));
+        Some((value, text, error))
     });
     column("nll - best", Better::Neither, &|run| {
-        let (value, text, _) = nats(run.difference?.value);
-        Some((value, text, run.interval()))
+        let difference = run.difference.as_ref()?;
+        let (value, text, _) = nats(difference.mean.value);
+        Some((value, text, difference.interval.map(|half| (Spread::Interval, half))))
     });
     column("active units", Better::Neither, &|run| {
         let Evaluation { active_units, latent, .. } = run.evaluation;

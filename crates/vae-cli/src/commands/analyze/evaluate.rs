@@ -5,21 +5,23 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde_json::{Map, Value, json};
-use vae_eval::{Annealed, EvalError, Evaluator, FeatureNetwork, Generator, Mean};
+use serde_json::{Value, json};
+use vae_data::{Examples, OpenedSource};
+use vae_eval::{Annealed, Evaluation, Evaluator, FeatureNetwork, Generator, Mean, Quality};
 use vae_train::Checkpoint;
 
 use crate::args::{MeasureArgs, ModelArgs, ReadArgs};
 use crate::commands::Execute;
 use crate::open;
-use crate::output::figures;
+use crate::output::figures::{self, Figure};
 use crate::output::printer::Printer;
 use crate::output::progress::Bar;
+use crate::output::text::with_commas;
 
-/// Evaluate a model: neg_elbo and its terms, active units, nll by importance sampling.
+/// Evaluate a model: neg_elbo and its terms, active units, nll by importance sampling, quality of samples.
 ///
 /// Losses are in nats per example: summed over pixels and latent dimensions, averaged over
-/// examples.
+/// examples. Of a model without an encoder, such as a GAN, --quality alone can be measured.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  vae-cli evaluate\n  vae-cli evaluate --run runs/gated --samples 500\n  \
@@ -38,20 +40,26 @@ pub struct EvaluateArgs {
     /// runs.
     #[arg(long, value_name = "DIR", requires = "samples")]
     pub against: Option<PathBuf>,
-    /// Seed of the random z, for neg_elbo and nll.
+    /// Seed of the random z, and of pixels that are drawn. Models are compared with the same seed.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
 
-/// Median of the effective sample sizes below which nll is not to be believed.
-const BELIEVABLE: f64 = 5.0;
-/// The same of chains of annealed importance sampling, for nll_ais.
+/// Median of the effective sample sizes of chains of annealed importance sampling below which nll_ais is not to
+/// be believed.
 const BELIEVABLE_CHAINS: f64 = 2.0;
 
 impl Execute for EvaluateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
         let (generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
-        open::require_encoder(&checkpoint)?;
+        if let Err(why) = open::require_encoder(&checkpoint) {
+            return match self.asks_for_quality_alone() {
+                true => self.quality_alone(&generator, &checkpoint, printer),
+                false => Err(why.context(
+                    "of a model without an encoder, --quality can be measured, without other measures",
+                )),
+            };
+        }
         let samples = self.measure.samples.unwrap_or(0);
         let other = match &self.against {
             Some(run) => Some(open_other(self, run, &checkpoint, printer)?),
@@ -65,11 +73,6 @@ impl Execute for EvaluateArgs {
         if let Some(steps) = self.measure.ais {
             evaluator.check_annealing(&generator.vae, steps).context("--ais")?;
         }
-        let network = self.measure.quality.then(|| {
-            let data_dir = self.read.data_dir.data_dir.clone();
-            open::feature_network(data_dir, &resolved, printer)
-        });
-        let network = network.transpose().context("--quality")?;
         if self.measure.disentanglement {
             evaluator
                 .check_disentanglement(&generator.vae)
@@ -78,15 +81,14 @@ impl Execute for EvaluateArgs {
         if let Some(other) = &other {
             evaluator.check(&other.vae, samples).context("the model of --against")?;
         }
-        // First what may be refused: nll can take hours.
+        // First what may be refused: nll can take hours, and the classifier minutes.
         let examples = evaluator.examples();
-        let quality = network
-            .as_ref()
-            .map(|network| Ok::<_, EvalError>((network, network.quality(&generator, examples)?)));
-        let quality = quality.transpose().context("--quality")?;
         let scores =
             self.measure.disentanglement.then(|| evaluator.disentanglement(&generator.vae));
-        let scores = scores.transpose()?;
+        let scores = scores.transpose().with_context(|| resolved.name.clone())?;
+        let quality =
+            self.measure.quality.then(|| self.quality(&generator, &resolved, examples, printer));
+        let quality = quality.transpose().context("--quality")?;
         let images = examples.len();
         let rounds = if other.is_some() { 2 } else { 1 };
         // Without importance samples the evaluation takes little time.
@@ -107,22 +109,17 @@ impl Execute for EvaluateArgs {
             bar.finish();
         }
 
-        let data = format!("{} {}", resolved.name, self.read.split);
+        let data = self.data(&resolved, &generator);
         let mut figures = figures::of_evaluation(&result, &data, samples);
         let annealed =
             self.measure.ais.map(|steps| self.annealed(&evaluator, &generator, steps, printer));
         let annealed = annealed.transpose()?;
         figures.extend(annealed.iter().flat_map(figures::of_annealing));
-        figures.extend(quality.iter().flat_map(|(network, quality)| {
-            figures::of_quality(quality, &network.name, FeatureNetwork::compared(examples))
-        }));
+        figures.extend(quality.iter().flat_map(|measured| measured.figures(examples)));
         figures.extend(scores.iter().flat_map(figures::of_disentanglement));
         let mut text = figures::table(&figures);
-        if result.ess_median.is_some_and(|ess| ess < BELIEVABLE) {
-            printer.warn(
-                "for half of the examples a few importance weights outweigh all others, so nll is \
-                 probably too high: raise --samples, and see how far nll falls",
-            );
+        if let Some(doubt) = figures::doubt(result.ess_median) {
+            printer.warn(doubt);
         }
         if annealed.as_ref().is_some_and(|found| found.ess[1] < BELIEVABLE_CHAINS) {
             printer.warn(
@@ -145,9 +142,6 @@ impl Execute for EvaluateArgs {
         }
         printer.result(&text, || {
             let mut object = json!(result);
-            let protocol =
-                figures.iter().map(|figure| (figure.name.to_owned(), json!(figure.what)));
-            object["protocol"] = protocol.collect::<Map<_, _>>().into();
             let annealed = annealed.as_ref().map(|found| {
                 json!({
                     "nll_ais": found.nll,
@@ -159,33 +153,107 @@ impl Execute for EvaluateArgs {
                 })
             });
             add(&mut object, &ANNEALING, annealed.as_ref());
-            let quality = quality.as_ref().map(|(network, quality)| {
-                let mut quality = json!(quality);
-                quality["features"] = json!(network.name);
-                quality
-            });
-            add(&mut object, &QUALITY, quality.as_ref());
+            add(&mut object, &QUALITY, quality.as_ref().map(Measured::json).as_ref());
             add(&mut object, &DISENTANGLEMENT, scores.map(|scores| json!(scores)).as_ref());
-            object["data"] = json!(resolved.name);
-            object["split"] = json!(self.read.split);
-            if samples > 0 {
-                object["samples"] = json!(samples);
-            }
-            if let Some((run, other, difference)) = &against {
-                object["against"] = json!({
+            let against = against.as_ref().map(|(run, other, difference)| {
+                json!({
                     "run": run,
                     "nll": other.nll,
                     "nll_stderr": other.nll_stderr,
                     "difference": difference.map(|d| d.value),
                     "difference_stderr": difference.and_then(|d| d.stderr),
-                });
-            }
-            object
+                })
+            });
+            object["samples"] = json!((samples > 0).then_some(samples));
+            object["against"] = json!(against);
+            self.finished(object, &figures, &resolved)
         })
     }
 }
 
+/// The quality of samples, and the network that measured it.
+struct Measured {
+    network: FeatureNetwork,
+    quality: Quality,
+}
+
+impl Measured {
+    fn figures(&self, examples: &Examples) -> Vec<Figure> {
+        figures::of_quality(&self.quality, &self.network.name, FeatureNetwork::compared(examples))
+    }
+
+    fn json(&self) -> Value {
+        let mut object = json!(self.quality);
+        object["features"] = json!(self.network.name);
+        object
+    }
+}
+
 impl EvaluateArgs {
+    fn asks_for_quality_alone(&self) -> bool {
+        let MeasureArgs { samples, ais, quality, disentanglement } = self.measure;
+        quality && samples.is_none() && ais.is_none() && !disentanglement
+    }
+
+    /// Says what is evaluated, for the protocol.
+    fn data(&self, source: &OpenedSource, generator: &Generator) -> String {
+        figures::examples(&source.name, &self.read.split, &generator.transform, self.seed)
+    }
+
+    /// Measures the quality of samples, with the network of the cache or one that is trained now.
+    fn quality(
+        &self,
+        generator: &Generator,
+        source: &OpenedSource,
+        examples: &Examples,
+        printer: &Printer,
+    ) -> Result<Measured> {
+        FeatureNetwork::check_compared(examples)?;
+        if let Some(doubt) = FeatureNetwork::doubt(examples) {
+            printer.warn(&doubt);
+        }
+        let data_dir = self.read.data_dir.data_dir.clone();
+        let network = open::feature_network(data_dir, source, printer)?;
+        let quality = network.quality(generator, examples)?;
+        Ok(Measured { network, quality })
+    }
+
+    /// Evaluates a model without an encoder. All other figures are null.
+    fn quality_alone(
+        &self,
+        generator: &Generator,
+        checkpoint: &Checkpoint,
+        printer: &Printer,
+    ) -> Result<()> {
+        let (source, examples) = open::examples(&self.read, checkpoint, printer)?;
+        let measured = self.quality(generator, &source, &examples, printer).context("--quality")?;
+        let mut figures = vec![Figure {
+            name: "images",
+            value: with_commas(examples.len()),
+            what: self.data(&source, generator),
+        }];
+        figures.extend(measured.figures(&examples));
+        printer.result(&figures::table(&figures), || {
+            let mut object = json!(Evaluation::default());
+            let keys = object.as_object_mut().into_iter().flat_map(|object| object.values_mut());
+            keys.for_each(|value| *value = Value::Null);
+            object["images"] = json!(examples.len());
+            for keys in [&ANNEALING[..], &DISENTANGLEMENT, &["samples", "against"]] {
+                add(&mut object, keys, None);
+            }
+            add(&mut object, &QUALITY, Some(&measured.json()));
+            self.finished(object, &figures, &source)
+        })
+    }
+
+    /// Adds to the figures in JSON what they are of, and how each was made.
+    fn finished(&self, mut object: Value, figures: &[Figure], source: &OpenedSource) -> Value {
+        object["protocol"] = figures::protocol(figures, &object);
+        object["data"] = json!(source.name);
+        object["split"] = json!(self.read.split);
+        object
+    }
+
     /// Runs annealed importance sampling, with a bar.
     fn annealed(
         &self,
@@ -228,8 +296,7 @@ fn add(object: &mut Value, keys: &[&str], found: Option<&Value>) {
 /// Opens the model of `--against` and checks that it can be compared with the first.
 ///
 /// # Errors
-/// If the splits or the values of x of the two differ, or if only one likelihood is a density or
-/// depends on labels.
+/// The errors of [`open::check_comparable`], and those of the split.
 fn open_other(
     args: &EvaluateArgs,
     run: &Path,
@@ -241,7 +308,7 @@ fn open_other(
     let model = ModelArgs { run: Some(run.to_owned()), checkpoint, ..args.model.clone() };
     let (generator, checkpoint) = open::generator(&model, args.seed, printer)?;
     open::require_encoder(&checkpoint)?;
-    open::check_comparable(first, &checkpoint)
+    open::check_comparable(first, &checkpoint, &args.read)
         .with_context(|| format!("--against {}", run.display()))?;
     Ok(generator)
 }

@@ -16,6 +16,7 @@ use crate::args::{BackendArgs, DataDirArgs, MeasureArgs, count};
 use crate::commands::Execute;
 use crate::failure::request;
 use crate::open;
+use crate::output::figures;
 use crate::output::printer::Printer;
 use crate::output::progress::Bar;
 use crate::output::text::{columns, with_commas};
@@ -68,6 +69,7 @@ impl Execute for ReproArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
         match &self.name {
             Some(name) => self.reproduce(name, printer),
+            None if self.short => Err(request("--short: name the protocol")),
             None => self.list(printer),
         }
     }
@@ -184,8 +186,17 @@ impl ReproArgs {
             let seats = vec![seat; self.jobs.min(runs.len())];
             sweep.finish_all(&plan, &seats, &stop, |news| match news {
                 News::Ended(i, outcomes) => {
-                    if let Some(Outcome::Failed(why)) = &outcomes[i] {
-                        printer.warn(&format!("{} failed: {why}", runs[i].name));
+                    let name = &runs[i].name;
+                    match &outcomes[i] {
+                        Some(Outcome::Failed(why)) => {
+                            printer.warn(&format!("{name} failed: {why}"));
+                        }
+                        Some(Outcome::Done(figures)) => {
+                            if let Some(doubt) = figures::doubt_of_json(figures) {
+                                printer.warn(&format!("{name}: {doubt}"));
+                            }
+                        }
+                        _ => {}
                     }
                     Results::new(&plan, outcomes).write(&folder.join("table.csv"))
                 }

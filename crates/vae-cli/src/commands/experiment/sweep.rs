@@ -12,7 +12,8 @@ use vae_view::{Better, Theme, write_figure};
 use crate::args::{BackendArgs, BackendName, DataDirArgs, MeasureArgs, ThemeArgs, count};
 use crate::commands::Execute;
 use crate::failure::request;
-use crate::output::grid::{Cell, Grid, Style};
+use crate::output::figures;
+use crate::output::grid::{Cell, Grid, Spread, Style};
 use crate::output::printer::Printer;
 use crate::signal::stop_on_signal;
 use crate::sweep::crew::News;
@@ -29,7 +30,7 @@ use crate::sweep::work::{Measures, Outcome, Sweep};
 #[command(after_help = "Examples:\n  vae-cli sweep beta.toml --out sweeps/beta\n  \
     vae-cli sweep beta.toml --out sweeps/beta --plot rate,distortion\n\n\
     A file of a sweep, such as beta.toml:\n  \
-    base = \"mnist-mlp\"              # a preset or a TOML file\n  \
+    base = \"mnist-mlp\"              # a preset, or the path of a TOML file\n  \
     seeds = [0, 1, 2]\n  \
     [set]                           # fixed values\n  \
     \"train.epochs\" = 5\n  \
@@ -96,6 +97,7 @@ impl Execute for SweepArgs {
         // Before any work: is there such a plot?
         let empty = Results::new(&plan, &vec![None; plan.runs().count()]);
         self.plot.iter().try_for_each(|column| empty.check_column(column))?;
+        sweep.check_measures(&plan, printer)?;
         let lock = sweep.prepare(&plan)?;
         // On a terminal the trainings get the signal too, and write their checkpoints.
         let stop = stop_on_signal("stopping the sweep when its trainings have stopped");
@@ -130,7 +132,12 @@ impl Execute for SweepArgs {
             let done = outcomes.iter().flatten().count();
             let name = &runs[i].name;
             match &outcomes[i] {
-                Some(Outcome::Done(_)) => printer.say(&format!("{done}/{}  {name}", runs.len())),
+                Some(Outcome::Done(figures)) => {
+                    printer.say(&format!("{done}/{}  {name}", runs.len()));
+                    if let Some(doubt) = figures::doubt_of_json(figures) {
+                        printer.warn(&format!("{name}: {doubt}"));
+                    }
+                }
                 Some(Outcome::Failed(why)) => printer.warn(&format!("{name} failed: {why}")),
                 Some(Outcome::Stopped | Outcome::Lost(_)) | None => {}
             }
@@ -177,7 +184,11 @@ impl Execute for SweepArgs {
             return Err(anyhow!("all runs failed; the same command tries them again"));
         } else if !failures.is_empty() {
             let n = failures.len();
-            printer.say(&format!("{n} runs failed; the same command tries them again"));
+            printer.warn(&format!(
+                "{n} {} failed; the same command tries again, from the start if the folder of the run is \
+                 deleted",
+                if n == 1 { "run" } else { "runs" }
+            ));
         }
         Ok(())
     }
@@ -191,17 +202,19 @@ fn grid(results: &Results) -> Grid {
         if parts.is_empty() { "all".to_owned() } else { parts.join(", ") }
     };
     let mut grid = Grid::new("cell", results.cells.iter().map(|c| name(&c.values)).collect());
-    let runs = results.cells.iter().map(|cell| {
-        Some(Cell { value: cell.runs as f64, text: cell.runs.to_string(), plus_minus: None })
-    });
+    let count = |n: usize| Cell { value: n as f64, text: n.to_string(), plus_minus: None };
+    let runs = results.cells.iter().map(|cell| Some(count(cell.runs)));
     grid.column("runs", Better::Neither, runs.collect());
+    let failed = results.cells.iter().map(|cell| (cell.failed > 0).then(|| count(cell.failed)));
+    grid.column("failed", Better::Neither, failed.collect());
     for (figure, better) in SHOWN {
         let Some(i) = results.figures.iter().position(|name| name == figure) else { continue };
         let cells = results.cells.iter().map(|cell| {
             let mean = cell.means[i]?;
             let digits = if mean.value.abs() < 1.0 { 4 } else { 2 };
             let text = format!("{:.digits$}", mean.value);
-            Some(Cell { value: mean.value, text, plus_minus: mean.stderr })
+            let plus_minus = mean.stderr.map(|error| (Spread::StandardError, error));
+            Some(Cell { value: mean.value, text, plus_minus })
         });
         grid.column(figure, better, cells.collect());
     }
