@@ -256,15 +256,8 @@ fn evaluate_gives_the_keys_that_scripts_read() {
     for key in ["bits_per_dim", "nll", "ess_min", "ess_median", "k_curve"] {
         assert!(result[key].is_null(), "{key}");
     }
-    // Programs that read this find every key, and how each figure that is not null was made.
-    let protocol = result["protocol"].as_object().unwrap();
-    for key in FIGURES {
-        let value = result.get(key).unwrap_or_else(|| panic!("{key} is missing"));
-        assert!(
-            value.is_null() || protocol.contains_key(key),
-            "{key} is {value}, and nothing says how"
-        );
-    }
+    explains_all(&result);
+    let protocol = &result["protocol"];
     assert!(protocol["images"].as_str().unwrap().contains("grey pixels"), "{protocol:?}");
     assert!(protocol["mse"].as_str().unwrap().contains("per number of x"), "{protocol:?}");
     // Every key is explained.
@@ -278,13 +271,25 @@ fn evaluate_gives_the_keys_that_scripts_read() {
     let scores = program.ok("evaluate --backend flex --limit 300 --disentanglement --json").json();
     assert!((0.0..1.0).contains(&scores["mig"].as_f64().unwrap()), "{scores}");
     assert!(scores["factor_vae_score"].as_f64().unwrap() > 0.1, "{scores}");
+    explains_all(&scores);
+    program.fails(2, "evaluate --backend flex --disentanglement --limit 3", &["at least 4"]);
     // Cross-entropy on grey pixels is no likelihood, and has none to sample.
     assert_eq!(result["likelihood"], false);
     program.fails(2, "evaluate --backend flex --samples 10", &["grey", "data.pixels=stochastic"]);
 }
 
+/// Checks that programs that read this find every key, and how each figure that is not null was made.
+pub fn explains_all(result: &serde_json::Value) {
+    let protocol = result["protocol"].as_object().unwrap();
+    for key in FIGURES {
+        let value = result.get(key).unwrap_or_else(|| panic!("{key} is missing"));
+        let is_said = value.is_null() || protocol.contains_key(key);
+        assert!(is_said, "{key} is {value}, and nothing says how");
+    }
+}
+
 /// The figures that other programs read.
-const FIGURES: [&str; 36] = [
+const FIGURES: [&str; 43] = [
     "neg_elbo",
     "reconstruction",
     "kl",
@@ -321,6 +326,13 @@ const FIGURES: [&str; 36] = [
     "factor_vae_score",
     "beta_vae_score",
     "images",
+    "calibration",
+    "nll_ais",
+    "nll_ais_stderr",
+    "ais_steps",
+    "ais_chains",
+    "ais_ess_min",
+    "ais_ess_median",
 ];
 
 #[test]
@@ -357,8 +369,8 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     let bits = number("nll") / 784.0 / std::f64::consts::LN_2;
     assert!((number("bits_per_dim") - bits).abs() < 1e-9);
     let few = program.ok("evaluate --backend flex --limit 100 --samples 2 --json");
-    few.says(&["warning", "raise --samples"]);
-    assert!(few.json()["protocol"]["k_curve"].is_string(), "{few:?}");
+    few.says(&["warning", "take more importance samples"]);
+    explains_all(&few.json());
     program.fails(2, "evaluate --backend flex --samples 0", &["--samples"]);
 
     // Two runs are compared image by image; a run is no better than itself.
@@ -381,10 +393,15 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     assert_eq!(compared["runs"][0]["difference"].as_f64().unwrap(), -difference);
     assert_eq!(compared["runs"][1]["difference"], 0.0);
     assert!(number(&compared["runs"][0]["difference_interval"]) > 0.0);
-    assert!(compared["protocol"]["images"].as_str().unwrap().contains("black and white"));
-    let outcome = program.ok(compare);
-    outcome.says(&["warning: runs/b: ", "raise --samples"]);
-    let table = outcome.stdout;
+    for run in compared["runs"].as_array().unwrap() {
+        let images = run["protocol"]["images"].as_str().unwrap();
+        assert!(images.contains("black and white"), "{images}");
+        assert!(run["nll"].is_f64() && run["protocol"]["nll"].is_string(), "{run}");
+    }
+    // Of so few samples the effective size cannot be large.
+    let few = "compare runs/a runs/b --backend flex --limit 20 --samples 4";
+    program.ok(few).says(&["warning: runs/b: ", "take more importance samples"]);
+    let table = program.ok(compare).stdout;
     assert!(table.starts_with("run ") && table.contains(" * "), "{table}");
     assert!(table.contains("of 100 of digits test, black and white pixels"), "{table}");
     let csv = program.ok(&format!("{compare} --csv")).stdout;
@@ -409,7 +426,7 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     program.fails(2, grey, &["runs/grey", "data.pixels"]);
     program.fails(2, "compare runs/b runs/grey --backend flex", &["runs/grey", "data.pixels"]);
     // Other data, even if their pixels become x in the same way: another binarization, or another shape.
-    program.ok("train mnist-mlp --backend flex --data sprites --limit 100 --out runs/sprites -q \
+    program.ok("train mnist-mlp --backend flex --data sprites --limit 200 --out runs/sprites -q \
          --set data.pixels=binary --set train.max_steps=1");
     for command in
         ["compare runs/b runs/sprites", "evaluate --run runs/b --samples 5 --against runs/sprites"]
@@ -417,7 +434,7 @@ fn binary_data_has_an_importance_sampled_likelihood() {
         program.fails(
             2,
             &format!("{command} --backend flex"),
-            &["runs/sprites", "other data", "--data"],
+            &["runs/sprites", "different data", "--data"],
         );
         let on = format!("{command} --backend flex --data digits");
         program.fails(2, &on, &["shape"]);

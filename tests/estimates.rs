@@ -2,6 +2,7 @@
 //! samples.
 
 use crate::bad_input::idx;
+use crate::cli::explains_all;
 use crate::program;
 
 /// 300 pictures of 8x8 pixels in two classes, bright on the left or below.
@@ -57,6 +58,7 @@ fn samples_are_compared_by_a_classifier_that_is_trained_once() {
     let gan = program.ok(&format!("{evaluate} runs/gan")).json();
     assert!(of(&gan, "frechet_distance") > of(&long, "frechet_distance"), "{gan}");
     assert_eq!(gan["features"], long["features"]);
+    [&gan, &long].into_iter().for_each(explains_all);
     assert!(gan["neg_elbo"].is_null() && gan["mse"].is_null() && gan["images"] == 300, "{gan}");
     let keys = |found: &serde_json::Value| {
         found.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
@@ -109,6 +111,7 @@ fn annealing_estimates_what_importance_sampling_does() {
     let [nll, ais] = ["nll", "nll_ais"].map(|key| found[key].as_f64().unwrap());
     assert!((nll - ais).abs() < 0.1, "{found}");
     assert_eq!((&found["ais_steps"], &found["ais_chains"]), (&100.into(), &16.into()));
+    explains_all(&found);
     for key in ["nll_ais_stderr", "ais_ess_min", "ais_ess_median"] {
         assert!(found[key].as_f64().is_some(), "{key}: {found}");
     }

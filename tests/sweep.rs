@@ -77,6 +77,15 @@ fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
     head.dedup();
     assert_eq!(head.len(), columns, "two columns have the same name");
     assert_eq!(fs::read_to_string(program.path("two/table.csv")).unwrap(), table);
+    // Another version of the program may measure in another way.
+    let kept = program.path("two/runs/beta=1.0,seed=0/evaluation.json");
+    let text = fs::read_to_string(&kept).unwrap();
+    let mut figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+    figures["version"] = "0.0.1".into();
+    figures["figures"]["kl"] = 1e6.into();
+    fs::write(&kept, figures.to_string()).unwrap();
+    program.ok(&format!("{SWEEP} --out two"));
+    assert_eq!(fs::read_to_string(program.path("two/table.csv")).unwrap(), table);
 
     // Runs of other settings are not mixed in.
     let text = fs::read_to_string(program.path("small.toml")).unwrap();
@@ -167,6 +176,24 @@ fn a_failed_run_is_reported_and_stops_no_other() {
 }
 
 #[test]
+fn a_model_without_an_encoder_has_its_loss_and_its_samples_in_the_table() {
+    let program = program();
+    let text = "base = \"gan\"\n[set]\n\"data.source\" = \"digits\"\n\"data.limit\" = 300\n\
+                \"train.max_steps\" = 1\n\"train.sheet_every\" = 0\n";
+    fs::write(program.path("gan.toml"), text).unwrap();
+    // What needs an encoder is left out.
+    let sweep = "sweep gan.toml --backend flex --out s --limit 30 --samples 2 --quality --json -q";
+    let outcome = program.ok(sweep);
+    outcome.says(&["frechet_distance is too high"]);
+    let cell = outcome.json()["cells"][0].clone();
+    for figure in ["frechet_distance", "loss"] {
+        assert!(cell["figures"][figure]["mean"].is_f64(), "{cell}");
+    }
+    assert!(cell["figures"]["nll"].is_null(), "{cell}");
+    assert!(cell["protocol"]["frechet_distance"].is_string(), "{cell}");
+}
+
+#[test]
 fn a_wrong_file_is_refused_before_any_work() {
     let program = program();
     for (text, word) in [
@@ -183,6 +210,8 @@ fn a_wrong_file_is_refused_before_any_work() {
     let sets = "base = \"mnist-mlp\"\n[set]\n\"data.source\" = ";
     fs::write(program.path("grey.toml"), format!("{sets}\"digits\"\n\"data.limit\" = 50")).unwrap();
     fs::write(program.path("none.toml"), format!("{sets}\"nowhere\"")).unwrap();
+    let narrow = format!("{sets}\"digits\"\n\"data.limit\" = 50\nmodel.latent = 1");
+    fs::write(program.path("narrow.toml"), narrow).unwrap();
     let mut x = 0x803u32.to_be_bytes().to_vec();
     [40u32, 4, 4].iter().for_each(|d| x.extend(d.to_be_bytes()));
     x.extend((0..40 * 16).map(|i| (i % 251) as u8));
@@ -191,6 +220,7 @@ fn a_wrong_file_is_refused_before_any_work() {
     for (what, words) in [
         ("grey.toml --samples 5", ["--samples", "grey"]),
         ("grey.toml --ais 100001", ["--ais", "100000"]),
+        ("narrow.toml --disentanglement", ["--disentanglement", "two latent"]),
         ("grey.toml --quality --limit 4", ["--quality", "at least 5"]),
         ("own.toml --quality", ["--quality", "classes"]),
         ("own.toml --disentanglement", ["--disentanglement", "factors"]),

@@ -133,10 +133,13 @@ pub fn check_comparable(first: &Checkpoint, other: &Checkpoint, read: &ReadArgs)
         ));
     }
     let (one, two) = (&first.data, &other.data);
-    if read.data.is_none() && one.source != two.source && one.fingerprint != two.fingerprint {
+    // Of weights of other programs the data are not known.
+    let are_known = ![one, two].iter().any(|data| data.fingerprint.is_empty());
+    let differ = one.source != two.source && one.fingerprint != two.fingerprint;
+    if read.data.is_none() && are_known && differ {
         return Err(request(format!(
-            "the two models were trained on other data or another binarization of them, {} and {}: name \
-             with --data what both are to be evaluated on",
+            "the two models were trained on different data, or on different binarizations of them, {} and {}: \
+             name with --data what both are to be evaluated on",
             one.source, two.source
         )));
     }
@@ -267,7 +270,7 @@ pub fn feature_network(
     let device = Backend::any_cpu()?.device;
     with_environment(data_dir, printer, |environment| {
         let train = Arc::new(source.read(Split::Train, environment)?);
-        FeatureNetwork::check(&train)?;
+        FeatureNetwork::check(&train, train.class_count())?;
         let name = FeatureNetwork::name(source, &train);
         let file = environment.features_file(&name);
         if let Some(file) = file.as_ref().filter(|file| file.is_file()) {

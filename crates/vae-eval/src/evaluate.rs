@@ -11,7 +11,7 @@ use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::likelihood::Measure;
 use vae_model::posterior::Gaussian;
-use vae_model::{Batch, Networks, Noise, ObjectiveConfig, Role, Vae};
+use vae_model::{Batch, Networks, Noise, ObjectiveConfig, Role, Vae, VaeSpec};
 
 use crate::aggregate::Posteriors;
 use crate::annealed::{Annealing, CHAINS, MOST_STEPS};
@@ -35,6 +35,8 @@ pub type Metrics = Vec<(String, f64)>;
 
 /// Examples that are evaluated at once.
 const CHUNK: usize = 500;
+/// Fewest examples for scores of disentanglement.
+const FEWEST: usize = 4;
 /// Most examples whose codes are compared with each other.
 pub const COMPARED: usize = 2_000;
 
@@ -409,7 +411,7 @@ impl Evaluator {
         steps: usize,
         report: &dyn Fn(usize),
     ) -> Result<Annealed, EvalError> {
-        self.check_annealing(vae, steps)?;
+        self.check_annealing(vae.spec(), steps)?;
         let team = Team::for_device(&self.device)?;
         let annealing = Annealing { team: &team, vae, steps };
         let mut estimates: Vec<Estimate> = Vec::new();
@@ -436,15 +438,15 @@ impl Evaluator {
     /// # Errors
     /// The errors of [`Self::check`], and if `steps` is 0 or above 100,000, if the prior has no density, or if p(x|z) is
     /// no likelihood.
-    pub fn check_annealing(&self, vae: &Vae, steps: usize) -> Result<(), EvalError> {
+    pub fn check_annealing(&self, spec: &VaeSpec, steps: usize) -> Result<(), EvalError> {
         if !(1..=MOST_STEPS).contains(&steps) {
             return Err(EvalError::Request(format!(
                 "annealing takes 1 to {MOST_STEPS} steps, not {steps}"
             )));
         }
-        self.check(vae, 0)?;
+        self.check_spec(spec, 0)?;
         let support = support_of(&self.transform, &self.examples);
-        Ok(compatibility::check_annealing(vae.config(), support)?)
+        Ok(compatibility::check_annealing(spec.config(), support)?)
     }
 
     /// Returns how the posterior means of all examples separate their generative factors. A factor of
@@ -454,7 +456,7 @@ impl Evaluator {
     /// # Errors
     /// The errors of [`Self::check_disentanglement`], and if the scores do not exist for these examples.
     pub fn disentanglement(&self, vae: &Vae) -> Result<Disentanglement, EvalError> {
-        let factors = self.check_disentanglement(vae)?;
+        let factors = self.check_disentanglement(vae.spec())?;
         let mut means: Vec<f64> = Vec::new();
         self.each(vae, |batch, _| {
             means.extend(vae.encode_batch(&batch).mean().into_data().iter::<f64>());
@@ -473,13 +475,18 @@ impl Evaluator {
         })
     }
 
-    /// Checks that the examples have generative factors, and that the model can read the examples.
-    /// Returns the factors.
+    /// Checks that there are examples with generative factors, enough of them, that a model can read, and that
+    /// it has two latent dimensions. Returns the factors.
     ///
     /// # Errors
     /// If not.
-    pub fn check_disentanglement(&self, vae: &Vae) -> Result<&Factors, EvalError> {
-        self.check(vae, 0)?;
+    pub fn check_disentanglement(&self, spec: &VaeSpec) -> Result<&Factors, EvalError> {
+        self.check_spec(spec, 0)?;
+        if spec.config().latent < 2 || self.examples.len() < FEWEST {
+            return Err(EvalError::Request(format!(
+                "disentanglement needs a model with two latent dimensions or more, and at least {FEWEST} examples"
+            )));
+        }
         let factors = self.examples.factors.as_ref();
         factors.ok_or_else(|| {
             EvalError::Request(
@@ -515,12 +522,20 @@ impl Evaluator {
     /// If the model cannot read the examples or uses labels that they do not have, if x is outside
     /// the support of its likelihood, or, with `samples` above 0, if log p(x) cannot be estimated.
     pub fn check(&self, vae: &Vae, samples: usize) -> Result<(), EvalError> {
-        check_examples(vae.spec(), &self.transform, &self.examples)?;
+        self.check_spec(vae.spec(), samples)
+    }
+
+    /// Checks the same of any model of a specification.
+    ///
+    /// # Errors
+    /// The errors of [`Self::check`].
+    pub fn check_spec(&self, spec: &VaeSpec, samples: usize) -> Result<(), EvalError> {
+        check_examples(spec, &self.transform, &self.examples)?;
         let has_labels = self.examples.labels.is_some();
         let support = support_of(&self.transform, &self.examples);
-        compatibility::check_evaluation(vae.config(), has_labels, support)?;
+        compatibility::check_evaluation(spec.config(), has_labels, support)?;
         if samples > 0 {
-            compatibility::check_nll(vae.config(), support)?;
+            compatibility::check_nll(spec.config(), support)?;
         }
         Ok(())
     }

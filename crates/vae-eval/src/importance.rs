@@ -263,6 +263,37 @@ mod tests {
         assert!((of(&[-900.0, -900.0, 0.0]) - 1.0).abs() < 1e-9);
     }
 
+    #[cfg(feature = "flex")]
+    #[test]
+    fn chunks_of_two_sizes_agree_on_every_example() {
+        use burn::tensor::{Device, Tensor, TensorData};
+        use vae_model::{DataSpec, VaeConfig, VaeSpec};
+
+        use crate::noise::Phase;
+
+        const N: usize = 9;
+        let device = Device::flex();
+        let data = DataSpec { shape: vec![1, 6, 6], classes: 0 };
+        let spec = VaeSpec::new(VaeConfig::default(), data).unwrap();
+        let vae = spec.init(&KeyedNoise::new(0, Phase::Init), &device);
+        let x: Vec<f32> = (0..N * 36).map(|i| f32::from(i % 5 < 2)).collect();
+        let x = Tensor::from_data(TensorData::new(x, [N, 36]), &device);
+        let batch = Batch { x, corrupted: None, labels: None, data_set_size: N };
+        let q = vae.encode_batch(&batch);
+        let estimates = |rows| {
+            let (batch, q, noise) =
+                (batch.clone(), q.rows(0, N), KeyedNoise::new(3, Phase::Evaluate));
+            Part { batch, q, noise, samples: 500, rows }.estimates(&vae)
+        };
+        let expected = estimates(ROWS);
+        for rows in [ROWS_ON_HOST, 13] {
+            for (a, b) in estimates(rows).iter().zip(&expected) {
+                assert!((a.nll - b.nll).abs() < 1e-4, "{rows}: {a:?} {b:?}");
+                assert!((a.ess - b.ess).abs() < 1e-3 * b.ess, "{rows}: {a:?} {b:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_streaming_log_sum_exp_equals_the_logarithm_of_the_sum() {
         let numbers = [-1000.0, -1003.5, -998.2, -2000.0, -998.2];

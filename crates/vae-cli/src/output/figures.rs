@@ -1,58 +1,88 @@
 //! The figures of `evaluate`: their names, their values for people, and how each was made.
 
 use serde_json::{Map, Value, json};
-use vae_data::{Pixels, Transform};
+use vae_data::{Examples, Pixels, Support, Transform};
 use vae_eval::{Annealed, COMPARED, CurvePoint, Disentanglement, Evaluation, Interval, Quality};
 
 use super::text::{columns, with_commas};
 
 /// Median of the effective sample sizes below which nll is not to be believed.
 const BELIEVABLE: f64 = 5.0;
+/// The same of chains of annealed importance sampling, for nll_ais.
+const BELIEVABLE_CHAINS: f64 = 2.0;
 
 /// Says why an nll is not to be believed. `None` if it is. `ess_median` is the median of the effective sample
 /// sizes.
 pub fn doubt(ess_median: Option<f64>) -> Option<&'static str> {
     ess_median.filter(|ess| *ess < BELIEVABLE).map(|_| {
         "for half of the examples a few importance weights outweigh all others, so nll is probably too high: \
-         raise --samples, and see how far nll falls"
+         take more importance samples, and see how far nll falls"
     })
 }
 
-/// Says why the nll of an evaluation that is read back is not to be believed.
-pub fn doubt_of_json(figures: &Map<String, Value>) -> Option<&'static str> {
-    doubt(figures.get("ess_median").and_then(Value::as_f64))
+/// Says why an nll_ais is not to be believed. `None` if it is.
+pub fn doubt_of_chains(ess_median: f64) -> Option<&'static str> {
+    (ess_median < BELIEVABLE_CHAINS).then_some(
+        "for half of the examples one chain outweighs the others, so nll_ais is probably too high: take more \
+         annealing steps, and see how far nll_ais falls",
+    )
 }
 
-/// Says what x was made of the data called `data`, for the protocol: likelihoods of other values of x cannot be
-/// compared.
-pub fn examples(data: &str, split: &str, transform: &Transform, seed: u64) -> String {
+/// Says what of the JSON of an evaluation is not to be believed.
+pub fn doubts_of_json(figures: &Map<String, Value>) -> impl Iterator<Item = &'static str> {
+    let number = |key: &str| figures.get(key).and_then(Value::as_f64);
+    let of_chains = number("ais_ess_median").and_then(doubt_of_chains);
+    [doubt(number("ess_median")), of_chains].into_iter().flatten()
+}
+
+/// Says what x was made of `examples` of the data called `data`, for the protocol: likelihoods of other values
+/// of x cannot be compared.
+pub fn of_what(
+    data: &str,
+    split: &str,
+    (examples, transform): (&Examples, &Transform),
+    seed: u64,
+) -> String {
     let values = match transform {
-        Transform::Pixels(Pixels::Grey) => "grey pixels".to_owned(),
-        Transform::Pixels(Pixels::Signed) => "grey pixels from -1 to 1".to_owned(),
-        Transform::Pixels(Pixels::Binary) => "black and white pixels, cut at one half".to_owned(),
         Transform::Pixels(Pixels::Stochastic) => {
             format!("pixels that are white as often as they are bright, drawn once by seed {seed}")
         }
+        Transform::Pixels(Pixels::Binary) => "black and white pixels, cut at one half".to_owned(),
+        Transform::Pixels(_) if transform.support(examples) == Support::Binary => {
+            "black and white pixels".to_owned()
+        }
+        Transform::Pixels(Pixels::Grey) => "grey pixels".to_owned(),
+        Transform::Pixels(Pixels::Signed) => "grey pixels from -1 to 1".to_owned(),
         Transform::Affine { .. } => "numbers as the run scales them".to_owned(),
     };
     format!("{data} {split}, {values}")
 }
 
-/// A figure of a model: its name in JSON, its value for people, and what it is.
+/// A figure of a model: its name in JSON, its value for people, and how it is made.
 pub struct Figure {
     /// The key in JSON.
     pub name: &'static str,
     /// The value, for people.
     pub value: String,
-    /// What it is.
+    /// How it is made, whatever the model.
     pub what: String,
+    /// More values, for people. Empty if there are none.
+    pub more: String,
 }
 
-/// Returns the figures that the model has, in the order in which they are printed.
+impl Figure {
+    /// Makes a figure that is one value.
+    pub fn new(name: &'static str, value: String, what: impl Into<String>) -> Self {
+        Self { name, value, what: what.into(), more: String::new() }
+    }
+}
+
+/// Returns the figures that the model has, in the order in which they are printed. `data` says what they are of;
+/// see [`of_what`].
 pub fn of_evaluation(result: &Evaluation, data: &str, samples: usize) -> Vec<Figure> {
     let mut figures = Vec::new();
-    let mut add = |name, value: Option<String>, what: String| {
-        figures.extend(value.map(|value| Figure { name, value, what }));
+    let mut add = |name, value: Option<String>, what: &str| {
+        figures.extend(value.map(|value| Figure::new(name, value, what)));
     };
     let nats = |value: f64| format!("{value:.3}");
     let reconstruction = if result.likelihood {
@@ -62,123 +92,127 @@ pub fn of_evaluation(result: &Evaluation, data: &str, samples: usize) -> Vec<Fig
     };
     let some = with_commas(result.images.min(COMPARED));
     let aggregate = format!("of q(z) over {some} examples");
-    let error = |error: Option<f64>| error.map(|e| format!("+- {e:.3}, ")).unwrap_or_default();
-    add("images", Some(with_commas(result.images)), data.to_owned());
-    add("neg_elbo", result.neg_elbo.map(nats), "reconstruction + kl".to_owned());
-    add("reconstruction", Some(nats(result.reconstruction)), reconstruction.to_owned());
-    add("kl", result.kl.map(nats), "KL(q(z|x) || p(z))".to_owned());
+    add("images", Some(with_commas(result.images)), data);
+    add("neg_elbo", result.neg_elbo.map(nats), "reconstruction + kl");
+    add("reconstruction", Some(nats(result.reconstruction)), reconstruction);
+    add("kl", result.kl.map(nats), "KL(q(z|x) || p(z))");
     add(
         "mutual_information",
         result.mutual_information.map(nats),
-        format!(
-            "KL(q(z|x) || q(z)), {aggregate}; it cannot exceed the logarithm of their number, {:.1}",
+        &format!(
+            "KL(q(z|x) || q(z)), {aggregate}, at most the logarithm of their number, {:.1}",
             (result.images.min(COMPARED) as f64).ln()
         ),
     );
     add(
         "total_correlation",
         result.total_correlation.map(nats),
-        format!("KL(q(z) || prod q(z_i)), {aggregate}"),
+        &format!("KL(q(z) || prod q(z_i)), {aggregate}"),
     );
     add(
         "dimension_wise_kl",
         result.dimension_wise_kl.map(nats),
-        format!("sum of KL(q(z_i) || p(z_i)), {aggregate}"),
+        &format!("sum of KL(q(z_i) || p(z_i)), {aggregate}"),
     );
     add(
         "active_units",
         Some(format!("{}/{}", result.active_units, result.latent)),
-        "latent dimensions whose posterior mean has a variance over the data above 0.01".to_owned(),
+        "latent dimensions whose posterior mean has a variance over the data above 0.01",
     );
     add(
         "aggregate_mmd",
         result.aggregate_mmd.map(|mmd| format!("{mmd:.5}")),
-        "squared maximum mean discrepancy of q(z) and p(z), without a unit".to_owned(),
+        "squared maximum mean discrepancy of q(z) and p(z), without a unit",
     );
     let of_means = "of the decoded mean of q(z|x)";
-    add("mse", Some(format!("{:.5}", result.mse)), format!("{of_means}, per number of x"));
+    add("mse", Some(format!("{:.5}", result.mse)), &format!("{of_means}, per number of x"));
     add(
         "psnr",
         result.psnr.map(|psnr| format!("{psnr:.2}")),
-        format!("{of_means}, in decibels, averaged over images"),
+        &format!("{of_means}, in decibels, averaged over images"),
     );
     add(
         "ssim",
         result.ssim.map(|ssim| format!("{ssim:.4}")),
-        format!("structural similarity {of_means}, Gaussian window of 11x11 pixels"),
+        &format!("structural similarity {of_means}, Gaussian window of 11x11 pixels"),
     );
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
     let coverage = |intervals: &Vec<Interval>| {
         let each = intervals.iter().map(|interval| {
             format!("{:.0} % in that of {:.0} %", 100.0 * interval.coverage, 100.0 * interval.share)
         });
-        let each = each.collect::<Vec<_>>().join(", ");
-        format!("numbers of x inside the central intervals of p(x|z): {each}")
+        each.collect::<Vec<_>>().join(", ")
     };
-    let covered = result.calibration.as_ref().map(coverage);
-    add("calibration", covered.as_ref().map(|_| String::new()), covered.unwrap_or_default());
-    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-    add(
-        "knn_accuracy",
-        result.knn_accuracy.map(percent),
-        format!("classes by five nearest neighbours of the mean of q(z|x), of {some}"),
-    );
-    add(
-        "probe_accuracy",
-        result.probe_accuracy.map(percent),
-        format!(
+    figures.extend(result.calibration.as_ref().map(|intervals| Figure {
+        more: coverage(intervals),
+        ..Figure::new(
+            "calibration",
+            String::new(),
+            "numbers of x inside the central intervals of p(x|z)",
+        )
+    }));
+    figures.extend(result.knn_accuracy.map(|share| {
+        let what = format!("classes by five nearest neighbours of the mean of q(z|x), of {some}");
+        Figure::new("knn_accuracy", percent(share), what)
+    }));
+    figures.extend(result.probe_accuracy.map(|share| {
+        let what = format!(
             "classes by a linear classifier of the mean of q(z|x), trained on half of {some}, tested on the \
              others"
-        ),
-    );
-    add(
-        "nll",
-        result.nll.map(nats),
-        format!("{}-log p(x) from {samples} importance samples", error(result.nll_stderr)),
-    );
-    let curve = |curve: &Vec<CurvePoint>| {
+        );
+        Figure::new("probe_accuracy", percent(share), what)
+    }));
+    let error = |error: f64| format!("standard error {error:.3}");
+    figures.extend(result.nll.map(|nll| Figure {
+        more: result.nll_stderr.map(error).unwrap_or_default(),
+        ..Figure::new("nll", nats(nll), format!("-log p(x) from {samples} importance samples"))
+    }));
+    let points = |curve: &Vec<CurvePoint>| {
         let points = curve.iter().map(|point| format!("{} from {}", nats(point.nll), point.k));
-        let points = points.collect::<Vec<_>>().join(", ");
-        format!("nll by groups of the same samples: {points}")
+        points.collect::<Vec<_>>().join(", ")
     };
-    let fewer = result.k_curve.as_ref().filter(|curve| curve.len() > 1).map(curve);
-    add("k_curve", fewer.as_ref().map(|_| String::new()), fewer.unwrap_or_default());
-    add(
-        "ess_median",
-        result.ess_median.map(|ess| format!("{ess:.1}")),
-        format!(
-            "effective sample size of {samples}; the smallest is {:.1}",
-            result.ess_min.unwrap_or(f64::NAN)
-        ),
-    );
-    add(
-        "bits_per_dim",
-        result.bits_per_dim.map(|bits| format!("{bits:.4}")),
-        format!(
-            "{} in bits per number of x",
-            if result.nll.is_some() { "nll" } else { "neg_elbo" }
-        ),
-    );
+    figures.extend(result.k_curve.as_ref().map(|curve| Figure {
+        more: points(curve),
+        ..Figure::new("k_curve", String::new(), "nll by groups of the same samples")
+    }));
+    figures.extend(result.ess_median.map(|ess| Figure {
+        more: format!("the smallest is {:.1}", result.ess_min.unwrap_or(f64::NAN)),
+        ..Figure::new(
+            "ess_median",
+            format!("{ess:.1}"),
+            format!("median of the effective sample sizes, from 1 to {samples}"),
+        )
+    }));
+    figures.extend(result.bits_per_dim.map(|bits| {
+        let of = if result.nll.is_some() { "nll" } else { "neg_elbo" };
+        Figure::new("bits_per_dim", format!("{bits:.4}"), format!("{of} in bits per number of x"))
+    }));
     figures
 }
 
 /// Returns what annealed importance sampling found.
 pub fn of_annealing(found: &Annealed) -> Vec<Figure> {
-    let error = found.nll_stderr.map(|error| format!("+- {error:.3}, ")).unwrap_or_default();
+    let error = found.nll_stderr.map(|e| format!("standard error {e:.3}, ")).unwrap_or_default();
     let Annealed { steps, chains, ess: [least, median], .. } = found;
     vec![Figure {
-        name: "nll_ais",
-        value: format!("{:.3}", found.nll),
-        what: format!(
-            "{error}-log p(x) by annealed importance sampling from p(z) in {steps} steps, effective sample size \
-             {median:.1} of {chains} chains, the smallest {least:.1} (Wu et al. 2017)"
+        more: format!(
+            "{error}median of the effective sample sizes {median:.1}, the smallest {least:.1}"
         ),
+        ..Figure::new(
+            "nll_ais",
+            format!("{:.3}", found.nll),
+            format!(
+                "-log p(x) by annealed importance sampling from p(z) in {steps} steps with {chains} chains (Wu et \
+                 al. 2017)"
+            ),
+        )
     }]
 }
 
 /// Returns the quality of samples, by the features of the network `name`.
 pub fn of_quality(quality: &Quality, name: &str, samples: usize) -> Vec<Figure> {
     let n = with_commas(samples);
-    let figure = |name, value: String, what: String| Figure { name, value, what };
+    let figure = Figure::new::<String>;
     vec![
         figure(
             "frechet_distance",
@@ -207,11 +241,7 @@ pub fn of_quality(quality: &Quality, name: &str, samples: usize) -> Vec<Figure> 
 
 /// Returns the scores of disentanglement, from 0 to 1.
 pub fn of_disentanglement(scores: &Disentanglement) -> Vec<Figure> {
-    let figure = |name, score: f64, what: &str| Figure {
-        name,
-        value: format!("{score:.4}"),
-        what: what.to_owned(),
-    };
+    let figure = |name, score: f64, what: &str| Figure::new(name, format!("{score:.4}"), what);
     vec![
         figure(
             "mig",
@@ -254,13 +284,12 @@ pub fn of_disentanglement(scores: &Disentanglement) -> Vec<Figure> {
 }
 
 /// Figures that are in JSON only, and what they are.
-const ONLY_IN_JSON: [(&str, &str); 12] = [
+const ONLY_IN_JSON: [(&str, &str); 11] = [
     ("kl_per_dimension", "KL(q(z_i|x) || p(z_i)) of each latent dimension"),
     ("rate", "kl, as Alemi et al. 2018 call it"),
     ("distortion", "reconstruction, as Alemi et al. 2018 call it"),
     ("nll_stderr", "standard error of nll over the examples"),
     ("ess_min", "the smallest effective sample size of an example"),
-    ("k_curve", "nll by groups of the same samples"),
     ("nll_ais_stderr", "standard error of nll_ais over the examples"),
     ("ais_steps", "distributions from p(z) to p(z) p(x|z)"),
     ("ais_chains", "chains per example"),
@@ -281,7 +310,9 @@ pub fn protocol(figures: &[Figure], object: &Value) -> Value {
 /// Returns the figures as a table for people.
 pub fn table(figures: &[Figure]) -> String {
     let row = |figure: &Figure| {
-        vec![figure.name.to_owned(), format!("{:>10}", figure.value), figure.what.clone()]
+        let separator = if figure.more.is_empty() { "" } else { "; " };
+        let what = format!("{}{separator}{}", figure.what, figure.more);
+        vec![figure.name.to_owned(), format!("{:>10}", figure.value), what]
     };
     let rows: Vec<Vec<String>> = figures.iter().map(row).collect();
     format!("{}\n(losses in nats per example)", columns(&rows))

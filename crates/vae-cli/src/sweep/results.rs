@@ -195,8 +195,12 @@ impl Results {
             "runs" => Ok(Some(cell.runs as f64)),
             "failed" => Ok(Some(cell.failed as f64)),
             _ => {
-                let columns = [&self.keys[..], &self.figures[..]].concat().join(", ");
-                Err(request(format!("--plot: there is no column {column}; there are {columns}")))
+                let counts = ["runs", "failed"].map(str::to_owned);
+                let columns = [&self.keys[..], &counts, &self.figures[..]].concat().join(", ");
+                Err(request(format!(
+                    "--plot: there is no column {column}; there are {columns}, and \
+                    X_stderr of each figure X"
+                )))
             }
         }
     }
@@ -267,6 +271,6 @@ mod tests {
         assert_eq!(y("nll_stderr"), [[(4.0, 1.0)]]);
         assert_eq!(y("failed"), [vec![(2.0, 1.0), (4.0, 0.0)], vec![(2.0, 1.0)]]);
         let error = results().plot("beta", "nonsense", Theme::Light).unwrap_err();
-        assert!(error.to_string().contains("k, beta, nll"), "{error}");
+        assert!(error.to_string().contains("k, beta, runs, failed, nll"), "{error}");
     }
 }

@@ -118,6 +118,24 @@ impl Sweep {
             }
             lock => lock?,
         };
+        self.check_settings(plan)?;
+        let configs = self.folder.join("configs");
+        for folder in [&configs, &self.folder.join("runs")] {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        for planned in plan.runs() {
+            let path = self.config(planned);
+            let text = planned.config.to_toml();
+            write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+        }
+        Ok(lock)
+    }
+
+    /// Checks that the runs that are there already are those of `plan`.
+    ///
+    /// # Errors
+    /// If a run has other settings.
+    pub fn check_settings(&self, plan: &Plan) -> Result<()> {
         for planned in plan.runs() {
             let run = self.run(planned);
             if !run.exists() {
@@ -141,16 +159,16 @@ impl Sweep {
                 )));
             }
         }
-        let configs = self.folder.join("configs");
-        for folder in [&configs, &self.folder.join("runs")] {
-            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        }
-        for planned in plan.runs() {
-            let path = self.config(planned);
-            let text = planned.config.to_toml();
-            write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
-        }
-        Ok(lock)
+        Ok(())
+    }
+
+    /// Returns the configuration that a run has or will have: with the data that `auto` stood for, if it has
+    /// been begun.
+    pub(super) fn config_of(&self, planned: &PlannedRun) -> ValidConfig {
+        let run = self.run(planned);
+        let begun =
+            run.exists().then(|| presets::resolve(&run.config().display().to_string(), &[]));
+        begun.and_then(Result::ok).unwrap_or_else(|| planned.config.clone())
     }
 
     /// Returns the file of the configuration of a run.
@@ -193,19 +211,25 @@ impl Sweep {
         if stopped() || trained["ending"] == "stopped" {
             return Ok(Outcome::Stopped);
         }
-        // Without an encoder only the quality of samples can be measured.
         let has_encoder = planned.config.objective.requirements().trains_encoder;
-        let figures = if has_encoder || self.measures.asked.quality {
-            match self.evaluate(&run, seat, stop)? {
-                Ok(figures) => figures,
+        let asked = match has_encoder {
+            true => self.measures.asked.clone(),
+            // Without an encoder only the quality of samples can be measured.
+            false => MeasureArgs { quality: self.measures.asked.quality, ..MeasureArgs::default() },
+        };
+        let mut figures = Map::new();
+        if has_encoder || asked.quality {
+            match self.evaluate(&run, &asked, seat, stop)? {
+                Ok(found) => figures = found,
                 Err(_) if stopped() => return Ok(Outcome::Stopped),
                 Err(failure) => return Ok(failure.into()),
             }
-        } else {
+        }
+        if !has_encoder {
             // There is no bound: what is known is the training loss.
             let loss = trained.get("train").and_then(|train| train.get("loss")).cloned();
-            loss.map(|loss| ("loss".to_owned(), loss)).into_iter().collect()
-        };
+            figures.extend(loss.map(|loss| ("loss".to_owned(), loss)));
+        }
         let (config, protocol) = (planned.config.to_toml(), self.measures.clone());
         let (machine, version) = (seat.machine.clone(), VERSION.to_owned());
         let evaluated = Evaluated { config, protocol, machine, version, figures };
@@ -264,12 +288,13 @@ impl Sweep {
     fn evaluate(
         &self,
         run: &Run,
+        asked: &MeasureArgs,
         seat: &Seat,
         stop: &AtomicBool,
     ) -> Result<Result<Map<String, Value>, Failure>> {
         let mut command = self.command("evaluate", seat);
         command.arg("--run").arg(run.folder());
-        command.args(self.measures.asked.flags());
+        command.args(asked.flags());
         if let Some(limit) = self.measures.limit {
             command.args(["--limit", &limit.to_string()]);
         }

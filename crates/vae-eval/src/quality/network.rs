@@ -50,13 +50,13 @@ impl FeatureNetwork {
         format!("{plain}-{}{labels}-v{VERSION}", short(train.fingerprint()))
     }
 
-    /// Checks that a network can be trained on these training examples.
+    /// Checks that a network can be trained on training examples of so many classes.
     ///
     /// # Errors
     /// If they are no images, or have fewer than two classes.
-    pub fn check(train: &Examples) -> Result<(), EvalError> {
+    pub fn check(train: &Examples, classes: usize) -> Result<(), EvalError> {
         let is_image = train.shape.dims().len() == 3;
-        if is_image && train.labels.is_some() && train.class_count() > 1 {
+        if is_image && train.labels.is_some() && classes > 1 {
             return Ok(());
         }
         Err(EvalError::Request(
@@ -75,7 +75,7 @@ impl FeatureNetwork {
         train: &Arc<Examples>,
         device: &Device,
     ) -> Result<Self, EvalError> {
-        Self::check(train)?;
+        Self::check(train, train.class_count())?;
         let data = DataSpec::new(&train.shape.dims());
         let spec = |encoder: NetworkConfig| {
             let decoder = MlpConfig { hidden: vec![WIDTH], ..MlpConfig::default() }.into();

@@ -120,10 +120,8 @@ impl Execute for CompareArgs {
         });
         let evaluations: Vec<Evaluation> = evaluations.collect::<Result<_, _>>()?;
         bar.finish();
-        let data =
-            figures::examples(&source.name, &self.read.split, &opened[0].0.transform, self.seed);
-        let protocol = figures::of_evaluation(&evaluations[0], &data, samples);
-        let protocol = figures::protocol(&protocol, &json!(evaluations[0]));
+        let what = (&*examples, &*opened[0].0.transform);
+        let data = figures::of_what(&source.name, &self.read.split, what, self.seed);
         let compared = compared(&self.runs, evaluations);
         let grid = grid(&compared);
         let style = match (self.csv, self.markdown, self.latex) {
@@ -158,8 +156,7 @@ impl Execute for CompareArgs {
                 "data": source.name,
                 "split": self.read.split,
                 "samples": (samples > 0).then_some(samples),
-                "protocol": protocol,
-                "runs": compared.iter().map(Compared::json).collect::<Vec<_>>(),
+                "runs": compared.iter().map(|run| run.json(&data, samples)).collect::<Vec<_>>(),
             })
         })
     }
@@ -179,8 +176,10 @@ impl CompareArgs {
 }
 
 impl Compared {
-    fn json(&self) -> Value {
+    fn json(&self, data: &str, samples: usize) -> Value {
         let mut object = json!(self.evaluation);
+        let figures = figures::of_evaluation(&self.evaluation, data, samples);
+        object["protocol"] = figures::protocol(&figures, &object);
         object["run"] = json!(self.name);
         let difference = self.difference.as_ref();
         object["difference"] = json!(difference.map(|d| d.mean.value));

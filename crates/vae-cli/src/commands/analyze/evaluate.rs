@@ -45,10 +45,6 @@ pub struct EvaluateArgs {
     pub seed: u64,
 }
 
-/// Median of the effective sample sizes of chains of annealed importance sampling below which nll_ais is not to
-/// be believed.
-const BELIEVABLE_CHAINS: f64 = 2.0;
-
 impl Execute for EvaluateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
         let (generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
@@ -71,11 +67,11 @@ impl Execute for EvaluateArgs {
         evaluator.check(&generator.vae, 0).with_context(|| resolved.name.clone())?;
         evaluator.check(&generator.vae, samples).context("--samples")?;
         if let Some(steps) = self.measure.ais {
-            evaluator.check_annealing(&generator.vae, steps).context("--ais")?;
+            evaluator.check_annealing(generator.vae.spec(), steps).context("--ais")?;
         }
         if self.measure.disentanglement {
             evaluator
-                .check_disentanglement(&generator.vae)
+                .check_disentanglement(generator.vae.spec())
                 .with_context(|| resolved.name.clone())?;
         }
         if let Some(other) = &other {
@@ -109,7 +105,7 @@ impl Execute for EvaluateArgs {
             bar.finish();
         }
 
-        let data = self.data(&resolved, &generator);
+        let data = self.data(&resolved, examples, &generator);
         let mut figures = figures::of_evaluation(&result, &data, samples);
         let annealed =
             self.measure.ais.map(|steps| self.annealed(&evaluator, &generator, steps, printer));
@@ -121,11 +117,13 @@ impl Execute for EvaluateArgs {
         if let Some(doubt) = figures::doubt(result.ess_median) {
             printer.warn(doubt);
         }
-        if annealed.as_ref().is_some_and(|found| found.ess[1] < BELIEVABLE_CHAINS) {
-            printer.warn(
-                "for half of the examples one chain outweighs the others, so nll_ais is probably too high: raise \
-                 --ais, and see how far it falls",
-            );
+        if let Some(doubt) = other.as_ref().and_then(|other| figures::doubt(other.ess_median)) {
+            printer.warn(&format!("the model of --against: {doubt}"));
+        }
+        if let Some(doubt) =
+            annealed.as_ref().and_then(|found| figures::doubt_of_chains(found.ess[1]))
+        {
+            printer.warn(doubt);
         }
         let against = self.against.as_ref().zip(other).map(|(run, other)| {
             let difference = Mean::of_differences(&result.nll_each, &other.nll_each);
@@ -196,8 +194,9 @@ impl EvaluateArgs {
     }
 
     /// Says what is evaluated, for the protocol.
-    fn data(&self, source: &OpenedSource, generator: &Generator) -> String {
-        figures::examples(&source.name, &self.read.split, &generator.transform, self.seed)
+    fn data(&self, source: &OpenedSource, examples: &Examples, generator: &Generator) -> String {
+        let what = (examples, &*generator.transform);
+        figures::of_what(&source.name, &self.read.split, what, self.seed)
     }
 
     /// Measures the quality of samples, with the network of the cache or one that is trained now.
@@ -227,11 +226,8 @@ impl EvaluateArgs {
     ) -> Result<()> {
         let (source, examples) = open::examples(&self.read, checkpoint, printer)?;
         let measured = self.quality(generator, &source, &examples, printer).context("--quality")?;
-        let mut figures = vec![Figure {
-            name: "images",
-            value: with_commas(examples.len()),
-            what: self.data(&source, generator),
-        }];
+        let data = self.data(&source, &examples, generator);
+        let mut figures = vec![Figure::new("images", with_commas(examples.len()), data)];
         figures.extend(measured.figures(&examples));
         printer.result(&figures::table(&figures), || {
             let mut object = json!(Evaluation::default());

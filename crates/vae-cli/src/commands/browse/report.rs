@@ -18,6 +18,7 @@ use crate::commands::Execute;
 use crate::failure::request;
 use crate::open;
 use crate::output::axis::choices;
+use crate::output::figures;
 use crate::output::printer::Printer;
 use crate::output::text::{quoted, with_commas};
 use crate::pictures::codes::{Method, PERPLEXITY};
@@ -182,8 +183,11 @@ impl ReportArgs {
                 })
             };
         let nats = |value: f64| (value, format!("{value:.2}"));
+        let doubts =
+            runs.iter().filter_map(|run| figures::doubt(run.evaluation.as_ref()?.ess_median));
+        let doubt = doubts.last().map(|doubt| format!("; {doubt}")).unwrap_or_default();
         let samples =
-            self.samples.map(|k| format!("from {k} importance samples")).unwrap_or_default();
+            self.samples.map(|k| format!("from {k} importance samples{doubt}")).unwrap_or_default();
         [
             row("neg_elbo", "reconstruction + kl", lower, &|e| e.neg_elbo.map(nats)),
             row("reconstruction", "\u{2212}E log p(x|z), or the loss in its place", lower, &|e| {

@@ -192,7 +192,7 @@ impl ReproArgs {
                             printer.warn(&format!("{name} failed: {why}"));
                         }
                         Some(Outcome::Done(figures)) => {
-                            if let Some(doubt) = figures::doubt_of_json(figures) {
+                            for doubt in figures::doubts_of_json(figures) {
                                 printer.warn(&format!("{name}: {doubt}"));
                             }
                         }

@@ -25,7 +25,8 @@ use crate::sweep::work::{Measures, Outcome, Sweep};
 /// Train and evaluate a grid of settings, each with several seeds.
 ///
 /// Each run has a process and a folder of its own, like any other run. The same command goes on after any
-/// interruption, and repeats what failed. A failed run does not stop the others.
+/// interruption, and repeats what failed. A failed run does not stop the others. Data that are not there, or
+/// lack what is to be measured, are refused before any training.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli sweep beta.toml --out sweeps/beta\n  \
     vae-cli sweep beta.toml --out sweeps/beta --plot rate,distortion\n\n\
@@ -68,12 +69,14 @@ pub struct SweepArgs {
 }
 
 /// Figures of the table on the screen; table.csv has all.
-const SHOWN: [(&str, Better); 6] = [
+const SHOWN: [(&str, Better); 8] = [
     ("neg_elbo", Better::Lower),
     ("nll", Better::Lower),
     ("kl", Better::Neither),
     ("active_units", Better::Neither),
     ("mse", Better::Lower),
+    ("mig", Better::Higher),
+    ("frechet_distance", Better::Lower),
     ("loss", Better::Neither),
 ];
 
@@ -97,6 +100,7 @@ impl Execute for SweepArgs {
         // Before any work: is there such a plot?
         let empty = Results::new(&plan, &vec![None; plan.runs().count()]);
         self.plot.iter().try_for_each(|column| empty.check_column(column))?;
+        sweep.check_settings(&plan)?;
         sweep.check_measures(&plan, printer)?;
         let lock = sweep.prepare(&plan)?;
         // On a terminal the trainings get the signal too, and write their checkpoints.
@@ -134,7 +138,7 @@ impl Execute for SweepArgs {
             match &outcomes[i] {
                 Some(Outcome::Done(figures)) => {
                     printer.say(&format!("{done}/{}  {name}", runs.len()));
-                    if let Some(doubt) = figures::doubt_of_json(figures) {
+                    for doubt in figures::doubts_of_json(figures) {
                         printer.warn(&format!("{name}: {doubt}"));
                     }
                 }
