@@ -212,7 +212,7 @@ pub fn of_annealing(found: &Annealed) -> Vec<Figure> {
 /// Returns the quality of samples, by the features of the network `name`.
 pub fn of_quality(quality: &Quality, name: &str, samples: usize) -> Vec<Figure> {
     let n = with_commas(samples);
-    let figure = Figure::new::<String>;
+    let figure = |name, value: String, what: String| Figure::new(name, value, what);
     vec![
         figure(
             "frechet_distance",

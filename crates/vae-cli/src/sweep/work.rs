@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use vae_data::source::AUTO;
 use vae_model::write_atomically;
-use vae_train::{Run, RunLock, TrainError, presets};
+use vae_train::{Run, RunLock, TrainError, ValidConfig, presets};
 
 use super::plan::{Plan, PlannedRun, read_bounded};
 use super::seat::Seat;

@@ -183,9 +183,9 @@ impl ReportArgs {
                 })
             };
         let nats = |value: f64| (value, format!("{value:.2}"));
-        let doubts =
+        let mut doubts =
             runs.iter().filter_map(|run| figures::doubt(run.evaluation.as_ref()?.ess_median));
-        let doubt = doubts.last().map(|doubt| format!("; {doubt}")).unwrap_or_default();
+        let doubt = doubts.next().map(|doubt| format!("; {doubt}")).unwrap_or_default();
         let samples =
             self.samples.map(|k| format!("from {k} importance samples{doubt}")).unwrap_or_default();
         [
