@@ -6,7 +6,7 @@ use crate::cli::explains_all;
 use crate::program;
 
 /// 300 pictures of 8x8 pixels in two classes, bright on the left or below.
-fn two_classes(program: &vae_tests::Program) {
+pub fn two_classes(program: &vae_tests::Program) {
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     for i in 0..300u32 {
         let class = i % 2;

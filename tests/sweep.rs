@@ -178,8 +178,9 @@ fn a_failed_run_is_reported_and_stops_no_other() {
 #[test]
 fn a_model_without_an_encoder_has_its_loss_and_its_samples_in_the_table() {
     let program = program();
-    let text = "base = \"gan\"\n[set]\n\"data.source\" = \"digits\"\n\"data.limit\" = 300\n\
-                \"train.max_steps\" = 1\n\"train.sheet_every\" = 0\n";
+    crate::estimates::two_classes(&program);
+    let text = "base = \"gan\"\n[set]\n\"data.source\" = \"i.idx,l.idx\"\n\"train.max_steps\" = 1\n\
+                \"train.sheet_every\" = 0\n";
     fs::write(program.path("gan.toml"), text).unwrap();
     // What needs an encoder is left out.
     let sweep = "sweep gan.toml --backend flex --out s --limit 30 --samples 2 --quality --json -q";

@@ -256,14 +256,15 @@ pub fn split(source: &OpenedSource, split: &str, environment: &Environment) -> R
     })
 }
 
-/// Returns the network whose features tell the quality of samples: that of the cache, or one that is
+/// Returns the network whose features tell how samples compare with `examples`: that of the cache, or one that is
 /// trained now on the training split of `source`.
 ///
 /// # Errors
-/// If the data cannot have one, or if the file in the cache is damaged.
+/// If the data cannot have one, if there are too few examples, or if the file in the cache is damaged.
 pub fn feature_network(
     data_dir: Option<PathBuf>,
     source: &OpenedSource,
+    examples: &Examples,
     printer: &Printer,
 ) -> Result<FeatureNetwork> {
     // The same network whatever the model is computed on.
@@ -271,6 +272,7 @@ pub fn feature_network(
     with_environment(data_dir, printer, |environment| {
         let train = Arc::new(source.read(Split::Train, environment)?);
         FeatureNetwork::check(&train, train.class_count())?;
+        FeatureNetwork::check_compared(examples)?;
         let name = FeatureNetwork::name(source, &train);
         let file = environment.features_file(&name);
         if let Some(file) = file.as_ref().filter(|file| file.is_file()) {

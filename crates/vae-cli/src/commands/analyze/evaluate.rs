@@ -207,12 +207,11 @@ impl EvaluateArgs {
         examples: &Examples,
         printer: &Printer,
     ) -> Result<Measured> {
-        FeatureNetwork::check_compared(examples)?;
+        let data_dir = self.read.data_dir.data_dir.clone();
+        let network = open::feature_network(data_dir, source, examples, printer)?;
         if let Some(doubt) = FeatureNetwork::doubt(examples) {
             printer.warn(&doubt);
         }
-        let data_dir = self.read.data_dir.data_dir.clone();
-        let network = open::feature_network(data_dir, source, printer)?;
         let quality = network.quality(generator, examples)?;
         Ok(Measured { network, quality })
     }
