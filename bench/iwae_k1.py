@@ -1,6 +1,6 @@
 """The protocol `iwae-1l-k1` in PyTorch (configs/papers/iwae-1l-k1.toml): the VAE with one stochastic layer of
 Burda et al. 2016. Prints the training loss of each epoch, in nats, to compare with `vae-cli repro`, and with K
-the nll of the test images from K importance samples.
+the nll of the test images from K importance samples, a multiple of 500.
 
     VAE_DATA_DIR=DIR bench/venv/bin/python bench/iwae_k1.py EPOCHS [BETA1 [K]]
 
@@ -75,7 +75,7 @@ def main():
         return mean(features), log_var(features)
 
     parameters = [p for part in (encoder, mean, log_var, decoder) for p in part.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3, betas=(beta1, 0.999), eps=1e-4)
+    optimizer = torch.optim.Adam(parameters, lr=1e-3, betas=(beta1, 0.999), eps=1e-4, fused=True)
     ends = [(3 ** (stage + 1) - 1) // 2 for stage in range(8)]
     for epoch in range(epochs):
         stage = next(stage for stage, end in enumerate(ends) if epoch < end)

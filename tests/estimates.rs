@@ -137,6 +137,7 @@ fn a_learned_spread_is_calibrated_and_a_wide_one_is_not() {
         ));
         let evaluate = format!("evaluate --backend flex --split all --json --run runs/{name}");
         let found = program.ok(&evaluate).json();
+        explains_all(&found);
         let intervals = found["calibration"].as_array().unwrap().clone();
         assert_eq!(intervals.len(), 3, "{found}");
         intervals.iter().map(|interval| interval["coverage"].as_f64().unwrap()).collect()

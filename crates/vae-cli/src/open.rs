@@ -273,6 +273,9 @@ pub fn feature_network(
         let train = Arc::new(source.read(Split::Train, environment)?);
         FeatureNetwork::check(&train, train.class_count())?;
         FeatureNetwork::check_compared(examples)?;
+        if let Some(doubt) = FeatureNetwork::doubt(FeatureNetwork::compared(examples)) {
+            printer.warn(&doubt);
+        }
         let name = FeatureNetwork::name(source, &train);
         let file = environment.features_file(&name);
         if let Some(file) = file.as_ref().filter(|file| file.is_file()) {

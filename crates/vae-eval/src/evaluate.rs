@@ -35,8 +35,6 @@ pub type Metrics = Vec<(String, f64)>;
 
 /// Examples that are evaluated at once.
 const CHUNK: usize = 500;
-/// Fewest examples for scores of disentanglement.
-const FEWEST: usize = 4;
 /// Most examples whose codes are compared with each other.
 pub const COMPARED: usize = 2_000;
 
@@ -449,51 +447,58 @@ impl Evaluator {
         Ok(compatibility::check_annealing(spec.config(), support)?)
     }
 
-    /// Returns how the posterior means of all examples separate their generative factors. A factor of
-    /// more than 64 values, or one in order with fewer than two examples for a value, is cut into 20 intervals of equal
-    /// width.
+    /// Returns how the posterior means of all examples separate their generative factors. A factor of more
+    /// than 64 values, or one in order with fewer than two examples for a value, is cut into 20 intervals of
+    /// equal width.
     ///
     /// # Errors
-    /// The errors of [`Self::check_disentanglement`], and if the scores do not exist for these examples.
+    /// The errors of [`Self::check_disentanglement`], and if a code is not finite.
     pub fn disentanglement(&self, vae: &Vae) -> Result<Disentanglement, EvalError> {
-        let factors = self.check_disentanglement(vae.spec())?;
+        self.check_disentanglement(vae.spec())?;
         let mut means: Vec<f64> = Vec::new();
         self.each(vae, |batch, _| {
             means.extend(vae.encode_batch(&batch).mean().into_data().iter::<f64>());
         })?;
-        let ordered: Vec<bool> =
-            factors.categories.iter().map(|is_category| !is_category).collect();
-        let values = levels(factors);
-        let factors = disentanglement::Factors { values: &values, ordered: &ordered };
-        let scores = Disentanglement::of(&means, vae.config().latent, &factors, self.seed);
-        scores.ok_or_else(|| {
-            EvalError::Request(
-                "disentanglement needs two latent dimensions, two factors that vary, and examples with \
-                 the same value of each: evaluate more examples"
-                    .to_owned(),
-            )
+        let scores = self.with_factors(|factors| {
+            Disentanglement::of(&means, vae.config().latent, factors, self.seed)
+        });
+        scores.flatten().ok_or_else(|| {
+            let why = "some codes are not finite: the training of this model diverged";
+            EvalError::Failed(why.to_owned())
         })
     }
 
-    /// Checks that there are examples with generative factors, enough of them, that a model can read, and that
-    /// it has two latent dimensions. Returns the factors.
+    /// Checks that models of a specification can read the examples, and that the scores of disentanglement
+    /// exist for them.
     ///
     /// # Errors
     /// If not.
-    pub fn check_disentanglement(&self, spec: &VaeSpec) -> Result<&Factors, EvalError> {
+    pub fn check_disentanglement(&self, spec: &VaeSpec) -> Result<(), EvalError> {
         self.check_spec(spec, 0)?;
-        if spec.config().latent < 2 || self.examples.len() < FEWEST {
+        let (n, width) = (self.examples.len(), spec.config().latent);
+        if width < 2 {
             return Err(EvalError::Request(format!(
-                "disentanglement needs a model with two latent dimensions or more, and at least {FEWEST} examples"
+                "disentanglement needs two latent dimensions or more, not {width}"
             )));
         }
-        let factors = self.examples.factors.as_ref();
-        factors.ok_or_else(|| {
-            EvalError::Request(
+        match self.with_factors(|factors| Disentanglement::exists(n, width, factors)) {
+            Some(true) => Ok(()),
+            Some(false) => Err(EvalError::Request(format!(
+                "disentanglement needs two factors that vary, and examples with the same value of each: \
+                 evaluate more than {n} examples"
+            ))),
+            None => Err(EvalError::Request(
                 "disentanglement needs data whose generative factors are known, such as sprites or digits"
                     .to_owned(),
-            )
-        })
+            )),
+        }
+    }
+
+    /// Calls `f` with the generative factors of the examples. `None` if they have none.
+    fn with_factors<T>(&self, f: impl FnOnce(&disentanglement::Factors<'_>) -> T) -> Option<T> {
+        let factors = self.examples.factors.as_ref()?;
+        let ordered: Vec<bool> = factors.categories.iter().map(|is_one| !is_one).collect();
+        Some(f(&disentanglement::Factors { values: &levels(factors), ordered: &ordered }))
     }
 
     /// Returns what [`Self::evaluate`] has in `nll_each`, without its other scores.

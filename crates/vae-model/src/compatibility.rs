@@ -394,7 +394,7 @@ pub enum Unusable {
     NoPriorDensity,
     /// log p(x|z) is not a log-likelihood on these examples.
     #[error(
-        "log p(x) cannot be estimated: the model was trained with a cross-entropy on grey pixels \
+        "log p(x) cannot be estimated: the model has a cross-entropy on grey pixels \
          or a squared error without its constant; train with data.pixels=stochastic (or binary), \
          or with a gaussian likelihood and squared_error = false"
     )]

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use vae_data::{Examples, Pixels, Support, Transform};
-use vae_eval::{Annealed, COMPARED, CurvePoint, Disentanglement, Evaluation, Interval, Quality};
+use vae_eval::{
+    Annealed, COMPARED, CurvePoint, Disentanglement, Evaluation, FeatureNetwork, Interval, Quality,
+};
 
 use super::text::{columns, with_commas};
 
@@ -29,10 +31,14 @@ pub fn doubt_of_chains(ess_median: f64) -> Option<&'static str> {
 }
 
 /// Says what of the JSON of an evaluation is not to be believed.
-pub fn doubts_of_json(figures: &Map<String, Value>) -> impl Iterator<Item = &'static str> {
+pub fn doubts_of_json(figures: &Map<String, Value>) -> impl Iterator<Item = String> {
     let number = |key: &str| figures.get(key).and_then(Value::as_f64);
     let of_chains = number("ais_ess_median").and_then(doubt_of_chains);
-    [doubt(number("ess_median")), of_chains].into_iter().flatten()
+    let images = figures.get("images").and_then(Value::as_u64);
+    let of_quality = number("frechet_distance").and(images);
+    let of_quality = of_quality.and_then(|images| FeatureNetwork::doubt(images as usize));
+    let texts = [doubt(number("ess_median")), of_chains].into_iter().flatten();
+    texts.map(str::to_owned).chain(of_quality)
 }
 
 /// Says what x was made of `examples` of the data called `data`, for the protocol: likelihoods of other values

@@ -1,17 +1,17 @@
 //! Checks before any work: can what is asked for be measured on the data of every run?
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use anyhow::{Context, Error, Result};
 use burn::tensor::Device;
-use vae_data::{DataError, Examples, OpenedSource, Split, Transform};
-use vae_eval::{Evaluator, FeatureNetwork};
+use vae_data::{Examples, OpenedSource, Split, Transform};
+use vae_eval::{EvalError, Evaluator, FeatureNetwork};
 use vae_model::{DataSpec, VaeSpec};
 use vae_train::{Backend, ValidConfig};
 
 use super::plan::{Plan, PlannedRun};
 use super::work::Sweep;
+use crate::args::MeasureArgs;
 use crate::failure::request;
 use crate::open;
 use crate::output::printer::Printer;
@@ -34,6 +34,7 @@ impl Sweep {
     /// # Errors
     /// If data cannot be read, or do not have what a measure needs.
     pub fn check_measures(&self, plan: &Plan, printer: &Printer) -> Result<()> {
+        self.check_encoders(plan, printer)?;
         let Ok(Backend { device, .. }) = Backend::any_cpu() else { return Ok(()) };
         let mut sets: Vec<(String, Vec<(&PlannedRun, ValidConfig)>)> = Vec::new();
         for planned in plan.runs().filter(|run| self.made_on(run).is_none()) {
@@ -49,17 +50,41 @@ impl Sweep {
             let Some((first, config)) = runs.first() else { continue };
             let data = self.read_data(config, printer).with_context(|| first.name.clone())?;
             if self.measures.asked.quality {
-                self.check_quality(&data, printer)?;
+                check_quality(&data).with_context(|| first.name.clone())?;
             }
             let mut seen: Vec<String> = Vec::new();
             for (planned, config) in runs.iter().filter(|(_, config)| trains_encoder(config)) {
-                let model = format!("{:?}", config.model);
+                let model = format!("{:?}{:?}", config.data.scale, config.model);
                 if !seen.contains(&model) {
                     self.check_model(config, &data, &device)
                         .with_context(|| planned.name.clone())?;
                     seen.push(model);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that there is a model for the measures that need an encoder, and says which models do without.
+    fn check_encoders(&self, plan: &Plan, printer: &Printer) -> Result<()> {
+        let MeasureArgs { samples, ais, disentanglement, .. } = &self.measures.asked;
+        if samples.is_none() && ais.is_none() && !disentanglement {
+            return Ok(());
+        }
+        let without: Vec<&PlannedRun> =
+            plan.runs().filter(|run| !trains_encoder(&run.config)).collect();
+        if without.len() == plan.runs().count() {
+            return Err(request(
+                "--samples, --ais and --disentanglement need a model with an encoder, and no run of this sweep \
+                 trains one: leave them out",
+            ));
+        }
+        if let Some(first) = without.first() {
+            printer.say(&format!(
+                "{} of the runs, such as {}, train no encoder: of these only the loss and --quality are measured",
+                without.len(),
+                first.name
+            ));
         }
         Ok(())
     }
@@ -71,18 +96,8 @@ impl Sweep {
             let (train, classes) = source.read_first(Split::Train, 1, environment)?;
             let limit = self.measures.limit.unwrap_or(usize::MAX);
             let (test, _) = source.read_first(Split::Test, limit, environment)?;
-            Ok::<_, DataError>(Data { train, classes, test: Arc::new(test) }).map_err(Error::from)
+            Ok(Data { train, classes, test: Arc::new(test) })
         })
-    }
-
-    fn check_quality(&self, data: &Data, printer: &Printer) -> Result<()> {
-        FeatureNetwork::check(&data.train, data.classes)
-            .map_err(|why| refused("--quality", &why))?;
-        FeatureNetwork::check_compared(&data.test).map_err(|why| refused("--quality", &why))?;
-        if let Some(doubt) = FeatureNetwork::doubt(&data.test) {
-            printer.warn(&doubt);
-        }
-        Ok(())
     }
 
     fn check_model(&self, config: &ValidConfig, data: &Data, device: &Device) -> Result<()> {
@@ -115,6 +130,21 @@ fn trains_encoder(config: &ValidConfig) -> bool {
     config.objective.requirements().trains_encoder
 }
 
-fn refused(flag: &str, why: &dyn Display) -> Error {
-    request(format!("{flag}: {why}; leave {flag} out, or change the file of the sweep"))
+fn check_quality(data: &Data) -> Result<()> {
+    FeatureNetwork::check(&data.train, data.classes).map_err(|why| refused("--quality", &why))?;
+    FeatureNetwork::check_compared(&data.test).map_err(|why| refused("--quality", &why))
+}
+
+/// Returns the error of a measure that does not fit the runs.
+fn refused(flag: &str, why: &EvalError) -> Error {
+    // Where settings are wrong, they are those of the file.
+    let advice = match why {
+        EvalError::Unusable(_) => {
+            format!(
+                "; put these settings under [set] in the file of the sweep, or leave {flag} out"
+            )
+        }
+        _ => String::new(),
+    };
+    request(format!("{flag}: {why}{advice}"))
 }

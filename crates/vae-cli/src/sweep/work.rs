@@ -229,6 +229,8 @@ impl Sweep {
             // There is no bound: what is known is the training loss.
             let loss = trained.get("train").and_then(|train| train.get("loss")).cloned();
             figures.extend(loss.map(|loss| ("loss".to_owned(), loss)));
+            let protocol = figures.entry("protocol").or_insert_with(|| json!({}));
+            protocol["loss"] = json!("training loss, averaged over the last epoch");
         }
         let (config, protocol) = (planned.config.to_toml(), self.measures.clone());
         let (machine, version) = (seat.machine.clone(), VERSION.to_owned());

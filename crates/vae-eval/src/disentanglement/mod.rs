@@ -79,6 +79,13 @@ impl Disentanglement {
             beta_vae_score: batches.beta_vae_score(&stream.derive(2))?,
         })
     }
+
+    /// Returns whether the scores exist for `n` examples with these factors and finite codes of `width`
+    /// dimensions.
+    pub(crate) fn exists(n: usize, width: usize, factors: &Factors) -> bool {
+        let codes = vec![0.0; n * width];
+        Data::new(&codes, width, factors).is_some_and(|data| Batches::new(&data).is_some())
+    }
 }
 
 /// At least four codes of at least two finite numbers, and at least two factors that vary.

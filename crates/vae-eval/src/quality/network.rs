@@ -145,9 +145,8 @@ impl FeatureNetwork {
         Quality::check(Self::compared(examples))
     }
 
-    /// Says why distances of so few examples are not to be believed. `None` if they are.
-    pub fn doubt(examples: &Examples) -> Option<String> {
-        let n = Self::compared(examples);
+    /// Says why distances of `n` samples to `n` examples are not to be believed. `None` if they are.
+    pub fn doubt(n: usize) -> Option<String> {
         (n < 10 * WIDTH).then(|| {
             format!(
                 "a covariance of {WIDTH} features from {n} examples is noise for the most part, so \

@@ -117,8 +117,9 @@ impl Execute for EvaluateArgs {
         if let Some(doubt) = figures::doubt(result.ess_median) {
             printer.warn(doubt);
         }
-        if let Some(doubt) = other.as_ref().and_then(|other| figures::doubt(other.ess_median)) {
-            printer.warn(&format!("the model of --against: {doubt}"));
+        let of_other = other.as_ref().and_then(|other| figures::doubt(other.ess_median));
+        if let Some((run, doubt)) = self.against.as_ref().zip(of_other) {
+            printer.warn(&format!("{}: {doubt}", run.display()));
         }
         if let Some(doubt) =
             annealed.as_ref().and_then(|found| figures::doubt_of_chains(found.ess[1]))
@@ -209,9 +210,6 @@ impl EvaluateArgs {
     ) -> Result<Measured> {
         let data_dir = self.read.data_dir.data_dir.clone();
         let network = open::feature_network(data_dir, source, examples, printer)?;
-        if let Some(doubt) = FeatureNetwork::doubt(examples) {
-            printer.warn(&doubt);
-        }
         let quality = network.quality(generator, examples)?;
         Ok(Measured { network, quality })
     }

@@ -100,6 +100,12 @@ impl Execute for ReportArgs {
         let logs = log::logs(&runs)?;
         let opened: Vec<Opened> =
             runs.into_iter().map(|run| self.open(run, printer)).collect::<Result<_>>()?;
+        let doubts = opened.iter().zip(&logs).filter_map(|(run, log)| {
+            let doubt = figures::doubt(run.evaluation.as_ref()?.ess_median)?;
+            Some(format!("{}: {doubt}", log.name))
+        });
+        let doubts: Vec<String> = doubts.collect();
+        doubts.iter().for_each(|doubt| printer.warn(doubt));
         let report = Report {
             title: match &logs[..] {
                 [log] => format!("Report on {}", log.name),
@@ -110,13 +116,14 @@ impl Execute for ReportArgs {
             figures: self.figures(&opened),
             figures_note: format!(
                 "In nats per example: summed over pixels and latent dimensions, averaged over the test \
-                 examples. {}",
+                 examples. {} {}",
                 match (opened.len(), comparable(&opened)) {
                     (1, _) => "",
                     (_, true) => "The best is bold.",
                     (_, false) =>
                         "The runs differ in data or likelihood, so their losses cannot be compared.",
-                }
+                },
+                doubts.join(". ")
             ),
             runs: opened
                 .iter()
@@ -183,11 +190,8 @@ impl ReportArgs {
                 })
             };
         let nats = |value: f64| (value, format!("{value:.2}"));
-        let mut doubts =
-            runs.iter().filter_map(|run| figures::doubt(run.evaluation.as_ref()?.ess_median));
-        let doubt = doubts.next().map(|doubt| format!("; {doubt}")).unwrap_or_default();
         let samples =
-            self.samples.map(|k| format!("from {k} importance samples{doubt}")).unwrap_or_default();
+            self.samples.map(|k| format!("from {k} importance samples")).unwrap_or_default();
         [
             row("neg_elbo", "reconstruction + kl", lower, &|e| e.neg_elbo.map(nats)),
             row("reconstruction", "\u{2212}E log p(x|z), or the loss in its place", lower, &|e| {

@@ -26,7 +26,8 @@ use crate::sweep::work::{Measures, Outcome, Sweep};
 ///
 /// Each run has a process and a folder of its own, like any other run. The same command goes on after any
 /// interruption, and repeats what failed. A failed run does not stop the others. Data that are not there, or
-/// lack what is to be measured, are refused before any training.
+/// lack what is to be measured, are refused before any training. Of models without an encoder, only the loss
+/// and --quality are measured.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli sweep beta.toml --out sweeps/beta\n  \
     vae-cli sweep beta.toml --out sweeps/beta --plot rate,distortion\n\n\
@@ -69,9 +70,10 @@ pub struct SweepArgs {
 }
 
 /// Figures of the table on the screen; table.csv has all.
-const SHOWN: [(&str, Better); 8] = [
+const SHOWN: [(&str, Better); 9] = [
     ("neg_elbo", Better::Lower),
     ("nll", Better::Lower),
+    ("nll_ais", Better::Lower),
     ("kl", Better::Neither),
     ("active_units", Better::Neither),
     ("mse", Better::Lower),
