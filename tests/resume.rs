@@ -18,8 +18,9 @@ struct Case {
 
 /// Every optimizer; a critic with an optimizer of its own, on z and on x; a discriminator; what is
 /// kept from the encoder, a condition, and a prior that uses the encoder; a codebook that moves
-/// beside the optimizer.
-const CASES: [Case; 8] = [
+/// beside the optimizer; an average of the weights.
+const CASES: [Case; 9] = [
+    Case { preset: "mnist-mlp", optimizer: "adam", sets: &["train.ema_decay=0.9"] },
     Case { preset: "mnist-mlp", optimizer: "adam", sets: STOCHASTIC },
     Case { preset: "mnist-mlp", optimizer: "adamw", sets: STOCHASTIC },
     Case {
@@ -138,6 +139,8 @@ fn resume(path: &std::path::Path, config: &ValidConfig, backend: &Backend) -> Tr
 
 fn assert_same(found: &Checkpoint, expected: &Checkpoint, when: &str) {
     assert!(parameters(&found.vae) == parameters(&expected.vae), "parameters differ: {when}");
+    let trained = [found, expected].map(|c| parameters(c.to_train()));
+    assert!(trained[0] == trained[1], "trained parameters differ: {when}");
     assert!(found.optimizer == expected.optimizer, "the optimizer differs: {when}");
     assert!(
         parameters(&found.auxiliaries) == parameters(&expected.auxiliaries),

@@ -950,10 +950,15 @@ def stratified_weights():
     return w
 
 
-def torch_stratified(q, z):
+def equal_weights():
+    """Minibatch weighted sampling (Chen et al. 2018, section 3.1)."""
+    return np.full((BATCH, BATCH), 1 / (DATA_SET * BATCH))
+
+
+def torch_decomposed(q, z, w):
     """log q(z) and log prod_d q(z_d) of each z, and the terms of the KL."""
     each = q.log_prob(z[:, None, :])  # [i, j, d]
-    log_w = torch.tensor(np.log(stratified_weights()))
+    log_w = torch.tensor(np.log(w))
     log_qz = torch.logsumexp(log_w + each.sum(-1), 1)
     log_prod = torch.logsumexp(log_w[:, :, None] + each, 1).sum(-1)
     log_qzx, log_pz = q.log_prob(z).sum(-1), td.Normal(0.0, 1.0).log_prob(z).sum(-1)
@@ -966,9 +971,9 @@ def torch_stratified(q, z):
     return log_qz, log_prod, terms
 
 
-def numpy_stratified(mean, sigma, z):
+def numpy_decomposed(mean, sigma, z, w):
     """The terms, with no logarithms where they can be left out."""
-    w, pdf = stratified_weights(), scipy.stats.norm.pdf
+    pdf = scipy.stats.norm.pdf
     found = np.zeros(3)
     for i in range(BATCH):
         density = np.array([pdf(z[i], mean[j], sigma[j]) for j in range(BATCH)])
@@ -987,26 +992,27 @@ def tc_cases():
     eps = inputs.add("posterior", [BATCH, LATENT], WIDTH_OF_NORMAL)
     a = inputs.arrays
     assert (eps.ravel() == normal("posterior", BATCH * LATENT)).all()
-    t = as_torch({name: a[name] for name in ["mean", "log_var"]}, requires_grad=True)
 
-    q = td.Normal(t["mean"], torch.exp(t["log_var"] / 2))
-    z = q.mean + q.stddev * torch.tensor(eps)
-    log_qz, log_prod, terms = torch_stratified(q, z)
-    loss = sum(counted[name] * term for name, term in terms.items())
+    for estimator, w in [("stratified", stratified_weights()), ("weighted", equal_weights())]:
+        t = as_torch({name: a[name] for name in ["mean", "log_var"]}, requires_grad=True)
+        q = td.Normal(t["mean"], torch.exp(t["log_var"] / 2))
+        z = q.mean + q.stddev * torch.tensor(eps)
+        log_qz, log_prod, terms = torch_decomposed(q, z, w)
+        loss = sum(counted[name] * term for name, term in terms.items())
 
-    def second():
-        sigma = np.exp(a["log_var"] / 2)
-        return numpy_stratified(a["mean"], sigma, a["mean"] + sigma * eps)
+        def second(w=w):
+            sigma = np.exp(a["log_var"] / 2)
+            return numpy_decomposed(a["mean"], sigma, a["mean"] + sigma * eps, w)
 
-    agree("terms", torch.stack(list(terms.values())), second())
-    grads = gradients("tc", loss, t, lambda: second() @ list(counted.values()), a)
-    yield {
-        "name": "minibatch-stratified", "data_set": DATA_SET, "batch": BATCH, "latent": LATENT,
-        "inputs": inputs.said, "stratified": listed(stratified_weights()), "z": listed(z),
-        "log_q_z": listed(log_qz), "log_prod_q_z": listed(log_prod),
-        "terms": {name: listed(term)[0] for name, term in terms.items()},
-        "counted": counted, "loss": listed(loss)[0], "gradients": by_path(grads),
-    }
+        agree("terms", torch.stack(list(terms.values())), second())
+        grads = gradients("tc", loss, t, lambda second=second: second() @ list(counted.values()), a)
+        yield {
+            "name": f"minibatch-{estimator}", "data_set": DATA_SET, "batch": BATCH, "latent": LATENT,
+            "inputs": inputs.said, "weights": listed(w), "z": listed(z),
+            "log_q_z": listed(log_qz), "log_prod_q_z": listed(log_prod),
+            "terms": {name: listed(term)[0] for name, term in terms.items()},
+            "counted": counted, "loss": listed(loss)[0], "gradients": by_path(grads),
+        }
 
 
 # ---------------------------------------------------------------- importance weighted bounds
@@ -1788,7 +1794,7 @@ class TorchPlayed(TorchWhole):
                 terms["total_correlation"] = score(z).mean()
                 return reconstruction + kl + (beta - 1) * terms["total_correlation"], terms
             case {"kind": "tc"}:
-                _, _, parts = torch_stratified(q, z)
+                _, _, parts = torch_decomposed(q, z, stratified_weights())
                 weights = [objective[name] for name in ["alpha", "beta", "gamma"]]
                 total = sum(weight * part for weight, part in zip(weights, parts.values()))
                 return reconstruction + total, terms | parts
@@ -1879,7 +1885,7 @@ class NumpyPlayed(NumpyWhole):
                 return reconstruction + kl + (objective["beta"] - 1) * score(z).mean()
             case "tc":
                 weights = [objective[name] for name in ["alpha", "beta", "gamma"]]
-                return reconstruction + weights @ numpy_stratified(mean, sigma, z)
+                return reconstruction + weights @ numpy_decomposed(mean, sigma, z, stratified_weights())
         fake_score = score(*fake)
         if objective["loss"] == "logistic":
             adversarial = -np.log(scipy.special.expit(fake_score)).mean()

@@ -82,6 +82,7 @@ fn objectives() -> Vec<String> {
         ("iwae", "samples = 2\ngroups = 2\ncombination = \"piwae\""),
         ("iwae", "samples = 2\ngroups = 2\nestimator = \"dreg\""),
         ("tc", ""),
+        ("tc", "estimator = \"weighted\""),
         ("mmd", ""),
         ("mmd", "beta = 1.0\nkernel = \"gaussian\""),
     ]);

@@ -1,12 +1,13 @@
 //! The KL taken apart: mutual information and total correlation, estimated within a batch.
 
 use burn::tensor::Tensor;
-use vae_model::Noise;
 use vae_model::objective::stratified;
 use vae_model::posterior::{Gaussian, PosteriorDistribution};
+use vae_model::{Batch, DataSpec, NetworksSpec, Noise, Role};
+use vae_train::TrainConfig;
 
 use super::statistics::{Mean, noise};
-use crate::common::{device, host, tensor};
+use crate::common::{NUMBERS, device, host, tensor};
 
 /// Gaussians of one standard deviation about `means`, in an order.
 fn gaussians(means: &[[f64; 2]], order: &[usize], sigma: f64) -> Gaussian {
@@ -92,4 +93,38 @@ fn the_total_correlation_is_nothing_where_the_aggregate_factorizes_and_something
     // The logarithm of an estimate is a little below that of what it estimates.
     correlation(&lattice).assert_is("independent", Mean::exactly(0.0), 0.01);
     assert!(correlation(&diagonal).value > 0.3, "{:?}", correlation(&diagonal));
+}
+
+#[test]
+fn the_weights_of_the_decomposed_kl_rise_from_nothing_to_theirs() {
+    const BATCH: usize = 6;
+    for estimator in ["stratified", "weighted", "discriminator"] {
+        let losses = |warmup: f64, epoch: f64| {
+            let text = format!(
+                "[model]\nlatent = 3\n[model.encoder]\nhidden = [8]\n[objective]\nkind = \"tc\"\n\
+                 estimator = \"{estimator}\"\nwarmup_epochs = {warmup:?}\n\
+                 [objective.critic]\nhidden = [8]\n"
+            );
+            let config = TrainConfig::from_toml("c.toml", &text, &[]).unwrap();
+            let (model, objective) = (config.model.clone(), config.objective.clone());
+            let spec = NetworksSpec::new(model, objective, DataSpec::new(&[NUMBERS])).unwrap();
+            let networks = spec.init(&noise(28), &device().autodiff()).unwrap().train();
+            let x = noise(29).uniform("x", [1, BATCH, NUMBERS]);
+            let batch = Batch {
+                data_set_size: 10 * BATCH,
+                ..Batch::new(tensor(x, [BATCH, NUMBERS], &device()))
+            };
+            let loss = config.objective.loss(Role::Model, &networks, &batch, &noise(30), epoch);
+            let reconstruction = loss.terms.iter().find(|(name, _)| *name == "reconstruction");
+            let reconstruction = host(reconstruction.unwrap().1.clone().inner())[0];
+            [host(loss.total.inner())[0], reconstruction]
+        };
+        let [whole, reconstruction] = losses(0.0, 0.0);
+        assert!((whole - reconstruction).abs() > 1e-3, "{estimator}: no KL");
+        for (epoch, share) in [(0.0, 0.0), (0.5, 0.25), (1.5, 0.75), (2.0, 1.0), (9.0, 1.0)] {
+            let [found, _] = losses(2.0, epoch);
+            let expected = reconstruction + share * (whole - reconstruction);
+            assert!((found - expected).abs() < 1e-5 * expected.abs(), "{estimator}, {epoch}");
+        }
+    }
 }

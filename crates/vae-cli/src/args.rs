@@ -4,6 +4,7 @@
 //! first paragraph is the short help.
 
 use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 #[cfg(feature = "remote")]
@@ -14,6 +15,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
+use vae_eval::MOST_ANNEALING_STEPS;
 #[cfg(feature = "remote")]
 use vae_train::remote::Token;
 use vae_train::{Backend, backend};
@@ -171,7 +173,7 @@ pub struct MeasureArgs {
     /// Estimate nll by annealed importance sampling too, in STEPS steps from p(z) to p(z) p(x|z), with 16
     /// chains per example. It does not use q(z|x). 1,000 steps take about a second per image on two cores:
     /// choose some with --limit.
-    #[arg(long, value_name = "STEPS", value_parser = count)]
+    #[arg(long, value_name = "STEPS", value_parser = annealing_steps)]
     pub ais: Option<usize>,
     /// Compare samples with examples by the features of a classifier of the same data set: Frechet and
     /// kernel distance, precision, recall. The first time, the classifier is trained, and kept in the cache.
@@ -335,23 +337,28 @@ fn backend_names() -> Vec<PossibleValue> {
 /// The largest count that a flag takes; more could not be held in memory.
 const MAX_COUNT: usize = 10_000_000;
 
-fn parse_from(text: &str, least: usize) -> Result<usize, String> {
+fn parse_in(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let n: usize = text.parse().map_err(|_| "not a whole number".to_owned())?;
-    if (least..=MAX_COUNT).contains(&n) {
+    if range.contains(&n) {
         Ok(n)
     } else {
-        Err(format!("must be {least} to {MAX_COUNT}"))
+        Err(format!("must be {} to {}", range.start(), range.end()))
     }
 }
 
 /// Parses a count of at least 1.
 pub fn count(text: &str) -> Result<usize, String> {
-    parse_from(text, 1)
+    parse_in(text, 1..=MAX_COUNT)
 }
 
 /// Parses a count of at least 2.
 pub fn at_least_two(text: &str) -> Result<usize, String> {
-    parse_from(text, 2)
+    parse_in(text, 2..=MAX_COUNT)
+}
+
+/// Parses the number of steps of annealed importance sampling.
+pub fn annealing_steps(text: &str) -> Result<usize, String> {
+    parse_in(text, 1..=MOST_ANNEALING_STEPS)
 }
 
 /// Parses a number above 0.

@@ -19,8 +19,8 @@ use crate::team::Team;
 
 /// Chains for each example, as in the paper.
 pub(crate) const CHAINS: usize = 16;
-/// Most distributions.
-pub(crate) const MOST_STEPS: usize = 100_000;
+/// The largest number of steps.
+pub const MOST_STEPS: usize = 100_000;
 /// Chains that choose the sizes of the steps.
 const PILOTS: usize = 4;
 /// Steps of a trajectory of Hamiltonian Monte Carlo, as in the paper.

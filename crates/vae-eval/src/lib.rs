@@ -77,6 +77,7 @@ mod statistics;
 mod support;
 mod team;
 
+pub use annealed::MOST_STEPS as MOST_ANNEALING_STEPS;
 pub use calibration::Interval;
 pub use check::check_examples;
 pub use disentanglement::Disentanglement;

@@ -85,6 +85,7 @@ pub fn import(
     let source = config.data.source.clone();
     Ok(Checkpoint {
         vae,
+        trained: None,
         auxiliary_optimizers: initial
             .auxiliaries
             .iter()

@@ -169,7 +169,7 @@ impl ObjectiveFamily for ElboConfig {
 }
 
 /// Returns the progress of a linear rise over `epochs` epochs, 0 to 1.
-fn rise(epoch: f64, epochs: f64) -> f64 {
+pub(super) fn rise(epoch: f64, epochs: f64) -> f64 {
     if epochs > 0.0 { (epoch / epochs).min(1.0) } else { 1.0 }
 }
 

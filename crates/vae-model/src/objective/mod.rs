@@ -14,7 +14,7 @@ pub use elbo::ElboConfig;
 pub use iwae::{Combination, Estimator, IwaeConfig};
 pub use mmd::MmdConfig;
 pub use requirements::{Auxiliary, AuxiliaryInput, DensityNeed, PriorMatching, Requirements};
-pub use tc::{TcConfig, TcEstimator, stratified};
+pub use tc::{TcConfig, TcEstimator, stratified, weighted};
 pub use vae_gan::VaeGanConfig;
 
 use burn::tensor::Tensor;

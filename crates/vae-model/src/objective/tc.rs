@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::elbo::rise;
 use super::{
     Auxiliary, AuxiliaryInput, DensityNeed, Loss, ObjectiveFamily, PriorMatching, Requirements,
 };
@@ -29,6 +30,8 @@ pub struct TcConfig {
     pub beta: f64,
     /// Weight of the dimension-wise KL. Must be 1 for the discriminator.
     pub gamma: f64,
+    /// Epochs over which all three weights rise linearly from 0.
+    pub warmup_epochs: f64,
     /// How the total correlation is estimated.
     pub estimator: TcEstimator,
     /// The discriminator's network.
@@ -43,6 +46,9 @@ pub enum TcEstimator {
     /// 2018).
     #[default]
     Stratified,
+    /// From the batch, with equal weights (minibatch weighted sampling, Chen et al. 2018, section 3.1). It
+    /// estimates all of log q(z) too small, by nearly the same for each z, and varies less.
+    Weighted,
     /// By a discriminator between q(z) and the product of its marginals (FactorVAE, Kim and Mnih
     /// 2018).
     Discriminator,
@@ -54,6 +60,7 @@ impl Default for TcConfig {
             alpha: 1.0,
             beta: 6.0,
             gamma: 1.0,
+            warmup_epochs: 0.0,
             estimator: TcEstimator::Stratified,
             critic: CriticConfig::default(),
         }
@@ -62,7 +69,12 @@ impl Default for TcConfig {
 
 impl ObjectiveFamily for TcConfig {
     fn validate(&self, key: &str) -> Result<(), ConfigError> {
-        for (name, value) in [("alpha", self.alpha), ("beta", self.beta), ("gamma", self.gamma)] {
+        for (name, value) in [
+            ("alpha", self.alpha),
+            ("beta", self.beta),
+            ("gamma", self.gamma),
+            ("warmup_epochs", self.warmup_epochs),
+        ] {
             check::not_negative(key, name, value)?;
         }
         self.critic.validate(&format!("{key}.critic"))?;
@@ -90,7 +102,7 @@ impl ObjectiveFamily for TcConfig {
             prior_matching: PriorMatching::Kl,
             kl: None,
             kl_weight: Some(1.0),
-            settled_after: 0.0,
+            settled_after: self.warmup_epochs,
             kl_per_dimension: None,
             decomposes_kl: true,
             density: Some(DensityNeed {
@@ -106,7 +118,7 @@ impl ObjectiveFamily for TcConfig {
             splits_gradients: None,
             compares_x: None,
             auxiliaries: match self.estimator {
-                TcEstimator::Stratified => Vec::new(),
+                TcEstimator::Stratified | TcEstimator::Weighted => Vec::new(),
                 TcEstimator::Discriminator => vec![discriminator],
             },
         }
@@ -118,17 +130,25 @@ impl ObjectiveFamily for TcConfig {
         networks: &Networks,
         batch: &Batch,
         noise: &dyn Noise,
-        _epoch: f64,
+        epoch: f64,
     ) -> Loss {
         match role {
             Role::Auxiliary(_) => discriminate(networks, batch, noise),
-            Role::Model => self.model_loss(networks, batch, noise),
+            Role::Model => self.model_loss(networks, batch, noise, epoch),
         }
     }
 }
 
 impl TcConfig {
-    fn model_loss(&self, networks: &Networks, batch: &Batch, noise: &dyn Noise) -> Loss {
+    fn model_loss(
+        &self,
+        networks: &Networks,
+        batch: &Batch,
+        noise: &dyn Noise,
+        epoch: f64,
+    ) -> Loss {
+        let weights = [self.alpha, self.beta, self.gamma];
+        let [alpha, beta, gamma] = weights.map(|w| w * rise(epoch, self.warmup_epochs));
         let terms = Terms::new(&networks.vae, batch, noise, 1, false);
         let mut named = terms.named();
         let reconstruction = terms.reconstruction.clone();
@@ -141,20 +161,24 @@ impl TcConfig {
                 let z: Tensor<2> = terms.draw.z.clone().squeeze_dim(0);
                 let tc = networks.auxiliary(0).valid().score(z).mean();
                 named.push(("total_correlation", tc.clone()));
-                reconstruction + kl.clone() + tc.mul_scalar(self.beta - 1.0)
+                reconstruction + kl.clone().mul_scalar(alpha) + tc.mul_scalar(beta - alpha)
             }
-            TcEstimator::Stratified => {
+            TcEstimator::Stratified | TcEstimator::Weighted => {
+                let of_batch = match self.estimator {
+                    TcEstimator::Weighted => weighted,
+                    _ => stratified,
+                };
                 let z = terms.draw.z.clone();
                 let log_p = terms.prior.log_prob(z.clone(), noise);
-                let parts = stratified(q, z.squeeze_dim(0), log_p, batch.data_set_size);
+                let parts = of_batch(q, z.squeeze_dim(0), log_p, batch.data_set_size);
                 let [mutual_information, tc, dimensions] = parts;
                 named.push(("mutual_information", mutual_information.clone()));
                 named.push(("total_correlation", tc.clone()));
                 named.push(("dimension_wise_kl", dimensions.clone()));
                 reconstruction
-                    + mutual_information.mul_scalar(self.alpha)
-                    + tc.mul_scalar(self.beta)
-                    + dimensions.mul_scalar(self.gamma)
+                    + mutual_information.mul_scalar(alpha)
+                    + tc.mul_scalar(beta)
+                    + dimensions.mul_scalar(gamma)
             }
         };
         Loss::new(total, named)
@@ -170,8 +194,28 @@ impl TcConfig {
 /// Example i itself has weight 1/N, one other example has weight (N - M)/(N M), and the others have
 /// weight 1/M. M is the batch size minus 1.
 pub fn stratified(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>, data_set: usize) -> [Tensor<1>; 3] {
+    let log_weights = stratified_weights(z.dims()[0], data_set);
+    decomposition(q, z, log_p, log_weights)
+}
+
+/// Returns the same as [`stratified`] by minibatch weighted sampling (Chen et al. 2018, section 3.1): every
+/// weight is 1/(N M), where M is the batch size.
+pub fn weighted(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>, data_set: usize) -> [Tensor<1>; 3] {
+    let batch = z.dims()[0];
+    let log_weight = -((data_set.max(batch) * batch) as f64).ln();
+    decomposition(q, z, log_p, vec![log_weight as f32; batch * batch])
+}
+
+/// Returns the three terms, with log q(z_i) = log sum_j W_ij q(z_i|x_j), from the logarithms of the weights W,
+/// row-major.
+fn decomposition(
+    q: &Gaussian,
+    z: Tensor<2>,
+    log_p: Tensor<2>,
+    log_weights: Vec<f32>,
+) -> [Tensor<1>; 3] {
     let [batch, latent] = z.dims();
-    let log_weights = TensorData::new(stratified_weights(batch, data_set), [batch, batch]);
+    let log_weights = TensorData::new(log_weights, [batch, batch]);
     let log_weights = Tensor::<2>::from_data(log_weights, &z.device().inner());
     // log q(z_i,d | x_j): [i, j, d].
     let mean = q.mean.clone().unsqueeze::<3>();

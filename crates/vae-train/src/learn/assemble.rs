@@ -4,8 +4,9 @@ use burn::module::Module;
 use vae_data::Resident;
 use vae_eval::{EvalError, Evaluator, KeyedNoise, Phase};
 use vae_model::compatibility::Unusable;
-use vae_model::{ConfigError, Networks, NetworksSpec, VaeSpec, compatibility};
+use vae_model::{ConfigError, Networks, NetworksSpec, Vae, VaeSpec, compatibility};
 
+use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, RunRecord};
 use super::coach::Coach;
 use super::learning::Learning;
@@ -87,7 +88,8 @@ impl Trainer {
             .map(|_| config.train.critic_optimizer().init(backend.is_cpu()))
             .collect();
         let optimizers = (optimizer, auxiliary_optimizers);
-        Self::assemble(config, data, backend, networks.train(), optimizers, Progress::default())
+        let (average, progress) = (networks.vae.valid(), Progress::default());
+        Self::assemble(config, data, backend, networks.train(), average, optimizers, progress)
     }
 
     /// Makes a trainer that continues from `checkpoint`. `config` may have larger totals.
@@ -132,6 +134,7 @@ impl Trainer {
                        have changed";
             return Err(TrainError::Request(why.to_owned()));
         }
+        let vae = checkpoint.to_train().clone();
         let damaged = |why| TrainError::Request(format!("the checkpoint is damaged: {why}"));
         let mut optimizer = config.train.optimizer.init(backend.is_cpu());
         optimizer
@@ -145,11 +148,12 @@ impl Trainer {
             optimizer.restore(state, network, &backend.device).map_err(damaged)?;
             auxiliary_optimizers.push(optimizer);
         }
-        let networks =
-            Networks { vae: checkpoint.vae, auxiliaries: checkpoint.auxiliaries }.train();
+        let networks = Networks { vae, auxiliaries: checkpoint.auxiliaries }.train();
         let optimizers = (optimizer, auxiliary_optimizers);
         let progress = checkpoint.progress;
-        let mut resumed = Self::assemble(config, data, backend, networks, optimizers, progress)?;
+        let average = checkpoint.vae;
+        let mut resumed =
+            Self::assemble(config, data, backend, networks, average, optimizers, progress)?;
         if !backend.is_cpu() {
             resumed.config = resumed.config.with_replicas(replicas);
         }
@@ -174,12 +178,13 @@ impl Trainer {
         Ok(resumed)
     }
 
-    /// Makes a trainer from its parts.
+    /// Makes a trainer from its parts. `average` has the average weights so far, without autodiff.
     fn assemble(
         config: ValidConfig,
         data: TrainingData,
         backend: &Backend,
         networks: Networks,
+        average: Vae,
         (optimizer, auxiliary_optimizers): (Optimizer, Vec<Optimizer>),
         progress: Progress,
     ) -> Result<Self, TrainError> {
@@ -226,11 +231,13 @@ impl Trainer {
             stripped: false,
         };
         let coach = Coach::new(&config, &data)?;
+        let decay = config.train.ema_decay;
         let resident =
             Resident::of(&data.train, &data.transform, backend.is_cpu(), &backend.device);
         let mut assembled = Self {
             requirements: config.objective.requirements(),
             coach,
+            average: (decay > 0.0).then(|| Average::new(decay, average)),
             from_the_start: progress.step == 0,
             config,
             data,

@@ -82,8 +82,11 @@ pub struct RunRecord {
 /// The complete state of training.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// The model.
+    /// The model. With `train.ema_decay` it has the average weights.
     pub vae: Vae,
+    /// The model that training goes on with, if `vae` has the average of its weights. A stripped or
+    /// imported checkpoint has none.
+    pub trained: Option<Vae>,
     /// The auxiliary networks of the objective.
     pub auxiliaries: Vec<Critic>,
     /// The prior that was fitted after training, for a model that is trained without a prior.
@@ -103,6 +106,9 @@ pub struct Checkpoint {
     /// States of the auxiliary networks' optimizers.
     pub auxiliary_optimizers: Vec<OptimizerState>,
 }
+
+/// The section with the weights that are trained, if those of the section `model` are their average.
+const TRAINED: &str = "trained";
 
 /// Returns the name of the section with the state of an auxiliary network's optimizer.
 fn optimizer_section(network: &Auxiliary) -> String {
@@ -128,8 +134,15 @@ impl Checkpoint {
         prior_source(&self.config, self.fitted_prior.as_ref())
     }
 
-    /// Leaves out the state of the optimizers. What is left is the model, a third as large.
+    /// Returns the model that training goes on with.
+    pub fn to_train(&self) -> &Vae {
+        self.trained.as_ref().unwrap_or(&self.vae)
+    }
+
+    /// Leaves out what only training needs, such as the state of the optimizers. What is left is the model,
+    /// a third as large.
     pub fn strip(&mut self) {
+        self.trained = None;
         self.optimizer.tensors.clear();
         self.auxiliary_optimizers.iter_mut().for_each(|state| state.tensors.clear());
         self.run.stripped = true;
@@ -159,6 +172,9 @@ impl Checkpoint {
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
         let mut file = ModelFile::default();
         file.add_section("model", parameters(&self.vae));
+        if let Some(trained) = &self.trained {
+            file.add_section(TRAINED, parameters(trained));
+        }
         let specs = self.config.objective.requirements().auxiliaries;
         for (spec, network) in specs.iter().zip(&self.auxiliaries) {
             file.add_section(spec.name, parameters(network));
@@ -237,6 +253,20 @@ impl Checkpoint {
                 tensors: file.section(&section),
             });
         }
+        let run: RunRecord = parsed(file, path, "run")?;
+        let trained = match file.section(TRAINED) {
+            none if none.is_empty() => None,
+            weights => Some(
+                vae.spec()
+                    .load(weights, device)
+                    .map_err(|why| malformed(format!("the weights that were trained: {why}")))?,
+            ),
+        };
+        let must = config.train.ema_decay > 0.0 && run.imported.is_none() && !run.stripped;
+        if must != trained.is_some() {
+            let why = "`train.ema_decay` and the weights in the file contradict each other";
+            return Err(malformed(why.into()).into());
+        }
         let fitted_prior = FittedPrior::from_tensors(file.section("sampler"), &vae, device);
         let fitted_prior =
             fitted_prior.map_err(|why| malformed(format!("its fitted prior: {why}")))?;
@@ -251,7 +281,8 @@ impl Checkpoint {
             transform,
             data: parsed(file, path, "data")?,
             progress,
-            run: parsed(file, path, "run")?,
+            run,
+            trained,
             optimizer: OptimizerState {
                 tensors: file.section("optimizer"),
                 counters: parsed(file, path, "optimizer")?,

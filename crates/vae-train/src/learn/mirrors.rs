@@ -85,7 +85,8 @@ impl Mirror {
         let auxiliaries = state.auxiliaries.iter();
         let auxiliaries =
             auxiliaries.map(|_| config.train.critic_optimizer().init(backend.is_cpu()));
-        let networks = Networks { vae: state.vae.clone(), auxiliaries: state.auxiliaries.clone() };
+        let networks =
+            Networks { vae: state.to_train().clone(), auxiliaries: state.auxiliaries.clone() };
         let mut mirror = Self {
             resident: Resident::of(&data.train, &data.transform, backend.is_cpu(), &device),
             optimizers: [model].into_iter().chain(auxiliaries).collect(),
@@ -103,7 +104,8 @@ impl Mirror {
     /// # Errors
     /// If the state does not fit.
     pub(super) fn align(&mut self, state: &Checkpoint) -> Result<(), TrainError> {
-        let networks = Networks { vae: state.vae.clone(), auxiliaries: state.auxiliaries.clone() };
+        let networks =
+            Networks { vae: state.to_train().clone(), auxiliaries: state.auxiliaries.clone() };
         self.networks = networks.fork(&self.device.clone().autodiff()).train();
         let failed = |why| TrainError::Failed(format!("the optimizer of a device: {why}"));
         let states = [&state.optimizer].into_iter().chain(&state.auxiliary_optimizers);
@@ -435,16 +437,18 @@ mod tests {
 
     #[test]
     fn a_device_that_has_drifted_apart_is_made_equal_by_a_checkpoint() {
-        let mut t = trainer("", 2);
-        t.take(4).unwrap();
-        let state = t.snapshot();
-        let mirror = &mut t.mirrors[0];
-        mirror.networks =
-            Networks { vae: trainer("train.seed = 7", 1).networks.vae, ..state_of(&state) };
-        mirror.align(&state).unwrap();
-        assert_eq!(values(&mirror.networks), values(&t.networks));
-        t.take(4).unwrap();
-        assert_eq!(values(&t.networks), values(&t.mirrors[0].networks));
+        for text in ["", "train.ema_decay = 0.9"] {
+            let mut t = trainer(text, 2);
+            t.take(10).unwrap();
+            let state = t.snapshot();
+            let mirror = &mut t.mirrors[0];
+            mirror.networks =
+                Networks { vae: trainer("train.seed = 7", 1).networks.vae, ..state_of(&state) };
+            mirror.align(&state).unwrap();
+            assert_eq!(values(&mirror.networks), values(&t.networks));
+            t.take(4).unwrap();
+            assert_eq!(values(&t.networks), values(&t.mirrors[0].networks));
+        }
     }
 
     #[test]
@@ -465,7 +469,7 @@ mod tests {
     }
 
     fn state_of(state: &Checkpoint) -> Networks {
-        Networks { vae: state.vae.clone(), auxiliaries: state.auxiliaries.clone() }
+        Networks { vae: state.to_train().clone(), auxiliaries: state.auxiliaries.clone() }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!   resumed      |         |            (or of parts of it on Mirrors: further devices)
 //!                |         +--------> Optimizer, Schedule: update of the parameters
 //!                |         (both on the threads of a Team)
+//!                +-- Average: of the weights, which is what is evaluated and written
 //!                |
 //!                +-- metrics -------> Event -> Observer (a log, a progress bar, sheets)
 //!                +-- Coach ---------> Advice, another Event
@@ -13,6 +14,7 @@
 //! ```
 
 mod assemble;
+mod average;
 pub(crate) mod checkpoint;
 pub mod coach;
 pub(crate) mod events;

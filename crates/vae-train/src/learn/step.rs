@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use vae_data::ImageBatcher;
 use vae_data::rng::Stream;
 use vae_eval::{EvalError, KeyedNoise, Phase, one_hot_of};
 use vae_model::{Batch, Noise, Role};
 
+use super::average;
 use super::mirrors::{self, Mirror, Update};
 use super::replicas::Task;
 use super::trainer::Trainer;
@@ -144,6 +146,11 @@ impl Trainer {
         }
         self.progress.step += 1;
         self.progress.batch += 1;
+        if let Some(average) = &mut self.average
+            && self.progress.step.is_multiple_of(average::EVERY)
+        {
+            average.follow(&self.networks.vae.valid(), self.progress.step);
+        }
         Ok(true)
     }
 

@@ -10,6 +10,7 @@ use vae_eval::{Evaluator, FittedPrior, Generator, Metrics, PriorSource, fitted};
 use vae_model::objective::Requirements;
 use vae_model::{Networks, Vae};
 
+use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, RunRecord, prior_source};
 use super::coach::{Advice, Coach, Now};
 use super::events::{Event, Observer, Observers};
@@ -45,6 +46,8 @@ pub struct Trainer {
     pub(super) evaluator: Option<Evaluator>,
     pub(super) device: Device,
     pub(super) networks: Networks,
+    /// The average of the model's weights, if `train.ema_decay` is set.
+    pub(super) average: Option<Average>,
     pub(super) replicas: Replicas,
     /// Further devices that take each step with the first.
     pub(super) mirrors: Vec<Mirror>,
@@ -204,7 +207,7 @@ impl Trainer {
         }
         self.progress.batch = 0;
         self.progress.epoch += 1;
-        let networks = self.networks.valid();
+        let networks = self.networks();
         let validation = match &self.evaluator {
             Some(evaluator) => Some(evaluator.objective(&networks, &self.config.objective)?),
             None => None,
@@ -280,10 +283,11 @@ impl Trainer {
 
     /// Returns the current state of training.
     pub fn snapshot(&self) -> Checkpoint {
-        let networks = self.networks.valid();
+        let networks = self.networks();
         let states = self.auxiliaries.iter().zip(&self.networks.auxiliaries);
         Checkpoint {
             vae: networks.vae,
+            trained: self.average.as_ref().map(|_| self.networks.vae.valid()),
             auxiliaries: networks.auxiliaries,
             fitted_prior: self.fitted_prior.clone(),
             config: self.config.clone(),
@@ -298,14 +302,17 @@ impl Trainer {
         }
     }
 
-    /// Returns the current model, without autodiff.
+    /// Returns the current model, without autodiff. With `train.ema_decay` it has the average weights.
     pub fn vae(&self) -> Vae {
-        self.networks.vae.valid()
+        match &self.average {
+            Some(average) => average.vae().clone(),
+            None => self.networks.vae.valid(),
+        }
     }
 
-    /// Returns the current model and auxiliary networks, without autodiff.
+    /// Returns the current model, as [`Self::vae`] does, and the auxiliary networks, without autodiff.
     pub fn networks(&self) -> Networks {
-        self.networks.valid()
+        Networks { vae: self.vae(), ..self.networks.valid() }
     }
 
     /// Returns the coach.

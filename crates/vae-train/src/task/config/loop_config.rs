@@ -30,6 +30,10 @@ pub struct LoopConfig {
     pub seed: u64,
     /// Largest norm of the gradient over all parameters; 0 for no clipping.
     pub clip_norm: f64,
+    /// Decay per step of an exponential moving average of the weights, below 1; 0 for none. With it, the model
+    /// that is evaluated, drawn from and written has the average weights. Training goes on without it. 0.999
+    /// averages over some 1,000 steps.
+    pub ema_decay: f64,
     /// Number of epochs without a better validation loss after which training stops; 0 for never.
     pub patience: u64,
     /// Number of steps between two readings of the loss: it is read back, logged, and checked for
@@ -61,6 +65,7 @@ impl Default for LoopConfig {
             devices: Vec::new(),
             seed: 0,
             clip_norm: 0.0,
+            ema_decay: 0.0,
             patience: 0,
             log_every: 50,
             checkpoint_every: 1,
@@ -118,6 +123,7 @@ impl LoopConfig {
             return Err(ConfigError::new("train.seed", why));
         }
         check::not_negative("train", "clip_norm", self.clip_norm)?;
+        check::fraction("train", "ema_decay", self.ema_decay)?;
         self.optimizer.validate("train.optimizer")?;
         self.schedule.validate("train.schedule", self.optimizer.learning_rate())?;
         match &self.critic_optimizer {
