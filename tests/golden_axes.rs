@@ -596,11 +596,11 @@ fn the_kl_taken_apart_and_its_slopes_are_those_of_the_definition() {
         assert_close("z", &host(z.clone().inner()), &numbers(&case["z"]), SINGLE);
         let log_p = PriorDistribution::Standard(StandardNormal::new(LATENT))
             .log_prob(z.clone(), &Formula::default());
-        let estimate = match name {
-            "minibatch-weighted" => weighted,
-            _ => stratified,
+        let z = z.squeeze_dim::<2>(0);
+        let parts = match name {
+            "minibatch-weighted" => weighted(&q, z, log_p),
+            _ => stratified(&q, z, log_p, count(&case, "data_set")),
         };
-        let parts = estimate(&q, z.squeeze_dim::<2>(0), log_p, count(&case, "data_set"));
         let names = ["mutual_information", "total_correlation", "dimension_wise_kl"];
         let mut total: Tensor<1> = Tensor::zeros([1], &autodiff);
         for (key, part) in names.into_iter().zip(parts) {

@@ -20,9 +20,9 @@ struct Case {
 /// kept from the encoder, a condition, and a prior that uses the encoder; a codebook that moves
 /// beside the optimizer; an average of the weights.
 const CASES: [Case; 9] = [
-    Case { preset: "mnist-mlp", optimizer: "adam", sets: &["train.ema_decay=0.9"] },
     Case { preset: "mnist-mlp", optimizer: "adam", sets: STOCHASTIC },
     Case { preset: "mnist-mlp", optimizer: "adamw", sets: STOCHASTIC },
+    Case { preset: "mnist-mlp", optimizer: "adam", sets: &["train.ema_decay=0.9"] },
     Case {
         preset: "mnist-mlp",
         optimizer: "sgd",

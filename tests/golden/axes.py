@@ -951,8 +951,8 @@ def stratified_weights():
 
 
 def equal_weights():
-    """Minibatch weighted sampling (Chen et al. 2018, section 3.1)."""
-    return np.full((BATCH, BATCH), 1 / (DATA_SET * BATCH))
+    """Minibatch weighted sampling (Chen et al. 2018, section 3.1), without its factor 1/N."""
+    return np.full((BATCH, BATCH), 1 / BATCH)
 
 
 def torch_decomposed(q, z, w):

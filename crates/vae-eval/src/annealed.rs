@@ -19,7 +19,7 @@ use crate::team::Team;
 
 /// Chains for each example, as in the paper.
 pub(crate) const CHAINS: usize = 16;
-/// The largest number of steps.
+/// The largest number of steps of annealed importance sampling.
 pub const MOST_STEPS: usize = 100_000;
 /// Chains that choose the sizes of the steps.
 const PILOTS: usize = 4;

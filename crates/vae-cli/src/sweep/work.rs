@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use vae_data::source::AUTO;
 use vae_model::write_atomically;
-use vae_train::{Run, RunLock, TrainError, ValidConfig, presets};
+use vae_train::{Run, RunLock, TrainConfig, TrainError, ValidConfig, presets};
 
 use super::plan::{Plan, PlannedRun, read_bounded};
 use super::seat::Seat;
@@ -263,9 +263,11 @@ impl Sweep {
     fn read(&self, kept: &Path, planned: &PlannedRun) -> Option<Evaluated> {
         let evaluated: Evaluated =
             serde_json::from_str(&read_bounded(kept, MOST_BYTES).ok()?).ok()?;
+        // The text of another build may leave out keys that have their defaults.
+        let config = TrainConfig::from_toml("evaluation.json", &evaluated.config, &[]).ok()?;
         let is_it = evaluated.protocol == self.measures
             && evaluated.version == VERSION
-            && evaluated.config == planned.config.to_toml();
+            && config.to_toml() == planned.config.to_toml();
         is_it.then_some(evaluated)
     }
 

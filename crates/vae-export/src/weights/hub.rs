@@ -198,9 +198,13 @@ fn write_figures(
             0 => "examples of the data set's own validation split".to_owned(),
             n => format!("{n} held-out examples"),
         };
+        let weights = match checkpoint.config.train.ema_decay > 0.0 {
+            true => "the average of the weights",
+            false => "the weights",
+        };
         writeln!(
             card,
-            "- validation: over all {held_out}, with the weights at the end of the \
+            "- validation: over all {held_out}, with {weights} at the end of the \
              epoch."
         )?;
     }

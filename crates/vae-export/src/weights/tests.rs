@@ -59,6 +59,7 @@ fn checkpoint(preset: &str, sets: &[&str]) -> Checkpoint {
         optimizer: OptimizerState::default(),
         auxiliaries: Vec::new(),
         auxiliary_optimizers: Vec::new(),
+        trained: None,
         config,
         vae,
     }

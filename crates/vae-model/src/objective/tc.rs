@@ -46,8 +46,8 @@ pub enum TcEstimator {
     /// 2018).
     #[default]
     Stratified,
-    /// From the batch, with equal weights (minibatch weighted sampling, Chen et al. 2018, section 3.1). It
-    /// estimates all of log q(z) too small, by nearly the same for each z, and varies less.
+    /// From the batch, with equal weights (minibatch weighted sampling, Chen et al. 2018, section 3.1). The
+    /// mutual information is then at most the logarithm of the batch size.
     Weighted,
     /// By a discriminator between q(z) and the product of its marginals (FactorVAE, Kim and Mnih
     /// 2018).
@@ -80,7 +80,7 @@ impl ObjectiveFamily for TcConfig {
         self.critic.validate(&format!("{key}.critic"))?;
         if self.estimator == TcEstimator::Discriminator && (self.alpha, self.gamma) != (1.0, 1.0) {
             let why = "a discriminator estimates only the total correlation: set alpha = 1 and \
-                       gamma = 1, or estimator = \"stratified\"";
+                       gamma = 1, or estimator = \"stratified\" or \"weighted\"";
             return check::refuse(key, "estimator", why);
         }
         Ok(())
@@ -164,13 +164,13 @@ impl TcConfig {
                 reconstruction + kl.clone().mul_scalar(alpha) + tc.mul_scalar(beta - alpha)
             }
             TcEstimator::Stratified | TcEstimator::Weighted => {
-                let of_batch = match self.estimator {
-                    TcEstimator::Weighted => weighted,
-                    _ => stratified,
-                };
                 let z = terms.draw.z.clone();
                 let log_p = terms.prior.log_prob(z.clone(), noise);
-                let parts = of_batch(q, z.squeeze_dim(0), log_p, batch.data_set_size);
+                let z = z.squeeze_dim(0);
+                let parts = match self.estimator == TcEstimator::Weighted {
+                    true => weighted(q, z, log_p),
+                    false => stratified(q, z, log_p, batch.data_set_size),
+                };
                 let [mutual_information, tc, dimensions] = parts;
                 named.push(("mutual_information", mutual_information.clone()));
                 named.push(("total_correlation", tc.clone()));
@@ -199,10 +199,11 @@ pub fn stratified(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>, data_set: usize)
 }
 
 /// Returns the same as [`stratified`] by minibatch weighted sampling (Chen et al. 2018, section 3.1): every
-/// weight is 1/(N M), where M is the batch size.
-pub fn weighted(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>, data_set: usize) -> [Tensor<1>; 3] {
+/// weight is 1/M, where M is the batch size. The paper's is 1/(N M). The factor 1/N changes no gradient, and
+/// without it q(z) is the density of a distribution, the mixture of the q(z|x) of the batch.
+pub fn weighted(q: &Gaussian, z: Tensor<2>, log_p: Tensor<2>) -> [Tensor<1>; 3] {
     let batch = z.dims()[0];
-    let log_weight = -((data_set.max(batch) * batch) as f64).ln();
+    let log_weight = -(batch as f64).ln();
     decomposition(q, z, log_p, vec![log_weight as f32; batch * batch])
 }
 

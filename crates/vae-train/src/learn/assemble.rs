@@ -137,9 +137,7 @@ impl Trainer {
         let vae = checkpoint.to_train().clone();
         let damaged = |why| TrainError::Request(format!("the checkpoint is damaged: {why}"));
         let mut optimizer = config.train.optimizer.init(backend.is_cpu());
-        optimizer
-            .restore(checkpoint.optimizer, &checkpoint.vae, &backend.device)
-            .map_err(damaged)?;
+        optimizer.restore(checkpoint.optimizer, &vae, &backend.device).map_err(damaged)?;
         let mut auxiliary_optimizers = Vec::new();
         for (state, network) in
             checkpoint.auxiliary_optimizers.into_iter().zip(&checkpoint.auxiliaries)
@@ -237,7 +235,7 @@ impl Trainer {
         let mut assembled = Self {
             requirements: config.objective.requirements(),
             coach,
-            average: (decay > 0.0).then(|| Average::new(decay, average)),
+            average: (decay > 0.0).then(|| Average::new(decay, steps as u64, average)),
             from_the_start: progress.step == 0,
             config,
             data,

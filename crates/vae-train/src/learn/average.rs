@@ -10,21 +10,25 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use vae_model::Vae;
 
-/// Steps between two updates: an update reads all weights, and they change little in a step.
-pub(super) const EVERY: u64 = 10;
+/// First steps, each with an update: the weights change fast.
+const FIRST: u64 = 100;
+/// Most steps between two updates later. An update reads all weights.
+const MOST_APART: u64 = 10;
 
 /// The average of a model's weights over the steps of its training.
-#[derive(Clone, Debug)]
 pub(super) struct Average {
-    /// What an old step's weight in the average is multiplied by in each step, below 1.
+    /// What the share of a step in the average is multiplied by in each further step, below 1.
     decay: f64,
+    /// Steps between two updates, after the first steps. It divides no epoch into less than one part, so that
+    /// each epoch moves the average.
+    apart: u64,
     vae: Vae,
 }
 
 impl Average {
     /// Makes an average that is `vae`, a model without autodiff.
-    pub(super) fn new(decay: f64, vae: Vae) -> Self {
-        Self { decay, vae }
+    pub(super) fn new(decay: f64, steps_per_epoch: u64, vae: Vae) -> Self {
+        Self { decay, apart: MOST_APART.min(steps_per_epoch), vae }
     }
 
     /// Returns the model with the average weights, without autodiff.
@@ -32,21 +36,28 @@ impl Average {
         &self.vae
     }
 
-    /// Moves the average towards `vae`, the model without autodiff after `step` steps.
-    pub(super) fn follow(&mut self, vae: &Vae, step: u64) {
+    /// Moves the average towards the model after `step` steps, if it is time to. `vae` returns the model without
+    /// autodiff.
+    pub(super) fn follow(&mut self, step: u64, vae: impl FnOnce() -> Vae) {
+        let Some(share) = self.share(step) else { return };
         let mut weights = Collect(Vec::new());
-        vae.visit(&mut weights);
-        let mut mix = Mix { weights: weights.0.into_iter(), share: share(self.decay, step) };
+        vae().visit(&mut weights);
+        let mut mix = Mix { weights: weights.0.into_iter(), share };
         self.vae = self.vae.clone().map(&mut mix);
     }
-}
 
-/// Returns the share of the new weights in an update after `step` steps.
-///
-/// The decay per step is smaller at first, (1 + t) / (10 + t), so that the first weights are soon forgotten.
-fn share(decay: f64, step: u64) -> f64 {
-    let early = (1.0 + step as f64) / (10.0 + step as f64);
-    1.0 - decay.min(early).powf(EVERY as f64)
+    /// Returns the share of the new weights in the average after `step` steps. `None` if they are not used.
+    ///
+    /// The decay per step is smaller at first, (1 + t) / (10 + t), so that the first weights are soon forgotten.
+    fn share(&self, step: u64) -> Option<f64> {
+        let steps = match step {
+            0..=FIRST => 1,
+            _ if step.is_multiple_of(self.apart) => self.apart,
+            _ => return None,
+        };
+        let early = (1.0 + step as f64) / (10.0 + step as f64);
+        Some(1.0 - self.decay.min(early).powf(steps as f64))
+    }
 }
 
 /// Collects the weights of a model, each a tensor of its parameter's rank, in the order of its parameters.
@@ -80,6 +91,7 @@ mod tests {
     use vae_model::parameters::parameters;
 
     use super::*;
+    use crate::learn::checkpoint::Checkpoint;
     use crate::learn::step::tests::trainer;
 
     const TEXT: &str = "train.batch_size = 20\nmodel.encoder.hidden = [8]\nmodel.decoder.hidden = [8]\n\
@@ -95,34 +107,30 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_average_of_the_weights_of_every_tenth_step_with_geometric_shares() {
+    fn it_is_the_average_of_the_weights_with_geometric_shares() {
         let decay = 0.97;
+        // Five steps are an epoch.
         let mut t = trainer(&format!("{TEXT}train.ema_decay = {decay}"));
         let mut expected = values(&t.vae());
-        for step in [10, 20, 30, 1000] {
-            t.take(EVERY).unwrap();
-            // As if many steps had been taken before the last update.
-            if step == 1000 {
-                let trained = t.snapshot().trained.unwrap();
-                t.average.as_mut().unwrap().follow(&trained, step);
-                let decay = decay.powi(10);
-                let before = share(0.97, 40);
-                let weights = values(&trained);
-                for (average, weight) in expected.iter_mut().zip(weights) {
-                    *average += before * (weight - *average);
-                    *average = decay * *average + (1.0 - decay) * weight;
-                }
-            } else {
-                let early = (1.0 + step as f64) / (10.0 + step as f64);
-                let keep = f64::min(decay, early).powi(10);
-                let weights = values(&t.snapshot().trained.unwrap());
-                for (average, weight) in expected.iter_mut().zip(weights) {
-                    *average = keep * *average + (1.0 - keep) * weight;
-                }
+        for step in 1..=120 {
+            t.take(1).unwrap();
+            let early = (1.0 + f64::from(step)) / (10.0 + f64::from(step));
+            let keep = match step {
+                1..=100 => f64::min(decay, early),
+                _ if step % 5 == 0 => f64::min(decay, early).powi(5),
+                _ => 1.0,
+            };
+            let weights = values(&t.snapshot().trained.unwrap());
+            for (average, weight) in expected.iter_mut().zip(weights) {
+                *average = keep * *average + (1.0 - keep) * weight;
             }
             let off = largest_difference(&values(&t.vae()), &expected);
-            assert!(off < 1e-6, "step {step}: {off}");
+            assert!(off < 1e-5, "step {step}: {off}");
         }
+        // Of long epochs it takes every tenth step.
+        let long = Average::new(decay, 1_000, t.vae());
+        assert_eq!(long.share(1_001), None);
+        assert!((long.share(1_000).unwrap() - (1.0 - decay.powi(10))).abs() < 1e-12);
     }
 
     #[test]
@@ -135,12 +143,31 @@ mod tests {
         };
         let (with, without) = (train("train.ema_decay = 0.9"), train(""));
         let (state, plain) = (with.snapshot(), without.snapshot());
+        let average = values(with.average.as_ref().unwrap().vae());
+        assert!(largest_difference(&average, &values(&plain.vae)) > 1e-3);
         // The weights that are trained do not know of the average.
-        assert_eq!(values(state.trained.as_ref().unwrap()), values(&plain.vae));
         assert!(plain.trained.is_none());
-        assert!(largest_difference(&values(&state.vae), &values(&plain.vae)) > 1e-3);
-        assert_eq!(values(&with.networks().vae), values(&state.vae));
+        assert_eq!(values(state.to_train()), values(&plain.vae));
         // The validation loss is the average's.
         assert_ne!(state.progress.best, plain.progress.best);
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.vae");
+        let device = with.device.clone();
+        let read = |state: &Checkpoint| {
+            state.write(&path).unwrap();
+            Checkpoint::read(&path, &device)
+        };
+        let back = read(&state).unwrap();
+        assert_eq!(values(&back.vae), average);
+        assert_eq!(values(back.to_train()), values(&plain.vae));
+        // Without the weights that were trained it is still a model, but a whole checkpoint must have them.
+        let mut stripped = state.clone();
+        stripped.strip();
+        let back = read(&stripped).unwrap();
+        assert_eq!(values(&back.vae), average);
+        assert!(back.trained.is_none());
+        let refused = read(&Checkpoint { trained: None, ..state }).unwrap_err().to_string();
+        assert!(refused.contains("ema_decay"), "{refused}");
     }
 }

@@ -139,8 +139,8 @@ impl Checkpoint {
         self.trained.as_ref().unwrap_or(&self.vae)
     }
 
-    /// Leaves out what only training needs, such as the state of the optimizers. What is left is the model,
-    /// a third as large.
+    /// Leaves out the state of the optimizers, and the weights that an average was made of. What is left is a
+    /// third as large or less.
     pub fn strip(&mut self) {
         self.trained = None;
         self.optimizer.tensors.clear();

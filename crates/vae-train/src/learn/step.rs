@@ -10,7 +10,6 @@ use vae_data::rng::Stream;
 use vae_eval::{EvalError, KeyedNoise, Phase, one_hot_of};
 use vae_model::{Batch, Noise, Role};
 
-use super::average;
 use super::mirrors::{self, Mirror, Update};
 use super::replicas::Task;
 use super::trainer::Trainer;
@@ -146,10 +145,8 @@ impl Trainer {
         }
         self.progress.step += 1;
         self.progress.batch += 1;
-        if let Some(average) = &mut self.average
-            && self.progress.step.is_multiple_of(average::EVERY)
-        {
-            average.follow(&self.networks.vae.valid(), self.progress.step);
+        if let Some(average) = &mut self.average {
+            average.follow(self.progress.step, || self.networks.vae.valid());
         }
         Ok(true)
     }

@@ -71,6 +71,7 @@ mod tests {
             ("objective.beta=2.0", "objective.beta"),
             ("data.limit=100", "data.limit"),
             ("train.seed=1", "train.seed"),
+            ("train.ema_decay=0.9", "train.ema_decay"),
             ("train.replicas=3", "train.replicas"),
             ("train.optimizer.learning_rate=0.01", "train.optimizer.learning_rate"),
         ] {

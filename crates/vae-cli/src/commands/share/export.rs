@@ -53,7 +53,7 @@ pub enum FormatArg {
     /// A folder with graphs for onnxruntime: encoder.onnx (x -> mean, log_var) and decoder.onnx
     /// (z -> x).
     Onnx,
-    /// A .vae file without the state of the optimizer, a third as large, for all commands but train.
+    /// A .vae file without what only `train --resume` needs, a third as large or less.
     Vae,
 }
 

@@ -32,7 +32,7 @@ pub struct LoopConfig {
     pub clip_norm: f64,
     /// Decay per step of an exponential moving average of the weights, below 1; 0 for none. With it, the model
     /// that is evaluated, drawn from and written has the average weights. Training goes on without it. 0.999
-    /// averages over some 1,000 steps.
+    /// averages over some 1,000 steps, and over fewer at first: about a ninth of the steps so far.
     pub ema_decay: f64,
     /// Number of epochs without a better validation loss after which training stops; 0 for never.
     pub patience: u64,
