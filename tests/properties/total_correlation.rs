@@ -1,5 +1,6 @@
 //! The KL taken apart: mutual information and total correlation, estimated within a batch.
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use vae_model::objective::stratified;
 use vae_model::posterior::{Gaussian, PosteriorDistribution};
