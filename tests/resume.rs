@@ -22,7 +22,7 @@ struct Case {
 const CASES: [Case; 9] = [
     Case { preset: "mnist-mlp", optimizer: "adam", sets: STOCHASTIC },
     Case { preset: "mnist-mlp", optimizer: "adamw", sets: STOCHASTIC },
-    Case { preset: "mnist-mlp", optimizer: "adam", sets: &["train.ema_decay=0.9"] },
+    Case { preset: "mnist-mlp", optimizer: "adam", sets: &["train.ema_decay=0.5"] },
     Case {
         preset: "mnist-mlp",
         optimizer: "sgd",

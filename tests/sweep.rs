@@ -86,6 +86,16 @@ fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
     fs::write(&kept, figures.to_string()).unwrap();
     program.ok(&format!("{SWEEP} --out two"));
     assert_eq!(fs::read_to_string(program.path("two/table.csv")).unwrap(), table);
+    // A configuration without a key that is new, with its default, is the same one: nothing is done again.
+    let mut figures: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&kept).unwrap()).unwrap();
+    let config = figures["config"].as_str().unwrap();
+    assert!(config.contains("ema_decay = 0.0\n"));
+    figures["config"] = config.replace("ema_decay = 0.0\n", "").into();
+    figures["figures"]["kl"] = 123_456.0.into();
+    fs::write(&kept, figures.to_string()).unwrap();
+    program.ok(&format!("{SWEEP} --out two"));
+    assert!(fs::read_to_string(program.path("two/table.csv")).unwrap().contains("123456"));
 
     // Runs of other settings are not mixed in.
     let text = fs::read_to_string(program.path("small.toml")).unwrap();
@@ -228,7 +238,7 @@ fn a_wrong_file_is_refused_before_any_work() {
     fs::write(program.path("own.toml"), format!("{sets}\"x.idx\"")).unwrap();
     for (what, words) in [
         ("grey.toml --samples 5", ["--samples", "grey"]),
-        ("grey.toml --ais 100001", ["--ais", "100000"]),
+        ("grey.toml --ais 100001", ["--ais", "must be 1 to 100000"]),
         ("narrow.toml --disentanglement", ["--disentanglement", "not 1"]),
         ("grey.toml --disentanglement --limit 4", ["--disentanglement", "more than 4"]),
         // The first of its cells does not fit: numbers are not whole after it.

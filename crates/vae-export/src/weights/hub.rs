@@ -149,6 +149,13 @@ fn write_training(card: &mut String, checkpoint: &Checkpoint) -> std::fmt::Resul
             checkpoint.config.train.seed
         )?;
     }
+    let decay = checkpoint.config.train.ema_decay;
+    if decay > 0.0 {
+        writeln!(
+            card,
+            "The weights are a moving average over the steps, with a decay of {decay}."
+        )?;
+    }
     if !run.backend.is_empty() {
         let (backend, device, version) = (&run.backend, &run.device, &run.version);
         writeln!(card, "Backend {backend} on {device}; vae-cli {version}.")?;

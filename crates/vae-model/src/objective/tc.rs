@@ -42,12 +42,13 @@ pub struct TcConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TcEstimator {
-    /// From the batch, weighted as a stratified sample of the data set (beta-TCVAE, Chen et al.
-    /// 2018).
+    /// From the batch, weighted as a stratified sample of the data set (Chen et al. 2018, appendix
+    /// C.2).
     #[default]
     Stratified,
-    /// From the batch, with equal weights (minibatch weighted sampling, Chen et al. 2018, section 3.1). The
-    /// mutual information is then at most the logarithm of the batch size.
+    /// From the batch, with equal weights (minibatch weighted sampling, Chen et al. 2018, section 3.1), as in the
+    /// paper's experiments. The mutual information is then at most the logarithm of the batch size. So the terms
+    /// of a batch of another size, such as of the validation, are not comparable.
     Weighted,
     /// By a discriminator between q(z) and the product of its marginals (FactorVAE, Kim and Mnih
     /// 2018).
@@ -163,13 +164,14 @@ impl TcConfig {
                 named.push(("total_correlation", tc.clone()));
                 reconstruction + kl.clone().mul_scalar(alpha) + tc.mul_scalar(beta - alpha)
             }
-            TcEstimator::Stratified | TcEstimator::Weighted => {
+            estimator @ (TcEstimator::Stratified | TcEstimator::Weighted) => {
                 let z = terms.draw.z.clone();
                 let log_p = terms.prior.log_prob(z.clone(), noise);
                 let z = z.squeeze_dim(0);
-                let parts = match self.estimator == TcEstimator::Weighted {
-                    true => weighted(q, z, log_p),
-                    false => stratified(q, z, log_p, batch.data_set_size),
+                let parts = match estimator {
+                    TcEstimator::Weighted => weighted(q, z, log_p),
+                    TcEstimator::Stratified => stratified(q, z, log_p, batch.data_set_size),
+                    TcEstimator::Discriminator => unreachable!("it has an arm of its own"),
                 };
                 let [mutual_information, tc, dimensions] = parts;
                 named.push(("mutual_information", mutual_information.clone()));

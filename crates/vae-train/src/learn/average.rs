@@ -1,7 +1,7 @@
-//! An exponential moving average of the model's weights (Polyak and Juditsky 1992).
+//! An exponential moving average of the model's weights, after the averages of Polyak and Juditsky (1992).
 //!
-//! With a constant learning rate the weights keep moving around good ones, by the noise of the batches.
-//! Their average is nearer to these. It costs a little time and one copy of the weights.
+//! With a constant learning rate, the noise of the batches keeps the weights moving around an optimum. Their
+//! average is nearer to it. It costs a little time, and one more copy of the weights in memory and checkpoints.
 
 use std::any::Any;
 use std::vec::IntoIter;
@@ -10,25 +10,26 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use vae_model::Vae;
 
-/// First steps, each with an update: the weights change fast.
-const FIRST: u64 = 100;
-/// Most steps between two updates later. An update reads all weights.
-const MOST_APART: u64 = 10;
+/// Number of first steps that each update the average: the weights change fast.
+const EARLY_STEPS: u64 = 100;
+/// Largest number of steps from one later update to the next. An update reads all weights.
+const MAX_INTERVAL: u64 = 10;
 
 /// The average of a model's weights over the steps of its training.
 pub(super) struct Average {
-    /// What the share of a step in the average is multiplied by in each further step, below 1.
+    /// Factor by which the weight of a past step falls with each further step, below 1.
     decay: f64,
-    /// Steps between two updates, after the first steps. It divides no epoch into less than one part, so that
-    /// each epoch moves the average.
-    apart: u64,
+    /// Number of steps from one update to the next, after the early steps. At most the steps of an epoch, so that
+    /// every epoch moves the average.
+    interval: u64,
+    /// The model with the average weights, without autodiff.
     vae: Vae,
 }
 
 impl Average {
     /// Makes an average that is `vae`, a model without autodiff.
     pub(super) fn new(decay: f64, steps_per_epoch: u64, vae: Vae) -> Self {
-        Self { decay, apart: MOST_APART.min(steps_per_epoch), vae }
+        Self { decay, interval: MAX_INTERVAL.min(steps_per_epoch), vae }
     }
 
     /// Returns the model with the average weights, without autodiff.
@@ -36,9 +37,9 @@ impl Average {
         &self.vae
     }
 
-    /// Moves the average towards the model after `step` steps, if it is time to. `vae` returns the model without
-    /// autodiff.
-    pub(super) fn follow(&mut self, step: u64, vae: impl FnOnce() -> Vae) {
+    /// Moves the average towards the model after `step` steps, if that is a step that updates it. `vae` returns the
+    /// model without autodiff.
+    pub(super) fn update(&mut self, step: u64, vae: impl FnOnce() -> Vae) {
         let Some(share) = self.share(step) else { return };
         let mut weights = Collect(Vec::new());
         vae().visit(&mut weights);
@@ -46,13 +47,14 @@ impl Average {
         self.vae = self.vae.clone().map(&mut mix);
     }
 
-    /// Returns the share of the new weights in the average after `step` steps. `None` if they are not used.
+    /// Returns the share of the new weights in the average after `step` steps. `None` if `step` does not update it.
     ///
-    /// The decay per step is smaller at first, (1 + t) / (10 + t), so that the first weights are soon forgotten.
+    /// The decay per step is at most (1 + t) / (10 + t), as in TensorFlow's `ExponentialMovingAverage`, so that the
+    /// first weights are soon forgotten.
     fn share(&self, step: u64) -> Option<f64> {
         let steps = match step {
-            0..=FIRST => 1,
-            _ if step.is_multiple_of(self.apart) => self.apart,
+            0..=EARLY_STEPS => 1,
+            _ if step.is_multiple_of(self.interval) => self.interval.min(step - EARLY_STEPS),
             _ => return None,
         };
         let early = (1.0 + step as f64) / (10.0 + step as f64);
@@ -88,10 +90,12 @@ impl ModuleMapper for Mix {
 mod tests {
     use std::sync::atomic::AtomicBool;
 
+    use vae_model::Networks;
     use vae_model::parameters::parameters;
 
     use super::*;
     use crate::learn::checkpoint::Checkpoint;
+    use crate::learn::events::{Event, Observer};
     use crate::learn::step::tests::trainer;
 
     const TEXT: &str = "train.batch_size = 20\nmodel.encoder.hidden = [8]\nmodel.decoder.hidden = [8]\n\
@@ -107,8 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_average_of_the_weights_with_geometric_shares() {
-        let decay = 0.97;
+    fn it_is_the_average_of_the_weights_by_its_formula() {
+        // From the eighth step on it is less than (1 + t) / (10 + t).
+        let decay = 0.5;
         // Five steps are an epoch.
         let mut t = trainer(&format!("{TEXT}train.ema_decay = {decay}"));
         let mut expected = values(&t.vae());
@@ -134,22 +139,38 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_is_evaluated_and_written_and_the_training_goes_on_without_it() {
+    fn it_is_what_is_evaluated_shown_and_written_and_the_training_goes_on_without_it() {
+        /// The model and the validation loss of the last epoch.
+        #[derive(Default)]
+        struct LastEpoch(Option<(Vec<f64>, f64)>);
+        impl Observer for LastEpoch {
+            fn observe(&mut self, event: &Event<'_>) -> Result<(), String> {
+                if let Event::Epoch { vae, validation: Some(validation), .. } = event {
+                    self.0 = Some((values(vae), validation[0].1));
+                }
+                Ok(())
+            }
+        }
         let steps = "train.max_steps = 40\ndata.validation = 20\n";
         let train = |decay: &str| {
             let mut t = trainer(&format!("{TEXT}{steps}{decay}"));
-            t.train(None, vec![], &AtomicBool::new(false)).unwrap();
-            t
+            let mut last = LastEpoch::default();
+            t.train(None, vec![&mut last], &AtomicBool::new(false)).unwrap();
+            (t, last.0.unwrap())
         };
-        let (with, without) = (train("train.ema_decay = 0.9"), train(""));
+        let (with, (shown, validation)) = train("train.ema_decay = 0.5");
+        let (without, _) = train("");
         let (state, plain) = (with.snapshot(), without.snapshot());
         let average = values(with.average.as_ref().unwrap().vae());
         assert!(largest_difference(&average, &values(&plain.vae)) > 1e-3);
         // The weights that are trained do not know of the average.
         assert!(plain.trained.is_none());
         assert_eq!(values(state.to_train()), values(&plain.vae));
-        // The validation loss is the average's.
-        assert_ne!(state.progress.best, plain.progress.best);
+        assert_eq!(shown, average);
+        let networks = Networks::from(state.vae.clone());
+        let evaluator = with.evaluator.as_ref().unwrap();
+        let loss = evaluator.objective(&networks, &with.config.objective).unwrap()[0].1;
+        assert_eq!(validation, loss);
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.vae");

@@ -107,7 +107,7 @@ pub struct Checkpoint {
     pub auxiliary_optimizers: Vec<OptimizerState>,
 }
 
-/// The section with the weights that are trained, if those of the section `model` are their average.
+/// The section with the weights that the optimizer changes, if the section `model` has their average.
 const TRAINED: &str = "trained";
 
 /// Returns the name of the section with the state of an auxiliary network's optimizer.
@@ -139,8 +139,8 @@ impl Checkpoint {
         self.trained.as_ref().unwrap_or(&self.vae)
     }
 
-    /// Leaves out the state of the optimizers, and the weights that an average was made of. What is left is a
-    /// third as large or less.
+    /// Leaves out what only training needs: the state of the optimizers, and the weights beside their average.
+    /// With Adam, what is left is a third as large, or a quarter with `train.ema_decay`.
     pub fn strip(&mut self) {
         self.trained = None;
         self.optimizer.tensors.clear();
@@ -264,7 +264,10 @@ impl Checkpoint {
         };
         let must = config.train.ema_decay > 0.0 && run.imported.is_none() && !run.stripped;
         if must != trained.is_some() {
-            let why = "`train.ema_decay` and the weights in the file contradict each other";
+            let why = match must {
+                true => "`train.ema_decay` is set, and the file has no section `trained`",
+                false => "it has a section `trained` without `train.ema_decay`",
+            };
             return Err(malformed(why.into()).into());
         }
         let fitted_prior = FittedPrior::from_tensors(file.section("sampler"), &vae, device);

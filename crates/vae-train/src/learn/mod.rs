@@ -6,7 +6,7 @@
 //!   resumed      |         |            (or of parts of it on Mirrors: further devices)
 //!                |         +--------> Optimizer, Schedule: update of the parameters
 //!                |         (both on the threads of a Team)
-//!                +-- Average: of the weights, which is what is evaluated and written
+//!                +-- Average (with `train.ema_decay`): of the weights, evaluated and written
 //!                |
 //!                +-- metrics -------> Event -> Observer (a log, a progress bar, sheets)
 //!                +-- Coach ---------> Advice, another Event

@@ -146,7 +146,7 @@ impl Trainer {
         self.progress.step += 1;
         self.progress.batch += 1;
         if let Some(average) = &mut self.average {
-            average.follow(self.progress.step, || self.networks.vae.valid());
+            average.update(self.progress.step, || self.networks.vae.valid());
         }
         Ok(true)
     }

@@ -53,7 +53,7 @@ pub enum FormatArg {
     /// A folder with graphs for onnxruntime: encoder.onnx (x -> mean, log_var) and decoder.onnx
     /// (z -> x).
     Onnx,
-    /// A .vae file without what only `train --resume` needs, a third as large or less.
+    /// A .vae file without what only `train --resume` needs. With Adam it is a third as large or less.
     Vae,
 }
 

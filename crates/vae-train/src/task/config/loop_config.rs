@@ -30,9 +30,9 @@ pub struct LoopConfig {
     pub seed: u64,
     /// Largest norm of the gradient over all parameters; 0 for no clipping.
     pub clip_norm: f64,
-    /// Decay per step of an exponential moving average of the weights, below 1; 0 for none. With it, the model
-    /// that is evaluated, drawn from and written has the average weights. Training goes on without it. 0.999
-    /// averages over some 1,000 steps, and over fewer at first: about a ninth of the steps so far.
+    /// Decay per step of an exponential moving average of the model's weights, below 1; 0 for none. The average
+    /// is validated, evaluated, sampled from and written. The optimizer does not use it. 0.999 averages over about
+    /// the last 1,000 steps; early in training, over about the last ninth of the steps. Critics are not averaged.
     pub ema_decay: f64,
     /// Number of epochs without a better validation loss after which training stops; 0 for never.
     pub patience: u64,
