@@ -188,7 +188,10 @@ mod tests {
         let back = read(&stripped).unwrap();
         assert_eq!(values(&back.vae), average);
         assert!(back.trained.is_none());
-        let refused = read(&Checkpoint { trained: None, ..state }).unwrap_err().to_string();
+        let without = Checkpoint { trained: None, ..state };
+        let refused = without.check_resumable().unwrap_err().to_string();
+        assert!(refused.contains("average"), "{refused}");
+        let refused = read(&without).unwrap_err().to_string();
         assert!(refused.contains("ema_decay"), "{refused}");
     }
 }

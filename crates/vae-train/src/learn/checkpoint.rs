@@ -139,6 +139,11 @@ impl Checkpoint {
         self.trained.as_ref().unwrap_or(&self.vae)
     }
 
+    /// Returns whether `vae` has an average of weights that are not there.
+    fn lacks_trained(&self) -> bool {
+        self.config.train.ema_decay > 0.0 && self.trained.is_none()
+    }
+
     /// Leaves out what only training needs: the state of the optimizers, and the weights beside their average.
     /// With Adam, what is left is a third as large, or a quarter with `train.ema_decay`.
     pub fn strip(&mut self) {
@@ -156,6 +161,11 @@ impl Checkpoint {
         let why = match (&self.run.imported, self.run.stripped) {
             (Some(file), _) => format!("the weights were imported from {file}"),
             (None, true) => "the model was exported".to_owned(),
+            (None, false) if self.lacks_trained() => {
+                let why =
+                    "cannot resume: the checkpoint has an average of weights, without the weights";
+                return Err(TrainError::Request(why.to_owned()));
+            }
             (None, false) => return Ok(()),
         };
         Err(TrainError::Request(format!(
@@ -266,7 +276,7 @@ impl Checkpoint {
         if must != trained.is_some() {
             let why = match must {
                 true => "`train.ema_decay` is set, and the file has no section `trained`",
-                false => "it has a section `trained` without `train.ema_decay`",
+                false => "it has a section `trained` that does not belong there",
             };
             return Err(malformed(why.into()).into());
         }
