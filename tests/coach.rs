@@ -50,6 +50,13 @@ fn a_kl_that_weighs_too_much_collapses_the_posterior() {
 }
 
 #[test]
+fn weights_of_the_parts_of_the_kl_that_are_too_large_collapse_the_posterior() {
+    let weights = ["objective.alpha=50", "objective.beta=50", "objective.gamma=50"];
+    let sets = [[DIGITS, FEW, STEPS], weights].concat();
+    provokes("posterior-collapse", "objective.warmup_epochs", "beta-tcvae", &sets);
+}
+
+#[test]
 fn a_high_learning_rate_lets_the_loss_rise() {
     let sets = [DIGITS, FEW, STEPS, "train.optimizer.learning_rate=0.1"];
     provokes("learning-rate", "train.optimizer.learning_rate", "mnist-mlp", &sets);

@@ -5,7 +5,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, ObjectiveFamily, PriorMatching, Requirements};
+use super::{Loss, ObjectiveFamily, PriorMatching, Requirements, rise};
 use crate::batch::Batch;
 use crate::bound::Terms;
 use crate::check;
@@ -166,11 +166,6 @@ impl ObjectiveFamily for ElboConfig {
         }
         Loss { total, terms: named, update }
     }
-}
-
-/// Returns the progress of a linear rise over `epochs` epochs, 0 to 1.
-pub(super) fn rise(epoch: f64, epochs: f64) -> f64 {
-    if epochs > 0.0 { (epoch / epochs).min(1.0) } else { 1.0 }
 }
 
 /// Returns the sum of the squares of all parameters, `[1]`; `None` if there are none.

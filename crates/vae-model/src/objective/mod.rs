@@ -105,3 +105,8 @@ impl Loss {
         Tensor::cat(all.map(|value| value.clone().inner()).collect(), 0)
     }
 }
+
+/// Returns the progress of a linear rise over `epochs` epochs, 0 to 1; 1 if `epochs` is 0.
+fn rise(epoch: f64, epochs: f64) -> f64 {
+    if epochs > 0.0 { (epoch / epochs).min(1.0) } else { 1.0 }
+}

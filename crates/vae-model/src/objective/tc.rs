@@ -5,9 +5,9 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::elbo::rise;
 use super::{
     Auxiliary, AuxiliaryInput, DensityNeed, Loss, ObjectiveFamily, PriorMatching, Requirements,
+    rise,
 };
 use crate::batch::Batch;
 use crate::bound::Terms;
