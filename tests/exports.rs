@@ -153,7 +153,7 @@ fn a_hub_folder_has_weights_configuration_and_the_figures_of_the_run() {
     let program = program();
     program
         .ok("train mnist-mlp --backend flex --data digits --limit 300 --batch-size 50 --epochs 2 \
-         --set data.validation=100 --out runs/small -q");
+         --set data.validation=100 --set train.ema_decay=0.5 --out runs/small -q");
     program.ok("export --format hub --checkpoint last --out hub");
     program.ok("export --checkpoint last --out m.safetensors");
     let read = |name: &str| std::fs::read(program.path(name)).unwrap();
@@ -168,7 +168,9 @@ fn a_hub_folder_has_weights_configuration_and_the_figures_of_the_run() {
     let last = log.lines().rfind(|line| line.contains("validation")).unwrap();
     let last: serde_json::Value = serde_json::from_str(last).unwrap();
     let loss = format!("| validation | 2 | {:.3} |", last["loss"].as_f64().unwrap());
-    for part in ["# small", "| encoder | mlp 400 |", "200 training examples of `digits`", &loss] {
+    let data = "200 training examples of `digits`";
+    let average = ["a decay of 0.5.", "with the average of the weights"];
+    for part in ["# small", "| encoder | mlp 400 |", data, &loss, average[0], average[1]] {
         assert!(card.contains(part), "{part}: {card}");
     }
     // Once more, into the folder that is there.

@@ -703,6 +703,12 @@ mod tests {
             assert!(refused.is_request() && refused.to_string().contains(word), "{refused}");
         }
         let evaluator = with(images(1, 4), pixels()).unwrap();
+        assert!(evaluator.check_annealing(plain.spec(), MOST_STEPS).is_ok());
+        for steps in [0, MOST_STEPS + 1] {
+            let refused = evaluator.check_annealing(plain.spec(), steps).unwrap_err();
+            let word = format!("not {steps}");
+            assert!(refused.is_request() && refused.to_string().contains(&word), "{refused}");
+        }
         let mmd = ObjectiveConfig::with_defaults("mmd").unwrap();
         let refused = evaluator.objective(&plain.clone().into(), &mmd).unwrap_err();
         assert!(refused.to_string().contains("at least 2"), "{refused}");
