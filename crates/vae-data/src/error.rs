@@ -9,9 +9,7 @@ pub enum DataError {
     #[error("{0}")]
     Request(String),
     /// The source does not use a setting that is given.
-    #[error(
-        "{name}: {setting} is only for the path of {readers}: leave it out, or choose such data"
-    )]
+    #[error("{name}: {setting} is only for {readers}: leave it out, or choose such data")]
     UnreadSetting {
         /// The name of the source.
         name: String,

@@ -30,8 +30,8 @@ pub fn named(name: &str) -> Option<&'static dyn Source> {
 
 /// Returns the shape of an example and the number of classes of the source `spec`, if they are known
 /// without reading it. [`AUTO`] stands for sources of one layout.
-pub fn layout(spec: &str) -> Option<(Shape, usize)> {
-    named(if spec == AUTO { MNIST.name } else { spec })?.layout()
+pub fn layout(spec: &str, settings: &SourceSettings) -> Option<(Shape, usize)> {
+    named(if spec == AUTO { MNIST.name } else { spec })?.layout(settings)
 }
 
 /// Information about a named source that needs no reading.
@@ -267,9 +267,13 @@ fn find(spec: &str, environment: &Environment) -> Result<(Handle, Option<String>
 
 /// Returns the error for a setting that `source` does not use.
 fn unread(source: &dyn Source, setting: Setting) -> DataError {
+    let paths = files::readers_of(setting).join(" or of ");
+    let mut readers = vec![format!("the path of {paths}")];
+    let named = NAMED.iter().filter(|source| source.settings().contains(&setting));
+    readers.extend(named.map(|source| format!("`{}`", source.name())));
     DataError::UnreadSetting {
         name: source.name(),
         setting: setting.key(),
-        readers: files::readers_of(setting).join(" or of "),
+        readers: readers.join(", or "),
     }
 }

@@ -57,8 +57,8 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn location(&self, environment: &Environment) -> Location;
 
     /// Returns the shape of an example and the number of classes (0 without labels). `None` if the
-    /// examples must be read for that.
-    fn layout(&self) -> Option<(Shape, usize)> {
+    /// examples must be read for that, or if they cannot be read with these settings.
+    fn layout(&self, _settings: &SourceSettings) -> Option<(Shape, usize)> {
         None
     }
 

@@ -176,9 +176,9 @@ fn a_setting_that_the_source_does_not_read_is_refused_by_name() {
         (label, "data.label_column", table),
     ] {
         assert_eq!(settings.given().iter().map(|s| s.key()).collect::<Vec<_>>(), [key]);
-        for spec in ["digits", "curves", array, table, folder] {
+        for spec in ["digits", "curves", "sprites", array, table, folder] {
             let opened = OpenedSource::open(spec, &settings, &environment);
-            if spec == reader {
+            if spec == reader || (spec, key) == ("sprites", "data.size") {
                 assert_eq!(opened.unwrap().settings(), &settings);
                 continue;
             }
@@ -492,18 +492,33 @@ fn the_published_files_have_the_sums_computed_by_another_reader() {
 fn the_layout_of_a_named_source_is_that_of_its_examples() {
     let environment = Environment { offline: true, ..Environment::default() };
     for source in NAMED {
-        let known = source.layout().unwrap_or_else(|| panic!("{}", source.name()));
+        let settings = SourceSettings::default();
+        let known = source.layout(&settings).unwrap_or_else(|| panic!("{}", source.name()));
         if source.location(&environment) == Location::BuiltIn {
-            let settings = SourceSettings::default();
             let read = source.read_first(Split::Train, 1, &settings, &environment).unwrap();
             assert_eq!(known, (read.0.shape, read.1), "{}", source.name());
         }
     }
+    let default = SourceSettings::default();
     // Whichever `auto` chooses.
-    assert_eq!(layout(AUTO), layout("digits"));
-    assert_eq!(layout(AUTO), layout("mnist"));
-    assert_eq!(layout("binarized-mnist").unwrap().1, 0);
-    assert_eq!(layout("pictures"), None);
+    assert_eq!(layout(AUTO, &default), layout("digits", &default));
+    assert_eq!(layout(AUTO, &default), layout("mnist", &default));
+    assert_eq!(layout("binarized-mnist", &default).unwrap().1, 0);
+    assert_eq!(layout("pictures", &default), None);
+    // Of the size in the settings.
+    for (size, rows) in
+        [((32, 32), Some(32)), ((16, 16), Some(16)), ((32, 16), None), ((0, 0), None)]
+    {
+        let settings = SourceSettings { size: Some(size), ..default.clone() };
+        let shape = rows.map(|n| Shape::Image { channels: 1, height: n, width: n });
+        assert_eq!(layout("sprites", &settings).map(|(shape, _)| shape), shape);
+        let read = OpenedSource::open("sprites", &settings, &environment).unwrap();
+        let read = read.read_first(Split::Test, 1, &environment);
+        match shape {
+            Some(shape) => assert_eq!(read.unwrap().0.shape, shape),
+            None => assert!(read.unwrap_err().to_string().contains("[64, 64], [32, 32], [16, 16]")),
+        }
+    }
 }
 
 /// Writes a file or folder of each kind of more than 20 examples. Returns their specifications, each

@@ -17,6 +17,9 @@
 //! | `position_x` | 32 | k / 31 | centre of mass: 0 is 16.5 pixels from the left, 1 is 47.5 |
 //! | `position_y` | 32 | k / 31 | centre of mass: 0 is 16.5 pixels from the top, 1 is 47.5 |
 //!
+//! Images of 32x32 or 16x16 are the means of blocks of pixels of those of 64x64. They are grey at the
+//! edge of the shape.
+//!
 //! All factors are discrete. A value is the same f32 in every image, so k is its rank among the
 //! distinct values of the column. One step of a position is exactly one pixel.
 //!
@@ -46,11 +49,10 @@ pub const TEST: usize = 10_000;
 /// Number of classes: the shapes.
 pub const CLASSES: usize = Outline::ALL.len();
 
-/// Rows and columns of an image.
+/// Rows and columns of an image as it is drawn.
 const SIDE: usize = 64;
-
-/// The shape of the images.
-pub const SHAPE: Shape = Shape::Image { channels: 1, height: SIDE, width: SIDE };
+/// Rows and columns that images can have.
+const SIDES: [usize; 3] = [SIDE, SIDE / 2, SIDE / 4];
 
 /// The seed of the data set. Another seed gives another part of the grid.
 const SEED: u64 = 64;
@@ -71,18 +73,25 @@ const SPRITES: usize = SIZES[0] * SIZES[1] * SIZES[2];
 /// Number of positions.
 const PLACES: usize = SIZES[3] * SIZES[4];
 
-/// Returns the first `n` images of `split` (or all, if it has fewer), `[n, 1, 64, 64]`, white on
-/// black, with labels and factors.
+/// Returns the first `n` images of `split` (or all, if it has fewer), `[n, 1, height, width]`, white on
+/// black, with labels and factors. `size` is height and width; without it, 64 and 64.
 ///
 /// # Errors
-/// If `split` is the validation split, which this data set does not have.
-pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
+/// Those of [`shape`], and if `split` is the validation split, which this data set does not have.
+pub fn examples(
+    split: Split,
+    n: usize,
+    size: Option<(usize, usize)>,
+) -> Result<Examples, DataError> {
+    let (shape, side) = (shape(size)?, size.map_or(SIDE, |(height, _)| height));
     let cells = cells(split, n)?;
     let sprites = sprites();
-    let mut bytes = vec![0; cells.len() * SIDE * SIDE];
-    bytes.par_chunks_exact_mut(SIDE * SIDE).zip(&cells).for_each(|(image, cell)| {
+    let mut bytes = vec![0; cells.len() * side * side];
+    bytes.par_chunks_exact_mut(side * side).zip(&cells).for_each(|(image, cell)| {
         let [.., x, y] = values(*cell);
-        sprites[cell / PLACES].write(image, x, y);
+        let mut drawn = [0; SIDE * SIDE];
+        sprites[cell / PLACES].write(&mut drawn, x, y);
+        pool(&drawn, image, side);
     });
     Ok(Examples {
         labels: Some(cells.iter().map(|cell| values(*cell)[0] as u32).collect()),
@@ -92,8 +101,34 @@ pub fn examples(split: Split, n: usize) -> Result<Examples, DataError> {
             categories: (0..FACTORS).map(|i| i == 0).collect(),
             values: cells.iter().flat_map(|cell| factors(*cell)).collect(),
         }),
-        ..Examples::new(SHAPE, Values::Bytes(bytes))
+        ..Examples::new(shape, Values::Bytes(bytes))
     })
+}
+
+/// Returns the shape of an image. `size` is height and width; without it, 64 and 64.
+///
+/// # Errors
+/// If the data set has no images of this size.
+pub fn shape(size: Option<(usize, usize)>) -> Result<Shape, DataError> {
+    let (height, width) = size.unwrap_or((SIDE, SIDE));
+    if height == width && SIDES.contains(&height) {
+        return Ok(Shape::Image { channels: 1, height, width });
+    }
+    let sizes = SIDES.map(|side| format!("[{side}, {side}]")).join(", ");
+    Err(DataError::Request(format!(
+        "sprites: data.size = [{height}, {width}] is not one of {sizes}"
+    )))
+}
+
+/// Writes the means of square blocks of `drawn`, rounded, to `image`, which has `side` rows and columns.
+fn pool(drawn: &[u8; SIDE * SIDE], image: &mut [u8], side: usize) {
+    let block = SIDE / side;
+    for (i, byte) in image.iter_mut().enumerate() {
+        let first = (i / side * SIDE + i % side) * block;
+        let rows = (0..block).map(|row| &drawn[first + row * SIDE..][..block]);
+        let sum: usize = rows.flatten().map(|byte| usize::from(*byte)).sum();
+        *byte = ((sum + block * block / 2) / (block * block)) as u8;
+    }
 }
 
 /// Returns the places in the grid of the first `n` images of `split`.

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 /// Returns the first `n` images of a split that exists.
 fn examples(split: Split, n: usize) -> Examples {
-    super::examples(split, n).unwrap()
+    super::examples(split, n, None).unwrap()
 }
 
 /// Returns the bytes of images.
@@ -71,6 +71,30 @@ fn the_images_are_the_same_bytes_on_every_machine() {
             hash.update(value.to_le_bytes());
         }
         assert_eq!(hex::encode(hash.finalize()), expected, "{split:?}");
+    }
+}
+
+#[test]
+fn smaller_images_are_means_of_blocks() {
+    let drawn = examples(Split::Test, 50);
+    for side in SIDES {
+        let small = super::examples(Split::Test, 50, Some((side, side))).unwrap();
+        assert_eq!(small.shape, Shape::Image { channels: 1, height: side, width: side });
+        assert_eq!((&small.labels, &small.factors), (&drawn.labels, &drawn.factors));
+        let block = SIDE / side;
+        let images = bytes(&drawn).chunks(SIDE * SIDE).zip(bytes(&small).chunks(side * side));
+        for (drawn, small) in images {
+            let mut count = vec![0; side * side];
+            for [row, column] in white(drawn, SIDE) {
+                count[row / block * side + column / block] += 1;
+            }
+            let share = |n: &i32| f64::from(*n) / (block * block) as f64;
+            let mean: Vec<u8> = count.iter().map(|n| (255.0 * share(n)).round() as u8).collect();
+            assert_eq!(small, mean);
+        }
+    }
+    for size in [(64, 32), (48, 48), (0, 0), (128, 128)] {
+        assert!(super::examples(Split::Test, 1, Some(size)).is_err_and(|e| e.is_request()));
     }
 }
 

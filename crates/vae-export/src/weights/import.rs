@@ -113,7 +113,8 @@ fn data_spec(
     description: Option<&Description>,
 ) -> Result<DataSpec, ExportError> {
     let source = &config.data.source;
-    let of_source = vae_data::source::layout(source).map(|(shape, n)| (shape.dims(), n));
+    let of_source = vae_data::source::layout(source, &config.data.source_settings())
+        .map(|(shape, n)| (shape.dims(), n));
     let known = description.map(|d| (d.input.clone(), d.classes)).or(of_source).unzip();
     let source_name = source.clone();
     let Some(shape) = input.shape.or(known.0) else {

@@ -34,10 +34,11 @@ fn filled(tensors: BTreeMap<String, Stored>) -> BTreeMap<String, Stored> {
 fn checkpoint(preset: &str, sets: &[&str]) -> Checkpoint {
     let sets: Vec<Override> = sets.iter().map(|s| Override::set(s).unwrap()).collect();
     let config = presets::resolve(preset, &sets).unwrap();
-    let of_source = vae_data::source::layout(&config.data.source);
-    let (shape, classes) = match config.data.size {
-        Some((height, width)) => (vec![3, height, width], 0),
-        None => of_source.map(|(shape, classes)| (shape.dims(), classes)).unwrap(),
+    let settings = config.data.source_settings();
+    let of_source = vae_data::source::layout(&config.data.source, &settings);
+    let (shape, classes) = match (of_source, config.data.size) {
+        (Some((shape, classes)), _) => (shape.dims(), classes),
+        (None, size) => size.map(|(height, width)| (vec![3, height, width], 0)).unwrap(),
     };
     let spec = VaeSpec::new(config.model.clone(), DataSpec { shape, classes }).unwrap();
     let initial = spec.init(&KeyedNoise::new(0, Phase::Init), &device());

@@ -43,7 +43,7 @@ impl Source for Curves {
         Location::BuiltIn
     }
 
-    fn layout(&self) -> Option<(Shape, usize)> {
+    fn layout(&self, _: &SourceSettings) -> Option<(Shape, usize)> {
         Some((Shape::Vector { len: LEN }, FAMILIES.len()))
     }
 

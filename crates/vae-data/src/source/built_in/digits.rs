@@ -23,7 +23,7 @@ impl Source for Digits {
         Location::BuiltIn
     }
 
-    fn layout(&self) -> Option<(Shape, usize)> {
+    fn layout(&self, _: &SourceSettings) -> Option<(Shape, usize)> {
         Some((digits::SHAPE, digits::CLASSES))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::DataError;
 use crate::examples::{Examples, Shape};
-use crate::source::{Environment, Location, Source, SourceSettings};
+use crate::source::{Environment, Location, Setting, Source, SourceSettings};
 use crate::split::Split;
 use crate::sprites;
 
@@ -16,24 +16,29 @@ impl Source for Sprites {
     }
 
     fn about(&self) -> String {
-        "60,000 + 10,000 squares, ellipses and hearts with their factors, 64x64 binary".into()
+        "60,000 + 10,000 squares, ellipses and hearts with their factors, 64x64 binary or smaller"
+            .into()
     }
 
     fn location(&self, _: &Environment) -> Location {
         Location::BuiltIn
     }
 
-    fn layout(&self) -> Option<(Shape, usize)> {
-        Some((sprites::SHAPE, sprites::CLASSES))
+    fn layout(&self, settings: &SourceSettings) -> Option<(Shape, usize)> {
+        Some((sprites::shape(settings.size).ok()?, sprites::CLASSES))
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        &[Setting::Size]
     }
 
     fn read(
         &self,
         split: Split,
-        _: &SourceSettings,
+        settings: &SourceSettings,
         _: &Environment,
     ) -> Result<Examples, DataError> {
-        sprites::examples(split, usize::MAX)
+        sprites::examples(split, usize::MAX, settings.size)
     }
 
     /// Draws only the requested images, because all training images take 246 MB.
@@ -41,9 +46,9 @@ impl Source for Sprites {
         &self,
         split: Split,
         limit: usize,
-        _: &SourceSettings,
+        settings: &SourceSettings,
         _: &Environment,
     ) -> Result<(Examples, usize), DataError> {
-        Ok((sprites::examples(split, limit)?, sprites::CLASSES))
+        Ok((sprites::examples(split, limit, settings.size)?, sprites::CLASSES))
     }
 }

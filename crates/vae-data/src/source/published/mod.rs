@@ -79,7 +79,7 @@ impl Source for PublishedSet {
         }
     }
 
-    fn layout(&self) -> Option<(Shape, usize)> {
+    fn layout(&self, _: &SourceSettings) -> Option<(Shape, usize)> {
         let has_labels = self.splits.iter().all(|s| matches!(s.form, Form::Idx(_)));
         Some((SHAPE, if has_labels { CLASSES } else { 0 }))
     }
