@@ -74,7 +74,7 @@ fn a_protocol_prints_the_papers_figure_ours_and_the_verdict() {
     assert_eq!(result["others"][0]["name"], "objective.kind = \"elbo\"");
     assert!((result["others"][0]["difference"].as_f64().unwrap() - 0.22).abs() < 1e-9, "{result}");
     assert_eq!(result["verdict"], "missed by 0.10");
-    assert_eq!((&result["epochs"], &result["short"]), (&15.into(), &true.into()));
+    assert_eq!((&result["epochs"], &result["short"]), (&40.into(), &true.into()));
     let text = program.ok(repro).stdout;
     for word in
         ["0.500", "0.400 +- ", "Chen", "missed by 0.10", "0.180; difference 0.220 +- 0.056 (95 %)"]
@@ -82,7 +82,7 @@ fn a_protocol_prints_the_papers_figure_ours_and_the_verdict() {
         assert!(text.contains(word), "{word}: {text}");
     }
     let document = fs::read_to_string(program.path("results.md")).unwrap();
-    let row = "| `repro beta-tcvae-sprites --short` | 15 | 0, 1, 2, 3, 4 | mig | 0.500 ";
+    let row = "| `repro beta-tcvae-sprites --short` | 40 | 0, 1, 2, 3, 4 | mig | 0.500 ";
     assert!(document.contains(row), "{document}");
     let table = fs::read_to_string(program.path("r/beta-tcvae-sprites-short/table.csv")).unwrap();
     assert!(table.starts_with("objective.kind,runs,failed,mig,mig_stderr\n"), "{table}");

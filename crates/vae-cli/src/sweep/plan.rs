@@ -89,8 +89,8 @@ impl Plan {
     pub fn of_protocol(protocol: &Protocol, short: bool) -> Result<Self> {
         let (base, mut before) = protocol.origin()?;
         before.extend(Override::of_table(&protocol.set)?);
-        let set = if short { protocol.short.clone() } else { Table::new() };
-        let (seeds, grid) = (protocol.seeds.clone(), protocol.grid.clone());
+        let (set, grid) = protocol.schedule(short);
+        let seeds = protocol.seeds.clone();
         File { base, seeds, set, grid, before }.plan()
     }
 
@@ -228,7 +228,7 @@ fn short_names(keys: &[String]) -> Vec<String> {
 /// Returns a name that every system takes for a folder. Long names end in a hash of the whole.
 fn file_name(text: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "._=,-".contains(c);
-    let text: String = text.chars().filter(|c| !"\"[] ".contains(*c)).collect();
+    let text: String = text.chars().filter(|c| !"\"[]{} ".contains(*c)).collect();
     let safe: String = text.chars().map(|c| if is_safe(c) { c } else { '_' }).collect();
     if safe.len() <= LONGEST_NAME {
         return safe;
@@ -284,6 +284,25 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_the_grid_may_be_a_whole_table() {
+        let found = plan(
+            "base = \"beta-tcvae\"\n[grid]\n\
+             objective = [{ kind = \"elbo\", beta = 2.0 }, { kind = \"tc\", alpha = 0.5 }]",
+        )
+        .unwrap();
+        assert_eq!(found.cells[1].values, ["{ kind = \"tc\", alpha = 0.5 }"]);
+        let names: Vec<_> = found.runs().map(|run| run.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["objective=kind=elbo,beta=2.0,seed=0", "objective=kind=tc,alpha=0.5,seed=0"]
+        );
+        let configs: Vec<_> = found.runs().map(|run| run.config.to_toml()).collect();
+        assert!(configs[0].contains("kind = \"elbo\"\nbeta = 2.0"), "{}", configs[0]);
+        // The table takes the place of the preset's, with its beta of 6.
+        assert!(configs[1].contains("kind = \"tc\"\nalpha = 0.5\nbeta = 6.0"), "{}", configs[1]);
+    }
+
+    #[test]
     fn a_wrong_file_is_refused_before_any_work() {
         let base = "base = \"mnist-mlp\"\n";
         for (text, word) in [
@@ -318,6 +337,7 @@ mod tests {
     fn names_are_those_of_folders() {
         assert_eq!(file_name("kind=\"conv\",hidden=[64, 32]"), "kind=conv,hidden=64,32");
         assert_eq!(file_name("data=my pics/a:b"), "data=mypics_a_b");
+        assert_eq!(file_name("a={ kind = \"b\", c = [1, 2] }"), "a=kind=b,c=1,2");
         let long = |end: &str| file_name(&format!("{}{end}", "x".repeat(400)));
         assert!(long("a").len() < 200 && long("a") != long("b"));
         assert_eq!(

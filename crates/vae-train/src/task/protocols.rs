@@ -28,7 +28,7 @@ pub struct Protocol {
     /// is compared with the others.
     #[serde(default)]
     pub grid: Table,
-    /// Settings of the short schedule.
+    /// Settings of the short schedule. A key of `grid` has another list of values.
     pub short: Table,
     /// What is measured at the end.
     #[serde(default)]
@@ -101,6 +101,16 @@ impl Protocol {
         settings.extend(Override::of_table(&base.set)?);
         Ok((preset, settings))
     }
+
+    /// Returns the settings that come after `set`, and the grid, of the short schedule if `short` is set.
+    pub fn schedule(&self, short: bool) -> (Table, Table) {
+        let (mut set, mut grid) = (Table::new(), self.grid.clone());
+        for (key, value) in self.short.iter().filter(|_| short) {
+            let table = if grid.contains_key(key) { &mut grid } else { &mut set };
+            table.insert(key.clone(), value.clone());
+        }
+        (set, grid)
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +124,7 @@ mod tests {
             let (preset, mut settings) = protocol.origin().unwrap();
             settings.extend(Override::of_table(&protocol.set).unwrap());
             let full = presets::resolve(&preset, &settings).unwrap();
-            settings.extend(Override::of_table(&protocol.short).unwrap());
+            settings.extend(Override::of_table(&protocol.schedule(true).0).unwrap());
             let short = presets::resolve(&preset, &settings).unwrap();
             assert!(short.train.epochs < full.train.epochs, "{name}");
             assert!(!protocol.paper.source.is_empty() && presets::description(text).count() > 0);
