@@ -147,7 +147,7 @@ fn configurations_are_refused_with_line_and_valid_names() {
     }
     program.fails(2, "train no-such-preset", &["no-such-preset", "mnist-mlp"]);
     program.fails(2, "train --set model.latent", &["KEY.PATH=VALUE"]);
-    program.fails(2, "train --set train.ema_decay=1", &["train.ema_decay", "1"]);
+    program.fails(2, "train --set train.ema_decay=1", &["train.ema_decay", "below 1"]);
     program.fails(2, "train --set model.latnet=3", &["--set model.latnet=3", "latent"]);
     program.fails(2, "train --epochs 0 --data digits", &["--epochs 0", "at least 1"]);
     program.fails(2, "train --epochs many", &["--epochs"]);

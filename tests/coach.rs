@@ -53,7 +53,7 @@ fn a_kl_that_weighs_too_much_collapses_the_posterior() {
 fn weights_of_the_parts_of_the_kl_that_are_too_large_collapse_the_posterior() {
     let weights = ["objective.alpha=50", "objective.beta=50", "objective.gamma=50"];
     let sets = [[DIGITS, FEW, STEPS], weights].concat();
-    provokes("posterior-collapse", "objective.warmup_epochs", "beta-tcvae", &sets);
+    provokes("posterior-collapse", "objective.alpha, beta and gamma", "beta-tcvae", &sets);
 }
 
 #[test]

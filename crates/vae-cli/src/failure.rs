@@ -191,7 +191,7 @@ mod tests {
         let unread = || DataError::UnreadSetting {
             name: data(),
             setting: "data.size",
-            readers: "a folder of pictures".to_owned(),
+            readers: "the path of a folder of pictures".to_owned(),
         };
         let [key, was, is] = ["train.seed", "0", "1"].map(str::to_owned);
         let holds_classifier = || FileError::HoldsClassifier { path: "classifier.vae".into() };

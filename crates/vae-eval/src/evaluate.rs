@@ -25,7 +25,7 @@ use crate::labels::one_hot_of;
 use crate::latent::ACTIVE;
 use crate::noise::{KeyedNoise, Phase};
 use crate::probe::Labelled;
-use crate::statistics::{Mean, Moments};
+use crate::statistics::{Mean, Moments, column_variances};
 use crate::support::support_of;
 use crate::team::Team;
 
@@ -449,7 +449,7 @@ impl Evaluator {
 
     /// Returns how the posterior means of all examples separate their generative factors. A factor of more
     /// than 64 values, or one in order with fewer than two examples for a value, is cut into 20 intervals of
-    /// equal width.
+    /// equal width. The mutual information gap is of active dimensions.
     ///
     /// # Errors
     /// The errors of [`Self::check_disentanglement`], and if a code is not finite.
@@ -459,9 +459,13 @@ impl Evaluator {
         self.each(vae, |batch, _| {
             means.extend(vae.encode_batch(&batch).mean().into_data().iter::<f64>());
         })?;
-        let scores = self.with_factors(|factors| {
-            Disentanglement::of(&means, vae.config().latent, factors, self.seed)
-        });
+        let width = vae.config().latent;
+        // A code without a density is no mean of noisy draws, but what the decoder reads.
+        let is_noisy = vae.config().posterior_properties().has_density();
+        let active: Vec<bool> =
+            column_variances(&means, width).map(|v| !is_noisy || v > ACTIVE).collect();
+        let codes = disentanglement::Codes { rows: &means, width, active: &active };
+        let scores = self.with_factors(|factors| Disentanglement::of(codes, factors, self.seed));
         scores.flatten().ok_or_else(|| {
             let why = "some codes are not finite: the training of this model diverged";
             EvalError::Failed(why.to_owned())

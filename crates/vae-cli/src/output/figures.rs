@@ -252,8 +252,8 @@ pub fn of_disentanglement(scores: &Disentanglement) -> Vec<Figure> {
         figure(
             "mig",
             scores.mig,
-            "mutual information gap (Chen et al. 2018) of all factors, from posterior means in 20 intervals \
-             (as Locatello et al. 2019)",
+            "mutual information gap (Chen et al. 2018) of all factors, from posterior means of active \
+             dimensions in 20 intervals",
         ),
         figure(
             "dci_disentanglement",

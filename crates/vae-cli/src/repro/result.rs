@@ -198,7 +198,10 @@ mod tests {
         assert!((found.value - 0.4).abs() < 1e-12 && found.stderr.is_some());
         assert_eq!(found.verdict, "missed by 0.10");
         let other = &found.others[0];
-        assert_eq!((found.others.len(), &other.name[..]), (1, "objective.kind = \"elbo\""));
+        assert_eq!(
+            (found.others.len(), &other.name[..]),
+            (1, "objective = { kind = \"elbo\", beta = 1.5 }")
+        );
         assert!((other.difference - 0.22).abs() < 1e-12, "{other:?}");
         // 0.2, 0.2, 0.2, 0.2, 0.3: a standard error of 0.02, times 2.776.
         assert!((other.interval.unwrap() - 0.05552).abs() < 1e-6, "{other:?}");

@@ -89,7 +89,7 @@ impl Plan {
     pub fn of_protocol(protocol: &Protocol, short: bool) -> Result<Self> {
         let (base, mut before) = protocol.origin()?;
         before.extend(Override::of_table(&protocol.set)?);
-        let (set, grid) = protocol.schedule(short);
+        let (set, grid) = protocol.schedule(short)?;
         let seeds = protocol.seeds.clone();
         File { base, seeds, set, grid, before }.plan()
     }
@@ -135,10 +135,17 @@ impl File {
             }
             axes.push((key, values));
         }
-        let seed = "train.seed";
-        if set.iter().map(|(key, _)| key).chain(axes.iter().map(|(key, _)| key)).any(|k| k == seed)
-        {
+        let keys = || set.iter().map(|(key, _)| key).chain(axes.iter().map(|(key, _)| key));
+        if keys().any(|key| key == "train.seed") {
             return Err(request("train.seed: name the seeds in `seeds`"));
+        }
+        for table in keys() {
+            let within = keys().find(|key| key.starts_with(&format!("{table}.")));
+            if let Some(key) = within {
+                return Err(request(format!(
+                    "{key} is a part of {table}, whose values are whole tables: write it into them"
+                )));
+            }
         }
         let cells = axes.iter().try_fold(1usize, |n, (_, values)| n.checked_mul(values.len()));
         let runs = cells.and_then(|cells| cells.checked_mul(self.seeds.len()));
@@ -286,7 +293,7 @@ mod tests {
     #[test]
     fn a_value_of_the_grid_may_be_a_whole_table() {
         let found = plan(
-            "base = \"beta-tcvae\"\n[grid]\n\
+            "base = \"factor-vae\"\n[grid]\n\
              objective = [{ kind = \"elbo\", beta = 2.0 }, { kind = \"tc\", alpha = 0.5 }]",
         )
         .unwrap();
@@ -298,8 +305,10 @@ mod tests {
         );
         let configs: Vec<_> = found.runs().map(|run| run.config.to_toml()).collect();
         assert!(configs[0].contains("kind = \"elbo\"\nbeta = 2.0"), "{}", configs[0]);
-        // The table takes the place of the preset's, with its beta of 6.
-        assert!(configs[1].contains("kind = \"tc\"\nalpha = 0.5\nbeta = 6.0"), "{}", configs[1]);
+        // The preset's table is gone: its estimator is the discriminator.
+        for part in ["kind = \"tc\"\nalpha = 0.5", "estimator = \"stratified\""] {
+            assert!(configs[1].contains(part), "{}", configs[1]);
+        }
     }
 
     #[test]
@@ -323,6 +332,17 @@ mod tests {
             (&format!("{base}[grid]\n\"model.latent\" = [2, \"x\"]"), "model.latent"),
             (&format!("{base}[grid]\n\"train.seed\" = [2]"), "seeds"),
             (&format!("{base}[set]\nmodel.latent = 2\n[grid]\nmodel.latent = [2]"), "[set]"),
+            (
+                &format!(
+                    "{base}[set]\nobjective.beta = 2\n[grid]\nobjective = [{{ samples = 2 }}]"
+                ),
+                "objective.beta is a part of objective",
+            ),
+            (
+                &format!("{base}[grid]\nobjective = [{{ samples = 2 }}]\n\"objective.beta\" = [2]"),
+                "objective.beta is a part of objective",
+            ),
+            (&format!("{base}[grid]\nobjective = [{{ beta = -1 }}]"), "objective = { beta = -1 }"),
         ] {
             let found = error(text);
             assert!(found.contains(word), "{text}: {found}");

@@ -29,9 +29,12 @@ pub fn named(name: &str) -> Option<&'static dyn Source> {
 }
 
 /// Returns the shape of an example and the number of classes of the source `spec`, if they are known
-/// without reading it. [`AUTO`] stands for sources of one layout.
+/// without reading it. `None` if the source does not use one of the `settings`. [`AUTO`] stands for sources
+/// of one layout.
 pub fn layout(spec: &str, settings: &SourceSettings) -> Option<(Shape, usize)> {
-    named(if spec == AUTO { MNIST.name } else { spec })?.layout(settings)
+    let source = named(if spec == AUTO { MNIST.name } else { spec })?;
+    let is_used = |setting: &Setting| source.settings().contains(setting);
+    if settings.given().iter().all(is_used) { source.layout(settings) } else { None }
 }
 
 /// Information about a named source that needs no reading.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceSettings {
-    /// Height and width that images of a folder are scaled and cropped to, and those of `sprites`, in
-    /// pixels.
+    /// Height and width in pixels that images of a folder are scaled and cropped to. Also the height and
+    /// width of `sprites`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
     /// Number of channels that images of a folder are converted to: 1 (grey) or 3 (colour).

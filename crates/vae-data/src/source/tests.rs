@@ -510,6 +510,7 @@ fn the_layout_of_a_named_source_is_that_of_its_examples() {
         [((32, 32), Some(32)), ((16, 16), Some(16)), ((32, 16), None), ((0, 0), None)]
     {
         let settings = SourceSettings { size: Some(size), ..default.clone() };
+        assert_eq!((layout(AUTO, &settings), layout("digits", &settings)), (None, None));
         let shape = rows.map(|n| Shape::Image { channels: 1, height: n, width: n });
         assert_eq!(layout("sprites", &settings).map(|(shape, _)| shape), shape);
         let read = OpenedSource::open("sprites", &settings, &environment).unwrap();

@@ -1,7 +1,7 @@
 //! `sprites`: the built-in data set of one shape on black, a grid of factors like dSprites (Matthey
 //! et al. 2017, "dSprites: Disentanglement testing Sprites dataset").
 //!
-//! The images are drawn by the program and binary. Each combination of shape (`outline`), scale and
+//! The images are drawn by the program, with 64x64 binary pixels. Each combination of shape (`outline`), scale and
 //! rotation is drawn once (`sprite`) and copied to its positions. The arithmetic gives the same
 //! bits on every machine: only `+ - * /` and `libm` are used.
 //!
@@ -17,9 +17,6 @@
 //! | `position_x` | 32 | k / 31 | centre of mass: 0 is 16.5 pixels from the left, 1 is 47.5 |
 //! | `position_y` | 32 | k / 31 | centre of mass: 0 is 16.5 pixels from the top, 1 is 47.5 |
 //!
-//! Images of 32x32 or 16x16 are the means of blocks of pixels of those of 64x64. They are grey at the
-//! edge of the shape.
-//!
 //! All factors are discrete. A value is the same f32 in every image, so k is its rank among the
 //! distinct values of the column. One step of a position is exactly one pixel.
 //!
@@ -27,6 +24,9 @@
 //! image. So 430,080 images of the grid are different, and a test image may equal a training image
 //! with another rotation. No other two images are equal. The 40 rotations of dSprites are instead
 //! 360/39 degrees apart, and only 0 and 360 degrees are the same.
+//!
+//! Images of 32x32 or 16x16 pixels are the same images, smaller: each pixel is the mean of a block of
+//! pixels. They are grey at the edge of the shape.
 
 mod outline;
 mod sprite;
@@ -89,8 +89,12 @@ pub fn examples(
     let mut bytes = vec![0; cells.len() * side * side];
     bytes.par_chunks_exact_mut(side * side).zip(&cells).for_each(|(image, cell)| {
         let [.., x, y] = values(*cell);
+        let sprite = &sprites[cell / PLACES];
+        if side == SIDE {
+            return sprite.write(image, x, y);
+        }
         let mut drawn = [0; SIDE * SIDE];
-        sprites[cell / PLACES].write(&mut drawn, x, y);
+        sprite.write(&mut drawn, x, y);
         pool(&drawn, image, side);
     });
     Ok(Examples {
@@ -116,7 +120,7 @@ pub fn shape(size: Option<(usize, usize)>) -> Result<Shape, DataError> {
     }
     let sizes = SIDES.map(|side| format!("[{side}, {side}]")).join(", ");
     Err(DataError::Request(format!(
-        "sprites: data.size = [{height}, {width}] is not one of {sizes}"
+        "sprites: there are no images of data.size = [{height}, {width}], only of {sizes}"
     )))
 }
 

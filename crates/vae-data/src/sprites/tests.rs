@@ -111,7 +111,7 @@ fn asking_for_more_than_there_are_gives_all_of_them() {
     assert_eq!(all.len(), TEST);
     assert!(all.is_binary());
     assert!(examples(Split::Train, 0).is_empty());
-    assert!(super::examples(Split::Validation, usize::MAX).is_err_and(|e| e.is_request()));
+    assert!(super::examples(Split::Validation, usize::MAX, None).is_err_and(|e| e.is_request()));
 }
 
 #[test]

@@ -19,7 +19,10 @@ pub fn matrix(data: &Data) -> Vec<Vec<f64>> {
 /// Returns the mutual information gap: the difference between the two largest mutual informations of a
 /// factor over the entropy of the factor, averaged over the factors (Chen et al. 2018, "Isolating sources
 /// of disentanglement in variational autoencoders", section 4.1).
-pub fn mig(information: &[Vec<f64>], data: &Data) -> f64 {
+///
+/// The paper's mutual information is that of draws from q(z|x), which say nothing of x in a dimension that is
+/// not `active`. disentanglement_lib counts the means of such a dimension like others.
+pub fn mig(information: &[Vec<f64>], active: &[bool], data: &Data) -> f64 {
     let entropies: Vec<f64> = data
         .factors
         .iter()
@@ -28,7 +31,10 @@ pub fn mig(information: &[Vec<f64>], data: &Data) -> f64 {
             factor.groups().iter().map(share).map(|p| -p * p.ln()).sum()
         })
         .collect();
-    mean_gap(data, |d, factor| information[d][factor] / entropies[factor])
+    mean_gap(data, |d, factor| match active[d] {
+        true => information[d][factor] / entropies[factor],
+        false => 0.0,
+    })
 }
 
 /// Returns the modularity: 1 - sum_f I_f^2 / ((factors - 1) I_best^2) of a dimension, averaged over the

@@ -20,7 +20,8 @@ use dci::Dci;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Disentanglement {
     /// Mutual information gap: the difference between the two largest mutual informations of a dimension
-    /// and the factor, over the factor's entropy, averaged over the factors (Chen et al. 2018).
+    /// and the factor, over the factor's entropy, averaged over the factors (Chen et al. 2018). Dimensions
+    /// that are not active have none.
     pub mig: f64,
     /// 1 if each dimension predicts one factor only; 0 if each predicts all factors equally (Eastwood and
     /// Williams 2018).
@@ -46,6 +47,18 @@ pub struct Disentanglement {
     pub beta_vae_score: f64,
 }
 
+/// Codes of examples.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Codes<'a> {
+    /// Rows of `width` numbers, such as posterior means.
+    pub rows: &'a [f64],
+    /// Number of dimensions.
+    pub width: usize,
+    /// Whether the draws of each dimension say something of x, `[width]`. If not, they are noise, although
+    /// their means may follow x in all decimals.
+    pub active: &'a [bool],
+}
+
 /// The generative factors of examples.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Factors<'a> {
@@ -56,20 +69,20 @@ pub(crate) struct Factors<'a> {
 }
 
 impl Disentanglement {
-    /// Returns the scores of `codes`, rows of `width` numbers such as posterior means. A factor that has
-    /// the same value in all examples is left out. Random draws depend on `seed` alone.
+    /// Returns the scores of `codes`. A factor that has the same value in all examples is left out. Random
+    /// draws depend on `seed` alone.
     ///
     /// `None` with fewer than four examples, two dimensions, or two factors that vary. Also `None` if all
     /// values of a factor differ, if a code is NaN or infinite, or if `codes` and `factors` have different
     /// numbers of examples.
-    pub(crate) fn of(codes: &[f64], width: usize, factors: &Factors, seed: u64) -> Option<Self> {
-        let data = Data::new(codes, width, factors)?;
+    pub(crate) fn of(codes: Codes, factors: &Factors, seed: u64) -> Option<Self> {
+        let data = Data::new(codes.rows, codes.width, factors)?;
         let stream = Stream::new(seed, "disentanglement");
         let information = information::matrix(&data);
         let dci = Dci::of(&data, &stream.derive(0));
         let batches = Batches::new(&data)?;
         Some(Self {
-            mig: information::mig(&information, &data),
+            mig: information::mig(&information, codes.active, &data),
             dci_disentanglement: dci.disentanglement,
             dci_completeness: dci.completeness,
             dci_informativeness: dci.informativeness,

@@ -15,11 +15,16 @@ fn grid<const W: usize>(code: impl Fn([f64; 3]) -> [f64; W]) -> (Vec<f64>, Vec<u
     (codes, all.flat_map(|[a, b, _]| [a, b]).collect())
 }
 
+/// Returns the scores of codes in which all dimensions are active.
+fn of(rows: &[f64], width: usize, factors: &Factors, seed: u64) -> Option<Disentanglement> {
+    Disentanglement::of(Codes { rows, width, active: &vec![true; width] }, factors, seed)
+}
+
 /// Returns the scores of a grid. `a` is ordered, `b` categorical.
 fn scores<const W: usize>(code: impl Fn([f64; 3]) -> [f64; W]) -> Disentanglement {
     let (codes, values) = grid(code);
     let factors = Factors { values: &values, ordered: &[true, false] };
-    Disentanglement::of(&codes, W, &factors, 0).unwrap()
+    of(&codes, W, &factors, 0).unwrap()
 }
 
 fn is(found: f64, expected: f64) -> bool {
@@ -40,6 +45,20 @@ fn a_dimension_for_each_factor_is_perfect() {
     assert!(others.iter().all(|score| is(*score, 1.0)), "{found:?}");
     let predicted = [found.dci_informativeness, found.factor_vae_score, found.beta_vae_score];
     assert_eq!(predicted, [1.0; 3]);
+}
+
+#[test]
+fn a_dimension_that_is_not_active_has_no_mutual_information() {
+    // The last dimension is a small copy of the first.
+    let (rows, values) = grid(|[a, b, _]| [a, b, 1e-3 * a]);
+    let factors = Factors { values: &values, ordered: &[true, false] };
+    let of = |active: &[bool; 3]| {
+        Disentanglement::of(Codes { rows: &rows, width: 3, active }, &factors, 0).unwrap()
+    };
+    let (counted, left_out) = (of(&[true; 3]), of(&[true, true, false]));
+    assert!(is(counted.mig, 0.5) && is(left_out.mig, 1.0), "{counted:?} {left_out:?}");
+    assert_eq!(Disentanglement { mig: counted.mig, ..left_out }, counted);
+    assert!(is(of(&[false; 3]).mig, 0.0));
 }
 
 #[test]
@@ -107,7 +126,7 @@ fn sums_and_differences_of_two_factors_are_mixed() {
         all.clone().map(|v| v.map(f64::from)).flat_map(|[a, b]| [a + b, a - b]).collect();
     let values: Vec<u32> = all.flatten().collect();
     let factors = Factors { values: &values, ordered: &[true; 2] };
-    let found = Disentanglement::of(&codes, 2, &factors, 0).unwrap();
+    let found = of(&codes, 2, &factors, 0).unwrap();
     // Both dimensions have R^2 = 1/2 and the same mutual information for both factors.
     let none = [found.mig, found.sap, found.modularity];
     assert!(none.iter().all(|score| is(*score, 0.0)), "{found:?}");
@@ -120,7 +139,7 @@ fn sums_and_differences_of_two_factors_are_mixed() {
 fn scores_depend_on_the_seed_and_not_on_how_often_they_are_computed() {
     let (codes, values) = grid(|[a, b, c]| [a + b * c, b - 0.3 * a, c * a]);
     let factors = Factors { values: &values, ordered: &[true, false] };
-    let of = |seed| Disentanglement::of(&codes, 3, &factors, seed).unwrap();
+    let of = |seed| of(&codes, 3, &factors, seed).unwrap();
     assert_eq!(of(0), of(0));
     assert_ne!(of(0), of(1));
     assert!(is(of(0).mig, of(1).mig) && is(of(0).sap, of(1).sap));
@@ -142,7 +161,7 @@ fn dimensions_that_have_collapsed_do_not_vote() {
 fn what_has_no_score_is_none() {
     let (codes, values) = grid(|[a, b, _]| [a, b]);
     let of = |codes: &[f64], width, values: &[u32], ordered: &[bool]| {
-        Disentanglement::of(codes, width, &Factors { values, ordered }, 0)
+        of(codes, width, &Factors { values, ordered }, 0)
     };
     let two = [true, true];
     assert!(of(&codes, 2, &values, &two).is_some());
@@ -185,7 +204,7 @@ fn scores_without_draws_are_those_of_numpy_and_scikit_learn() {
     for (found, expected) in information.iter().flatten().zip(golden.as_flattened()) {
         assert!(is(*found, *expected), "{found} {expected}");
     }
-    assert!(is(information::mig(&information, &data), 0.3342282971853844));
+    assert!(is(information::mig(&information, &[true; 3], &data), 0.3342282971853844));
     assert!(is(information::modularity(&information), 0.8936233515343295));
     assert!(is(sap::sap(&data), 0.33913484871020905));
 }

@@ -136,6 +136,11 @@ mod tests {
         assert!(message.starts_with("model.latent=many: "), "{message}");
         let message = error("", &["model.latent.deep=3"]);
         assert!(message.contains("model.latent"), "{message}");
+        for part in ["alpha = -1", "alpah = 1"] {
+            let set = format!("objective={{ kind = \"tc\", {part} }}");
+            let message = error("", &[&set]);
+            assert!(message.starts_with(&format!("{set}: ")), "{message}");
+        }
         assert!(Override::set("model.latent").is_err());
     }
 

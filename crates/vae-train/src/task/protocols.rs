@@ -5,7 +5,7 @@ use serde::Deserialize;
 use toml::Table;
 use vae_model::ConfigError;
 
-use super::overrides::Override;
+use super::overrides::{Override, flat};
 use super::presets;
 use crate::error::TrainError;
 
@@ -102,14 +102,21 @@ impl Protocol {
         Ok((preset, settings))
     }
 
-    /// Returns the settings that come after `set`, and the grid, of the short schedule if `short` is set.
-    pub fn schedule(&self, short: bool) -> (Table, Table) {
-        let (mut set, mut grid) = (Table::new(), self.grid.clone());
-        for (key, value) in self.short.iter().filter(|_| short) {
-            let table = if grid.contains_key(key) { &mut grid } else { &mut set };
-            table.insert(key.clone(), value.clone());
+    /// Returns the settings that come after `set`, and the grid, by dotted keys: those of the short schedule
+    /// if `short` is set.
+    ///
+    /// # Errors
+    /// If a key is there twice.
+    pub fn schedule(&self, short: bool) -> Result<(Table, Table), TrainError> {
+        let mut grid: Table = flat(&self.grid)?.into_iter().collect();
+        let mut set = Table::new();
+        if short {
+            for (key, value) in flat(&self.short)? {
+                let table = if grid.contains_key(&key) { &mut grid } else { &mut set };
+                table.insert(key, value);
+            }
         }
-        (set, grid)
+        Ok((set, grid))
     }
 }
 
@@ -124,11 +131,30 @@ mod tests {
             let (preset, mut settings) = protocol.origin().unwrap();
             settings.extend(Override::of_table(&protocol.set).unwrap());
             let full = presets::resolve(&preset, &settings).unwrap();
-            settings.extend(Override::of_table(&protocol.schedule(true).0).unwrap());
+            settings.extend(Override::of_table(&protocol.schedule(true).unwrap().0).unwrap());
             let short = presets::resolve(&preset, &settings).unwrap();
             assert!(short.train.epochs < full.train.epochs, "{name}");
             assert!(!protocol.paper.source.is_empty() && presets::description(text).count() > 0);
         }
+    }
+
+    #[test]
+    fn a_list_of_the_short_schedule_takes_the_place_of_one_of_the_grid() {
+        let protocol: Protocol = toml::from_str(
+            "base = \"default\"\n[grid]\nobjective.beta = [1, 2]\nmodel.latent = [3]\n\
+             [short]\n\"objective.beta\" = [4]\ntrain.epochs = 5\n\
+             [paper]\nsource = \"none\"\nfigure = \"nll\"",
+        )
+        .unwrap();
+        let text = |short| {
+            let (set, grid) = protocol.schedule(short).unwrap();
+            [set, grid].map(|table| toml::Value::Table(table).to_string())
+        };
+        assert_eq!(text(false), ["{}", "{ \"objective.beta\" = [1, 2], \"model.latent\" = [3] }"]);
+        assert_eq!(
+            text(true),
+            ["{ \"train.epochs\" = 5 }", "{ \"objective.beta\" = [4], \"model.latent\" = [3] }"]
+        );
     }
 
     #[test]

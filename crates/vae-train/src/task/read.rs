@@ -1,6 +1,7 @@
 //! Reads a [`ValidConfig`] from a text. Every error names file and line, or the origin of an
 //! override.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -62,7 +63,7 @@ fn read(text: &str, overrides: &[Override]) -> Result<ValidConfig, Located> {
             if table.len() == 1 { table.into_iter().next() } else { None }
         });
         let value = match parsed {
-            Some((_, value)) => value.into_inner(),
+            Some((_, value)) => placed(value.into_inner(), at),
             None => DeValue::String(o.value.as_str().into()),
         };
         put(&mut table, &o.key, value, at)
@@ -80,6 +81,19 @@ fn read(text: &str, overrides: &[Override]) -> Result<ValidConfig, Located> {
         let span = span_of(places.get_ref(), &error.key);
         Located { error, span }
     })
+}
+
+/// Returns a value in which everything has the position `at`, also in tables and lists.
+fn placed<'a>(value: DeValue<'a>, at: usize) -> DeValue<'a> {
+    let place = |value: Spanned<DeValue<'a>>| Spanned::new(at..at, placed(value.into_inner(), at));
+    let named = |key: Spanned<Cow<'a, str>>| Spanned::new(at..at, key.into_inner());
+    match value {
+        DeValue::Array(list) => DeValue::Array(list.into_iter().map(place).collect()),
+        DeValue::Table(table) => {
+            DeValue::Table(table.into_iter().map(|(key, v)| (named(key), place(v))).collect())
+        }
+        value => value,
+    }
 }
 
 /// Returns the default configuration with all optional tables.

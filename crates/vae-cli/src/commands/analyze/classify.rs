@@ -208,7 +208,7 @@ fn apply(args: &ClassifyArgs, path: &Path, printer: &Printer) -> Result<()> {
     let data_dir = args.read.data_dir.data_dir.clone();
     let data = saved.classifier.spec().data();
     let mut settings = saved.data.settings.clone();
-    // Pictures of a folder are resized to the shape that the classifier was trained on.
+    // Images whose size is a setting get the shape that the classifier was trained on.
     if let &[channels, height, width] = data.shape.as_slice() {
         (settings.size, settings.channels) = (Some((height, width)), Some(channels));
     }

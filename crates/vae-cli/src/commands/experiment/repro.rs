@@ -40,7 +40,7 @@ use crate::sweep::work::{Measures, Outcome, Sweep};
 pub struct ReproArgs {
     /// Name of the protocol [default: list them].
     pub name: Option<String>,
-    /// Train with the short settings of the protocol: fewer epochs, and for some smaller networks.
+    /// Train with the short settings of the protocol: fewer epochs, and for some smaller networks or images.
     #[arg(long)]
     pub short: bool,
     /// Folder for the runs and results of all protocols.
@@ -81,8 +81,28 @@ impl ReproArgs {
         self.out.join(if short { format!("{name}-short") } else { name.to_owned() })
     }
 
-    fn result(&self, name: &str, short: bool) -> Option<Reproduced> {
-        Reproduced::read(&self.folder(name, short).join("result.json"))
+    /// The sweep that trains and evaluates the runs of a protocol.
+    fn sweep(&self, name: &str, short: bool, protocol: &Protocol) -> Result<Sweep> {
+        Ok(Sweep {
+            program: std::env::current_exe().context("the path of this program is not known")?,
+            folder: self.folder(name, short),
+            data_dir: self.data_dir.data_dir.clone(),
+            measures: Measures { limit: None, asked: asked(protocol)? },
+        })
+    }
+
+    /// The result that is in the folder of a protocol. One of other settings, such as those of an earlier
+    /// version, is not of this protocol.
+    fn result(
+        &self,
+        name: &str,
+        short: bool,
+        protocol: &Protocol,
+        plan: &Plan,
+    ) -> Result<Option<Reproduced>> {
+        let sweep = self.sweep(name, short, protocol)?;
+        let found = Reproduced::read(&sweep.folder.join("result.json"));
+        Ok(found.filter(|_| plan.runs().all(|run| sweep.made_on(run).is_some())))
     }
 
     fn list(&self, printer: &Printer) -> Result<()> {
@@ -94,13 +114,13 @@ impl ReproArgs {
         let (mut objects, mut results) = (Vec::new(), Vec::new());
         for (name, text) in protocols::ALL {
             let Some(protocol) = Protocol::named(name)? else { continue };
-            let epochs = |short| -> Result<u64> {
+            let (mut epochs, mut found) = ([0; 2], Vec::new());
+            for (i, short) in [false, true].into_iter().enumerate() {
                 let plan = Plan::of_protocol(&protocol, short)?;
-                Ok(plan.runs().next().map_or(0, |run| run.config.train.epochs))
-            };
-            let (full, short) = (epochs(false)?, epochs(true)?);
-            let found: Vec<Reproduced> =
-                [false, true].iter().filter_map(|short| self.result(name, *short)).collect();
+                epochs[i] = plan.runs().next().map_or(0, |run| run.config.train.epochs);
+                found.extend(self.result(name, short, &protocol, &plan)?);
+            }
+            let [full, short] = epochs;
             let here = found.iter().map(|result| {
                 let kind = if result.short { " short" } else { "" };
                 format!("{:.2}{kind}", result.value)
@@ -145,16 +165,10 @@ impl ReproArgs {
         })?;
         let plan = Plan::of_protocol(&protocol, self.short)?;
         let seat = Seat::new(&self.backend)?;
-        let asked = asked(&protocol)?;
         // Before any work: is there a place for the result?
         self.fill.as_deref().map_or(Ok(()), check)?;
-        let folder = self.folder(name, self.short);
-        let sweep = Sweep {
-            program: std::env::current_exe().context("the path of this program is not known")?,
-            folder: folder.clone(),
-            data_dir: self.data_dir.data_dir.clone(),
-            measures: Measures { limit: None, asked },
-        };
+        let sweep = self.sweep(name, self.short, &protocol)?;
+        let folder = sweep.folder.clone();
         let runs: Vec<&PlannedRun> = plan.runs().collect();
         let left: Vec<&PlannedRun> =
             runs.iter().copied().filter(|run| sweep.made_on(run).is_none()).collect();

@@ -36,7 +36,7 @@ use crate::sweep::work::{Measures, Outcome, Sweep};
     seeds = [0, 1, 2]\n  \
     [set]                           # fixed values\n  \
     \"train.epochs\" = 5\n  \
-    [grid]                          # lists of values\n  \
+    [grid]                          # lists of values, which may be whole tables\n  \
     \"objective.beta\" = [1.0, 2.0, 4.0]")]
 pub struct SweepArgs {
     /// File of the sweep.

@@ -152,10 +152,11 @@ fn posterior_collapse(
                  (objective.free_bits), or make the likelihood's spread smaller"
                     .to_owned()
             }
-            None if needs.decomposes_kl => "raise the weights of the KL's parts slowly \
-                                            (objective.warmup_epochs), or make the likelihood's \
-                                            spread smaller"
-                .to_owned(),
+            None if needs.decomposes_kl => {
+                "lower the weights of the KL's parts (objective.alpha, beta and gamma), raise them \
+                 slowly (objective.warmup_epochs), or make the likelihood's spread smaller"
+                    .to_owned()
+            }
             _ => "make the likelihood's spread smaller, or take a smaller decoder".to_owned(),
         },
     ))

@@ -30,7 +30,7 @@ pub struct DataConfig {
     /// Use only this many training examples, the first ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Height and width that the images of a folder are resized to, and those of `sprites`.
+    /// Height and width that the images of a folder are resized to. Also the height and width of `sprites`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
     /// Channels that the images of a folder are converted to: 1 or 3.
