@@ -55,7 +55,7 @@ pub(crate) struct Codes<'a> {
     /// Number of dimensions.
     pub width: usize,
     /// Whether the draws of each dimension say something of x, `[width]`. If not, they are noise, although
-    /// their means may follow x in all decimals.
+    /// their means still depend on x a little.
     pub active: &'a [bool],
 }
 
