@@ -7,6 +7,7 @@ mod codes;
 mod combinations;
 mod critics;
 mod discrepancies;
+mod disentanglement;
 mod estimators;
 mod flows;
 mod likelihoods;

@@ -1,15 +1,13 @@
 //! Estimates of log p(x) against models whose log p(x) is known: a linear decoder with Gaussian noise,
 //! and a mixture of two Gaussians in one dimension.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vae_data::{Examples, Scale, Shape, Transform, Values};
 use vae_eval::Evaluator;
-use vae_model::init::Stored;
-use vae_model::parameters::parameters;
-use vae_model::{DataSpec, Vae, VaeSpec};
+use vae_model::{DataSpec, Vae};
 
+use super::models::with_parameters;
 use super::statistics::Mean;
 use crate::common::{device, vae_spec};
 
@@ -18,23 +16,13 @@ const SIGMA: f64 = 0.5;
 /// p(x) of examples of two numbers.
 const WIDTH: usize = 2;
 
-/// A model of `table` whose parameters are `values`, by path.
+/// A model of `table` with one latent dimension whose parameters are `values`, by path.
 fn model(table: &str, values: &[(&str, &[f64])]) -> Vae {
-    let spec: VaeSpec = vae_spec(
-        &format!(
-            "[model]\nlatent = 1\n[model.encoder]\nhidden = []\n\
-             [model.likelihood]\nkind = \"gaussian\"\nsigma = {SIGMA}\n{table}"
-        ),
-        DataSpec::new(&[WIDTH]),
+    let table = format!(
+        "[model]\nlatent = 1\n[model.encoder]\nhidden = []\n\
+         [model.likelihood]\nkind = \"gaussian\"\nsigma = {SIGMA}\n{table}"
     );
-    let drawn = spec.init(&super::statistics::noise(1), &device());
-    let mut all: BTreeMap<String, Stored> = parameters(&drawn);
-    for (path, numbers) in values {
-        let at = all.get_mut(*path).unwrap_or_else(|| panic!("no parameter {path}"));
-        assert_eq!(at.values.len(), numbers.len(), "{path}");
-        at.values = numbers.iter().map(|x| *x as f32).collect();
-    }
-    spec.load(all, &device()).unwrap()
+    with_parameters(&vae_spec(&table, DataSpec::new(&[WIDTH])), values)
 }
 
 /// The decoder x = W z + b.

@@ -2,7 +2,8 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
-use vae_model::{DataSpec, Noise, ObjectiveConfig, Vae};
+use vae_model::parameters::parameters;
+use vae_model::{DataSpec, Noise, ObjectiveConfig, Vae, VaeSpec};
 
 use super::statistics::noise;
 use crate::common::{INPUT, NUMBERS, choice, device, tensor, vae_spec};
@@ -48,6 +49,17 @@ pub fn vae(latent: usize, posterior: &str, prior: &str, size: f64) -> Vae {
     );
     let spec = vae_spec(&table, DataSpec::new(&INPUT));
     shaken(spec.init(&noise(1), &device()), size, 2)
+}
+
+/// A model whose parameters are `values`, by path. The others are as drawn.
+pub fn with_parameters(spec: &VaeSpec, values: &[(&str, &[f64])]) -> Vae {
+    let mut all = parameters(&spec.init(&noise(1), &device()));
+    for (path, numbers) in values {
+        let at = all.get_mut(*path).unwrap_or_else(|| panic!("no parameter {path}"));
+        assert_eq!(at.values.len(), numbers.len(), "{path}");
+        at.values = numbers.iter().map(|x| *x as f32).collect();
+    }
+    spec.load(all, &device()).unwrap()
 }
 
 /// `n` black and white images of the small models.
