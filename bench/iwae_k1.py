@@ -1,15 +1,15 @@
 """The protocol `iwae-1l-k1` in PyTorch (configs/papers/iwae-1l-k1.toml): the VAE with one stochastic layer of
-Burda et al. 2016. Prints the training loss of each epoch, in nats, to compare with `vae-cli repro`, and with K
-the nll of the test images from K importance samples, a multiple of 500.
+Burda et al. 2016. Prints the training loss of each epoch, in nats, to compare with `vae-cli repro`, and with
+`--samples K` the nll of the test images from K importance samples, a multiple of 500.
 
-    VAE_DATA_DIR=DIR bench/venv/bin/python bench/iwae_k1.py EPOCHS [BETA1 [K]]
+    VAE_DATA_DIR=DIR bench/venv/bin/python bench/iwae_k1.py EPOCHS [--beta1 B] [--estimator E] [--samples K]
 
 DIR/mnist has the files of MNIST. Of the packages in requirements.txt it needs NumPy and PyTorch.
 """
 
+import argparse
 import gzip
 import os
-import sys
 
 import numpy as np
 import torch
@@ -35,13 +35,17 @@ def linear(inputs, outputs):
     return layer
 
 
-def log_weights(encode, decoder, x, draws):
-    """log p(x, z) - log q(z|x) of `draws` draws of z for each x, `[draws, images]`."""
+def log_weights(encode, decoder, x, draws, estimator="plain"):
+    """log p(x, z) - log q(z|x) of `draws` draws of z for each x, `[draws, images]`. With the estimator `dreg`,
+    gradients go to the encoder only through z (for one draw: Roeder et al. 2017).
+    """
     mu, s = encode(x)
-    noise = torch.randn(draws, *mu.shape)
-    z = mu + (s / 2).exp() * noise
+    z = mu + (s / 2).exp() * torch.randn(draws, *mu.shape)
     logits = decoder(z)
     log_p = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
+    if estimator == "dreg":
+        mu, s = mu.detach(), s.detach()
+    noise = (z - mu) * (-s / 2).exp()
     return log_p - 0.5 * (z * z - noise * noise - s).sum(-1)
 
 
@@ -56,11 +60,14 @@ def nll(encode, decoder, x, samples):
 
 
 def main():
-    epochs = int(sys.argv[1])
-    beta1 = float(sys.argv[2]) if len(sys.argv) > 2 else 0.9
-    samples = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    if samples % ROWS:
-        sys.exit(f"K must be a multiple of {ROWS}")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("epochs", type=int)
+    parser.add_argument("--beta1", type=float, default=0.9)
+    parser.add_argument("--estimator", choices=["plain", "dreg"], default="plain")
+    parser.add_argument("--samples", type=int, default=0, metavar="K")
+    args = parser.parse_args()
+    if args.samples % ROWS:
+        parser.error(f"K must be a multiple of {ROWS}")
     torch.manual_seed(0)
     grey = images("train-images-idx3-ubyte")
     encoder = nn.Sequential(linear(784, 200), nn.Tanh(), linear(200, 200), nn.Tanh())
@@ -75,25 +82,25 @@ def main():
         return mean(features), log_var(features)
 
     parameters = [p for part in (encoder, mean, log_var, decoder) for p in part.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3, betas=(beta1, 0.999), eps=1e-4, fused=True)
+    optimizer = torch.optim.Adam(parameters, lr=1e-3, betas=(args.beta1, 0.999), eps=1e-4, fused=True)
     ends = [(3 ** (stage + 1) - 1) // 2 for stage in range(8)]
-    for epoch in range(epochs):
+    for epoch in range(args.epochs):
         stage = next(stage for stage, end in enumerate(ends) if epoch < end)
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * 10 ** (-stage / 7)
         x = torch.bernoulli(grey)[torch.randperm(len(grey))]
         total = 0.0
         for batch in x.split(BATCH):
-            loss = -log_weights(encode, decoder, batch, 1).mean()
+            loss = -log_weights(encode, decoder, batch, 1, args.estimator).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             total += loss.item() * len(batch)
         print(f"epoch {epoch + 1}  loss {total / len(x):.2f}", flush=True)
-    if samples:
-        each = nll(encode, decoder, torch.bernoulli(images("t10k-images-idx3-ubyte")), samples)
+    if args.samples:
+        each = nll(encode, decoder, torch.bernoulli(images("t10k-images-idx3-ubyte")), args.samples)
         error = each.std(ddof=1) / len(each) ** 0.5
-        print(f"nll {each.mean():.2f} +- {error:.2f} from {samples} samples")
+        print(f"nll {each.mean():.2f} +- {error:.2f} from {args.samples} samples")
 
 
 if __name__ == "__main__":

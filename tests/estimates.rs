@@ -51,6 +51,11 @@ fn samples_are_compared_by_a_classifier_that_is_trained_once() {
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     program.fails(2, &format!("{evaluate} runs/long"), &["delete", "cache"]);
+    let text =
+        "base = \"mnist-mlp\"\n[set]\n\"data.source\" = \"i.idx,l.idx\"\n\"train.batch_size\" = 20";
+    std::fs::write(program.path("sweep.toml"), text).unwrap();
+    program.fails(2, "sweep sweep.toml --backend flex --quality --out s", &["--quality", "delete"]);
+    assert!(!program.path("s").exists());
     std::fs::write(&file, &bytes).unwrap();
 
     // A model without an encoder has its samples.

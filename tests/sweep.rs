@@ -102,11 +102,15 @@ fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
     fs::write(program.path("small.toml"), text.replace("= 3", "= 4")).unwrap();
     program.fails(2, &format!("{SWEEP} --out s"), &["other settings", "epochs = 4", "--out"]);
     program.fails(2, &format!("{SWEEP} --out s --plot kl"), &["two columns"]);
-    program.fails(
-        2,
-        &format!("{SWEEP} --out new --plot model.latent,kl"),
-        &["no column model.latent"],
-    );
+    for (plot, word) in [
+        ("model.latent,kl", "no column model.latent"),
+        ("kl,calibration", "no column calibration"),
+        ("kl,nll", "only with --samples"),
+        ("mig_stderr,kl", "only with --disentanglement"),
+    ] {
+        program.fails(2, &format!("{SWEEP} --out new --plot {plot}"), &["--plot", word]);
+    }
+    assert!(!program.path("new").exists());
 
     // Figures of other settings are not taken for these, even without the run's checkpoint.
     fs::remove_dir_all(program.path("s/runs/beta=1.0,seed=0/checkpoints")).unwrap();
@@ -115,6 +119,74 @@ fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
     fs::remove_dir_all(program.path("s/runs/beta=20.0,seed=1")).unwrap();
     program.ok(&format!("{SWEEP} --out s"));
     assert_ne!(fs::read_to_string(program.path("s/table.csv")).unwrap(), table);
+}
+
+/// A sweep of two seeds over 120 images in `i.idx`, `set` beside it.
+fn own_data(set: &str) -> Program {
+    let program = program();
+    write_images(&program, 3);
+    let text = format!(
+        "base = \"mnist-mlp\"\nseeds = [0, 1]\n[set]\n\"data.source\" = \"i.idx\"\n\
+         \"train.max_steps\" = 1\n\"train.batch_size\" = 20\n\"train.sheet_every\" = 0\n{set}"
+    );
+    fs::write(program.path("own.toml"), text).unwrap();
+    program
+}
+
+/// Images of `period` greys in turn.
+fn write_images(program: &Program, period: usize) {
+    let mut bytes = 0x803u32.to_be_bytes().to_vec();
+    [120u32, 4, 4].iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+    bytes.extend((0..120 * 16).map(|i| (i % period * 20 + i / 16) as u8));
+    fs::write(program.path("i.idx"), bytes).unwrap();
+}
+
+#[test]
+fn figures_of_data_that_have_changed_are_not_mixed() {
+    let program = own_data("");
+    let sweep = "sweep own.toml --backend flex --out s -q";
+    program.ok(sweep);
+    // Of the same data a run is done again.
+    let again = program.path("s/runs/seed=1");
+    fs::remove_dir_all(&again).unwrap();
+    program.ok(sweep);
+    fs::remove_dir_all(&again).unwrap();
+    write_images(&program, 7);
+    program.fails(2, sweep, &["i.idx has changed", "seed=0", "--out"]);
+    assert!(!again.exists());
+    // Two runs that were trained on different contents of a file are not compared as of one.
+    let train = "train mnist-mlp --backend flex --batch-size 20 --max-steps 1 -q";
+    program.ok(&format!("{train} --data i.idx --out other"));
+    let compare = "compare s/runs/seed=0 other --backend flex";
+    program.fails(2, compare, &["other", "i.idx has changed", "--data"]);
+    program.ok(&format!("{compare} --data i.idx"));
+    // Nor of files that differ, such as two binarizations; of a copy they are.
+    fs::copy(program.path("i.idx"), program.path("copy.idx")).unwrap();
+    program.ok(&format!("{train} --data copy.idx --out copy"));
+    program.ok("compare other copy --backend flex");
+    let compare = "compare s/runs/seed=0 copy --backend flex";
+    program.fails(2, compare, &["copy", "different data", "--data"]);
+    program.ok(&format!("{compare} --data i.idx"));
+}
+
+#[test]
+fn no_best_is_marked_among_binarizations() {
+    let program = own_data("\"data.limit\" = 90\n[grid]\n");
+    let file = program.path("own.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let run = |key: &str, out: &str| {
+        fs::write(&file, format!("{text}{key}").replace("[0, 1]", "[0]")).unwrap();
+        let sweep = format!("sweep own.toml --backend flex --samples 2 --out {out}");
+        let table = program.ok(&sweep).stdout;
+        (table, program.ok(&format!("{sweep} --json")).json()["comparable"].clone())
+    };
+    let (table, comparable) = run("\"data.pixels\" = [\"binary\", \"stochastic\"]", "pixels");
+    assert!(!table.contains(" *") && table.contains("no best is marked"), "{table}");
+    assert_eq!(comparable, false);
+    let one = "\"data.pixels\" = [\"binary\"]\n\"model.latent\" = [2, 3]";
+    let (table, comparable) = run(one, "one");
+    assert!(table.contains(" *") && !table.contains("no best is marked"), "{table}");
+    assert_eq!(comparable, true);
 }
 
 #[test]

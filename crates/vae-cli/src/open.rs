@@ -123,9 +123,16 @@ const BUILT_IN_NAME: &str = "the model that comes with the program";
 /// Checks that the losses of two models can be compared on what `read` names.
 ///
 /// # Errors
-/// If the values of x of the two differ, if they were trained on different data and `read` names none, or if
-/// only one likelihood is a density or depends on labels.
+/// If the shapes or the values of x of the two differ, if they were trained on different data and `read` names
+/// none, or if only one likelihood is a density or depends on labels.
 pub fn check_comparable(first: &Checkpoint, other: &Checkpoint, read: &ReadArgs) -> Result<()> {
+    let [one, two] = [first, other].map(|checkpoint| checkpoint.vae.shape());
+    if one != two {
+        return Err(request(format!(
+            "the two models read examples of different shapes, {one:?} and {two:?}, so their losses cannot be \
+             compared: leave one of them out"
+        )));
+    }
     if other.transform != first.transform {
         return Err(request(
             "the two models were trained on different values of x (data.pixels, data.scale), so their \
@@ -135,12 +142,23 @@ pub fn check_comparable(first: &Checkpoint, other: &Checkpoint, read: &ReadArgs)
     let (one, two) = (&first.data, &other.data);
     // Of weights of other programs the data are not known.
     let are_known = ![one, two].iter().any(|data| data.fingerprint.is_empty());
-    let differ = one.source != two.source && one.fingerprint != two.fingerprint;
-    if read.data.is_none() && are_known && differ {
+    let differ = are_known && one.fingerprint != two.fingerprint;
+    if read.data.is_none() && differ && one.source != two.source {
         return Err(request(format!(
             "the two models were trained on different data, or on different binarizations of them, {} and {}: \
              name with --data what both are to be evaluated on",
             one.source, two.source
+        )));
+    }
+    // Which examples are held out for the validation depends on the seed of a run.
+    let holds_out = |checkpoint: &Checkpoint| checkpoint.config.data.has_validation();
+    let has_changed = (one.examples, &one.settings) == (two.examples, &two.settings)
+        && ![first, other].into_iter().any(holds_out);
+    if read.data.is_none() && differ && has_changed {
+        return Err(request(format!(
+            "{} has changed: one of the two models was trained on other examples than the other (hashes {} and \
+             {}); name with --data what both are to be evaluated on",
+            one.source, one.fingerprint, two.fingerprint
         )));
     }
     Ok(compatibility::check_comparable(first.vae.config(), other.vae.config())?)
@@ -204,13 +222,31 @@ pub fn generator(
     seed: u64,
     printer: &Printer,
 ) -> Result<(Generator, Checkpoint)> {
+    let Model { generator, checkpoint, .. } = model(args, seed, printer)?;
+    Ok((generator, checkpoint))
+}
+
+/// A model that flags name.
+pub struct Model {
+    /// It generates examples.
+    pub generator: Generator,
+    /// What the file holds.
+    pub checkpoint: Checkpoint,
+    /// The file, and how long the model in it was trained.
+    pub name: String,
+    /// What it is computed on.
+    pub backend: String,
+}
+
+/// Reads the model that flags name.
+pub fn model(args: &ModelArgs, seed: u64, printer: &Printer) -> Result<Model> {
     let backend = backend(&args.backend, printer)?;
     let (checkpoint, name) =
         checkpoint(args.run.as_deref(), args.checkpoint, &backend.device, printer)?;
-    printer.detail(&format!(
-        "model: {name}, epoch {}, step {}",
-        checkpoint.progress.epoch, checkpoint.progress.step
-    ));
+    let progress = &checkpoint.progress;
+    let name = format!("{name}, epoch {}, step {}", progress.epoch, progress.step);
+    printer.detail(&format!("model: {name}"));
+    let spec = backend.spec.clone();
     let generator = Generator {
         vae: checkpoint.vae.clone(),
         transform: Arc::new(checkpoint.transform.clone()),
@@ -218,7 +254,7 @@ pub fn generator(
         seed,
         prior: checkpoint.prior_source(),
     };
-    Ok((generator, checkpoint))
+    Ok(Model { generator, checkpoint, name, backend: spec })
 }
 
 /// Makes sure that z can be drawn: from N(0, I) if no prior is known. Warns if the model was trained
@@ -256,44 +292,71 @@ pub fn split(source: &OpenedSource, split: &str, environment: &Environment) -> R
     })
 }
 
+/// The network whose features tell how samples compare with examples.
+pub enum Features {
+    /// It is in the cache.
+    Cached(Box<FeatureNetwork>),
+    /// It is still to be trained, on these examples, and kept in this file if there is a cache.
+    Untrained(Arc<Examples>, Option<PathBuf>),
+}
+
+/// Looks for the network of the training split of `source` in the cache.
+///
+/// # Errors
+/// If the data cannot have one, if `examples` are too few, or if the file in the cache is damaged.
+pub fn cached_feature_network(
+    data_dir: Option<PathBuf>,
+    source: &OpenedSource,
+    examples: &Examples,
+    printer: &Printer,
+) -> Result<Features> {
+    with_environment(data_dir, printer, |environment| {
+        let train = Arc::new(source.read(Split::Train, environment)?);
+        FeatureNetwork::check(&train, train.class_count())?;
+        FeatureNetwork::check_compared(examples)?;
+        let name = FeatureNetwork::name(source, &train);
+        let file = environment.features_file(&name);
+        let Some(found) = file.as_ref().filter(|file| file.is_file()) else {
+            return Ok(Features::Untrained(train, file));
+        };
+        // The same network whatever the model is computed on.
+        let device = Backend::any_cpu()?.device;
+        let network = FeatureNetwork::read(found, name, &train, &device).with_context(
+            || "the cached classifier cannot be used: delete its file, and it is trained again",
+        )?;
+        Ok(Features::Cached(Box::new(network)))
+    })
+}
+
 /// Returns the network whose features tell how samples compare with `examples`: that of the cache, or one that is
 /// trained now on the training split of `source`.
 ///
 /// # Errors
-/// If the data cannot have one, if there are too few examples, or if the file in the cache is damaged.
+/// The errors of [`cached_feature_network`].
 pub fn feature_network(
     data_dir: Option<PathBuf>,
     source: &OpenedSource,
     examples: &Examples,
     printer: &Printer,
 ) -> Result<FeatureNetwork> {
-    // The same network whatever the model is computed on.
-    let device = Backend::any_cpu()?.device;
-    with_environment(data_dir, printer, |environment| {
-        let train = Arc::new(source.read(Split::Train, environment)?);
-        FeatureNetwork::check(&train, train.class_count())?;
-        FeatureNetwork::check_compared(examples)?;
-        if let Some(doubt) = FeatureNetwork::doubt(FeatureNetwork::compared(examples)) {
-            printer.warn(&doubt);
+    let found = cached_feature_network(data_dir, source, examples, printer)?;
+    if let Some(doubt) = FeatureNetwork::doubt(FeatureNetwork::compared(examples)) {
+        printer.warn(&doubt);
+    }
+    let (train, file) = match found {
+        Features::Cached(network) => return Ok(*network),
+        Features::Untrained(train, file) => (train, file),
+    };
+    printer.say(&format!("training the classifier {}, once", FeatureNetwork::name(source, &train)));
+    let network = FeatureNetwork::train(source, &train, &Backend::any_cpu()?.device)?;
+    if let Some(file) = file {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
-        let name = FeatureNetwork::name(source, &train);
-        let file = environment.features_file(&name);
-        if let Some(file) = file.as_ref().filter(|file| file.is_file()) {
-            return FeatureNetwork::read(file, name, &train, &device).with_context(
-                || "the cached classifier cannot be used: delete its file, and it is trained again",
-            );
-        }
-        printer.say(&format!("training the classifier {name}, once"));
-        let network = FeatureNetwork::train(source, &train, &device)?;
-        if let Some(file) = file {
-            if let Some(folder) = file.parent() {
-                std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-            }
-            network.write(&file)?;
-            printer.say(&format!("kept as {}", file.display()));
-        }
-        Ok(network)
-    })
+        network.write(&file)?;
+        printer.say(&format!("kept as {}", file.display()));
+    }
+    Ok(network)
 }
 
 /// Returns the settings to read data for a model: those of its training. The columns of a table are

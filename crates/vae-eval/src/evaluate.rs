@@ -7,11 +7,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Serialize;
 use vae_data::rng::Stream;
 use vae_data::{Examples, Factors, ImageBatcher, Pixels, Transform};
-use vae_model::compatibility;
 use vae_model::divergence::{Kernel, mmd};
 use vae_model::likelihood::Measure;
 use vae_model::posterior::Gaussian;
 use vae_model::{Batch, Networks, Noise, ObjectiveConfig, Role, Vae, VaeSpec};
+use vae_model::{bound, compatibility};
 
 use crate::aggregate::Posteriors;
 use crate::annealed::{Annealing, CHAINS, MOST_STEPS};
@@ -505,6 +505,24 @@ impl Evaluator {
         Some(f(&disentanglement::Factors { values: &levels(factors), ordered: &ordered }))
     }
 
+    /// Returns neg_elbo of each example in nats, in the order of the examples: their mean is that of
+    /// [`Self::evaluate`]. `None` if q(z|x) has no density.
+    ///
+    /// # Errors
+    /// The errors of [`Self::check`].
+    pub fn neg_elbo_each(&self, vae: &Vae) -> Result<Option<Vec<f64>>, EvalError> {
+        self.check(vae, 0)?;
+        let mut all = Some(Vec::new());
+        self.each(vae, |batch, noise| {
+            let bounds = bound::neg_elbo_each(vae, &batch, &noise);
+            all = all.take().zip(bounds).map(|(mut all, bounds)| {
+                all.extend(bounds.into_data().iter::<f64>());
+                all
+            });
+        })?;
+        Ok(all)
+    }
+
     /// Returns what [`Self::evaluate`] has in `nll_each`, without its other scores.
     ///
     /// # Errors
@@ -746,6 +764,22 @@ mod tests {
         assert_eq!(found, evaluator.evaluate(&vae, 5, &|_| {}).unwrap().nll_each);
         assert_eq!(found.len(), 7);
         assert!(evaluator.nll_each(&vae, 0).unwrap_err().is_request());
+        // With a KL in closed form, with one from the draw, and without any.
+        for (table, has_bound) in [
+            ("", true),
+            ("[posterior]\nkind = \"gaussian\"\nflow_steps = 2", true),
+            ("[posterior]\nkind = \"point\"", false),
+        ] {
+            let config: VaeConfig = toml::from_str(table).unwrap();
+            let spec = VaeSpec::new(config, vae.spec().data().clone()).unwrap();
+            let vae = spec.init(&KeyedNoise::new(0, Phase::Init), &Device::flex());
+            let each = evaluator.neg_elbo_each(&vae).unwrap();
+            let whole = evaluator.evaluate(&vae, 0, &|_| {}).unwrap().neg_elbo;
+            assert_eq!((each.is_some(), whole.is_some()), (has_bound, has_bound), "{table}");
+            let Some((each, whole)) = each.zip(whole) else { continue };
+            let mean = Mean::of(&each).unwrap().value;
+            assert!(each.len() == 7 && (mean - whole).abs() < 1e-5, "{table}: {mean}, {whole}");
+        }
     }
 
     #[test]

@@ -73,6 +73,20 @@ pub fn kl(
     }
 }
 
+/// Returns the negative evidence lower bound of each example in nats, `[batch]`, from one draw of z each: the
+/// values whose mean is [`Terms::neg_elbo`]. `None` if q has no density.
+pub fn neg_elbo_each(vae: &Vae, batch: &Batch, noise: &dyn Noise) -> Option<Tensor<1>> {
+    let q = vae.encode_batch(batch);
+    let draw = q.draw(noise, 1);
+    let prior = vae.prior(batch.labels.as_ref(), &batch.x.device());
+    let kl: Tensor<1> = match q.gaussian().and_then(|q| prior.kl_from(q)) {
+        Some(kl) => kl.sum_dim(1).squeeze_dim(1),
+        None => monte_carlo_kl(&draw, &prior, noise)?.squeeze_dim(0),
+    };
+    let p = vae.decode_draws(draw.z, batch.labels.as_ref());
+    Some(kl - p.log_prob(batch.x.clone()).squeeze_dim(0))
+}
+
 /// Returns log w = log p(x|z) + log p(z) - log q(z|x) in nats for `k` draws per example,
 /// `[k, batch]` (Burda et al. 2016, equation 8), for q and p(z) of the batch. `None` if q has no
 /// density.

@@ -59,7 +59,7 @@ pub use learn::run::{CheckpointKind, MetricsLog, Run, RunLock, TensorBoard};
 pub use learn::trainer::{Ending, Trainer};
 pub use learn::{optimizer, schedule};
 pub use task::config::{Override, TrainConfig, ValidConfig};
-pub use task::{config, data, flat, presets, protocols};
+pub use task::{config, data, flat, in_words, presets, protocols};
 
 /// The examples of the README, compiled and run with the tests.
 #[cfg(doctest)]

@@ -1,12 +1,49 @@
 //! The figures of `evaluate`: their names, their values for people, and how each was made.
 
 use serde_json::{Map, Value, json};
-use vae_data::{Examples, Pixels, Support, Transform};
+use vae_data::{Examples, Pixels, Transform};
 use vae_eval::{
     Annealed, COMPARED, CurvePoint, Disentanglement, Evaluation, FeatureNetwork, Interval, Quality,
 };
 
 use super::text::{columns, with_commas};
+
+/// Keys in JSON of what `--ais` measures.
+pub const ANNEALING: [&str; 6] =
+    ["nll_ais", "nll_ais_stderr", "ais_steps", "ais_chains", "ais_ess_min", "ais_ess_median"];
+/// Keys of what `--quality` measures.
+pub const QUALITY: [&str; 5] =
+    ["frechet_distance", "kernel_distance", "precision", "recall", "features"];
+/// Keys of what `--disentanglement` measures.
+pub const DISENTANGLEMENT: [&str; 8] = [
+    "mig",
+    "dci_disentanglement",
+    "dci_completeness",
+    "dci_informativeness",
+    "sap",
+    "modularity",
+    "factor_vae_score",
+    "beta_vae_score",
+];
+/// Keys of what `--samples` measures.
+const IMPORTANCE: [&str; 5] = ["nll", "nll_stderr", "ess_min", "ess_median", "k_curve"];
+
+/// Returns the keys of all figures, with the flag that asks for them. Those without a flag are in every
+/// evaluation of a model that has them.
+pub fn keys() -> Vec<(String, Option<&'static str>)> {
+    let asked = [
+        ("--samples", &IMPORTANCE[..]),
+        ("--ais", &ANNEALING),
+        ("--quality", &QUALITY),
+        ("--disentanglement", &DISENTANGLEMENT),
+    ];
+    let flag_of =
+        |key: &str| asked.iter().find(|(_, keys)| keys.contains(&key)).map(|(flag, _)| *flag);
+    let every = json!(Evaluation::default());
+    let every = every.as_object().into_iter().flat_map(Map::keys).cloned();
+    let others = asked[1..].iter().flat_map(|(_, keys)| keys.iter().map(|key| (*key).to_owned()));
+    every.chain(others).map(|key| (key.clone(), flag_of(&key))).collect()
+}
 
 /// Median of the effective sample sizes below which nll is not to be believed.
 const BELIEVABLE: f64 = 5.0;
@@ -50,13 +87,16 @@ pub fn of_what(
     seed: u64,
 ) -> String {
     let values = match transform {
+        // They are what they were, cut or drawn with any seed.
+        Transform::Pixels(Pixels::Grey | Pixels::Binary | Pixels::Stochastic)
+            if examples.is_binary() =>
+        {
+            "black and white pixels".to_owned()
+        }
         Transform::Pixels(Pixels::Stochastic) => {
             format!("pixels that are white as often as they are bright, drawn once by seed {seed}")
         }
         Transform::Pixels(Pixels::Binary) => "black and white pixels, cut at one half".to_owned(),
-        Transform::Pixels(_) if transform.support(examples) == Support::Binary => {
-            "black and white pixels".to_owned()
-        }
         Transform::Pixels(Pixels::Grey) => "grey pixels".to_owned(),
         Transform::Pixels(Pixels::Signed) => "grey pixels from -1 to 1".to_owned(),
         Transform::Affine { .. } => "numbers as the run scales them".to_owned(),
@@ -321,5 +361,5 @@ pub fn table(figures: &[Figure]) -> String {
         vec![figure.name.to_owned(), format!("{:>10}", figure.value), what]
     };
     let rows: Vec<Vec<String>> = figures.iter().map(row).collect();
-    format!("{}\n(losses in nats per example)", columns(&rows))
+    columns(&rows)
 }

@@ -1,5 +1,6 @@
 //! Checks before any work: can what is asked for be measured on the data of every run?
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Error, Result};
@@ -15,6 +16,16 @@ use crate::args::MeasureArgs;
 use crate::failure::request;
 use crate::open;
 use crate::output::printer::Printer;
+
+/// The runs of the same data.
+#[derive(Default)]
+struct Set<'a> {
+    /// Runs that are done, with the fingerprint of the examples that they were evaluated on; empty if it is not
+    /// known.
+    done: Vec<(&'a PlannedRun, String)>,
+    /// The others, with their configuration.
+    left: Vec<(&'a PlannedRun, ValidConfig)>,
+}
 
 /// What is known of the data of a run before it is trained.
 struct Data {
@@ -36,21 +47,35 @@ impl Sweep {
     pub fn check_measures(&self, plan: &Plan, printer: &Printer) -> Result<()> {
         self.check_encoders(plan, printer)?;
         let Ok(Backend { device, .. }) = Backend::any_cpu() else { return Ok(()) };
-        let mut sets: Vec<(String, Vec<(&PlannedRun, ValidConfig)>)> = Vec::new();
-        for planned in plan.runs().filter(|run| self.made_on(run).is_none()) {
+        let mut sets: BTreeMap<String, Set<'_>> = BTreeMap::new();
+        for planned in plan.runs() {
             let config = self.config_of(planned);
             let of_data = (&config.data.source, config.data.source_settings(), config.data.pixels);
-            let set = format!("{of_data:?}");
-            match sets.iter_mut().find(|(other, _)| *other == set) {
-                Some((_, runs)) => runs.push((planned, config)),
-                None => sets.push((set, vec![(planned, config)])),
+            let set = sets.entry(format!("{of_data:?}")).or_default();
+            match self.fingerprint(planned) {
+                Some(fingerprint) => set.done.push((planned, fingerprint)),
+                None => set.left.push((planned, config)),
             }
         }
-        for (_, runs) in sets {
+        for Set { done, left: runs } in sets.into_values() {
             let Some((first, config)) = runs.first() else { continue };
             let data = self.read_data(config, printer).with_context(|| first.name.clone())?;
+            let fingerprint = data.test.fingerprint();
+            if let Some((other, _)) =
+                done.iter().find(|(_, of)| !of.is_empty() && *of != fingerprint)
+            {
+                return Err(request(format!(
+                    "{} has changed since {} was evaluated, so its figures cannot stand beside those of {}: choose \
+                     another --out, or move the folders of the runs of the former data away",
+                    config.data.source,
+                    self.run(other).folder().display(),
+                    first.name
+                )));
+            }
             if self.measures.asked.quality {
                 check_quality(&data).with_context(|| first.name.clone())?;
+                self.check_classifier(config, &data, printer)
+                    .with_context(|| first.name.clone())?;
             }
             let mut seen: Vec<String> = Vec::new();
             for (planned, config) in runs.iter().filter(|(_, config)| trains_encoder(config)) {
@@ -98,6 +123,17 @@ impl Sweep {
             let (test, _) = source.read_first(Split::Test, limit, environment)?;
             Ok(Data { train, classes, test: Arc::new(test) })
         })
+    }
+
+    /// Checks the classifier of the cache, if there is one.
+    fn check_classifier(&self, config: &ValidConfig, data: &Data, printer: &Printer) -> Result<()> {
+        let (settings, examples) = (config.data.source_settings(), &data.test);
+        let source = open::with_environment(self.data_dir.clone(), printer, |environment| {
+            Ok(OpenedSource::open(&config.data.source, &settings, environment)?)
+        })?;
+        open::cached_feature_network(self.data_dir.clone(), &source, examples, printer)
+            .context("--quality")?;
+        Ok(())
     }
 
     fn check_model(&self, config: &ValidConfig, data: &Data, device: &Device) -> Result<()> {

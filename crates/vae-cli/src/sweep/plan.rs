@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use toml::{Table, Value};
 use vae_train::protocols::Protocol;
-use vae_train::{Override, ValidConfig, flat, presets};
+use vae_train::{Override, ValidConfig, flat, in_words, presets};
 
 use crate::failure::request;
 
@@ -78,7 +78,7 @@ impl Plan {
         let text =
             read_bounded(path, MOST_BYTES).map_err(|e| request(format!("{}: {e}", place())))?;
         let file: File = toml::from_str(&text)
-            .map_err(|e| request(format!("{}: {}", place(), e.to_string().trim())))?;
+            .map_err(|e| request(format!("{}: {}", place(), in_words(e.to_string().trim()))))?;
         file.plan().with_context(place)
     }
 

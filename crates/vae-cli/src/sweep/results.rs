@@ -5,17 +5,24 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
+use vae_data::Scale;
 use vae_eval::Mean;
-use vae_model::AtomicFile;
+use vae_model::{AtomicFile, VaeConfig, compatibility};
 use vae_view::{Curves, Line, Panel, Theme};
 
-use super::plan::Plan;
+use super::plan::{Plan, PlannedRun};
 use super::work::Outcome;
 use crate::failure::request;
+use crate::output::figures;
 
 /// Numbers of an evaluation that say how it was made, and are no figures.
 const NO_FIGURES: [&str; 7] =
     ["images", "latent", "samples", "nll_stderr", "nll_ais_stderr", "ais_steps", "ais_chains"];
+/// Figures that are no single number.
+const NO_NUMBERS: [&str; 5] =
+    ["kl_per_dimension", "calibration", "likelihood", "k_curve", "features"];
+/// Columns that count the runs of a cell.
+const COUNTS: [&str; 2] = ["runs", "failed"];
 
 /// The cells of a sweep, as far as it is done.
 #[derive(Clone, Debug)]
@@ -39,8 +46,32 @@ pub struct CellResults {
     pub failed: usize,
     /// How the figures of the first run that is done were made.
     pub protocol: Option<Value>,
+    /// What the figures of that run are of: likelihoods of other values of x cannot be compared.
+    of: Option<Of>,
     /// For each figure, its mean over the runs that are done. `None` if one of them does not have it.
     pub means: Vec<Option<Mean>>,
+}
+
+/// What figures are of.
+#[derive(Clone, Debug)]
+struct Of {
+    /// The fingerprint of the examples, and what says which values of x were made of them.
+    x: (String, Value, Scale),
+    model: VaeConfig,
+}
+
+impl Of {
+    /// Returns what the figures of a run are of. `None` if they do not say.
+    fn new(figures: &Map<String, Value>, run: &PlannedRun) -> Option<Self> {
+        let fingerprint = figures.get("fingerprint")?.as_str()?.to_owned();
+        let images = figures.get("protocol")?.get("images")?.clone();
+        let config = &run.config;
+        Some(Self { x: (fingerprint, images, config.data.scale), model: config.model.clone() })
+    }
+
+    fn is_comparable(&self, other: &Self) -> bool {
+        self.x == other.x && compatibility::check_comparable(&self.model, &other.model).is_ok()
+    }
 }
 
 impl Results {
@@ -68,18 +99,28 @@ impl Results {
                 let found: Option<Vec<f64>> = found.map(|f| f.map(|(_, value)| *value)).collect();
                 Mean::of(&found?)
             };
+            let first = own.iter().zip(&cell.runs).find_map(|(outcome, run)| match outcome {
+                Some(Outcome::Done(figures)) => Some((figures, run)),
+                _ => None,
+            });
             CellResults {
                 values: cell.values.clone(),
                 runs: runs.len(),
                 failed: own.iter().filter(|o| matches!(o, Some(Outcome::Failed(_)))).count(),
-                protocol: own.iter().find_map(|outcome| match outcome {
-                    Some(Outcome::Done(figures)) => figures.get("protocol").cloned(),
-                    _ => None,
-                }),
+                of: first.and_then(|(figures, run)| Of::new(figures, run)),
+                protocol: first.and_then(|(figures, _)| figures.get("protocol").cloned()),
                 means: figures.iter().map(mean).collect(),
             }
         });
         Self { keys: plan.keys.clone(), cells: cells.collect(), figures }
+    }
+
+    /// Returns whether the losses of all cells can be compared: they are of the same examples and values of x, and
+    /// all likelihoods or none are densities.
+    pub fn are_comparable(&self) -> bool {
+        let mut all = self.cells.iter().filter_map(|cell| cell.of.as_ref());
+        let first = all.next();
+        first.is_none_or(|first| all.all(|of| first.is_comparable(of)))
     }
 
     /// Writes the table as CSV: the keys of the grid, `runs`, `failed`, and for each figure its mean and
@@ -161,17 +202,37 @@ impl Results {
         })
     }
 
-    /// Checks that a column of the plot can be one: a key whose values are numbers, or a figure. Figures
-    /// are not known before the first run.
+    /// Checks that a column of the plot can be one before there are figures: a key whose values are numbers, or a
+    /// figure that is measured with the flags `asked`.
     ///
     /// # Errors
-    /// If it is a key with other values.
-    pub fn check_column(&self, column: &str) -> Result<()> {
-        let is_key = self.keys.iter().any(|key| key == column);
-        self.cells
-            .iter()
-            .filter(|_| is_key)
-            .try_for_each(|cell| self.number(cell, column).map(drop))
+    /// If it is not.
+    pub fn check_column(&self, column: &str, asked: &[String]) -> Result<()> {
+        if self.keys.iter().any(|key| key == column) || COUNTS.contains(&column) {
+            return self.cells.iter().try_for_each(|cell| self.number(cell, column).map(drop));
+        }
+        let mut figures = figures::keys();
+        figures.push(("loss".to_owned(), None));
+        figures.retain(|(name, _)| ![&NO_FIGURES[..], &NO_NUMBERS].concat().contains(&&name[..]));
+        let name = column.strip_suffix("_stderr").unwrap_or(column);
+        match figures.iter().find(|(figure, _)| figure == name) {
+            Some((_, Some(flag))) if !asked.iter().any(|other| other == flag) => Err(request(
+                format!("--plot: {column} is measured only with {flag}, which is not there"),
+            )),
+            Some(_) => Ok(()),
+            None => {
+                let known: Vec<String> = figures.into_iter().map(|(name, _)| name).collect();
+                Err(self.no_column(column, &known))
+            }
+        }
+    }
+
+    /// Returns the error of a column that the table does not have.
+    fn no_column(&self, column: &str, figures: &[String]) -> anyhow::Error {
+        let columns = [&self.keys[..], &COUNTS.map(str::to_owned), figures].concat().join(", ");
+        request(format!(
+            "--plot: there is no column {column}; there are {columns}, and X_stderr of each figure X"
+        ))
     }
 
     /// Returns the number of a cell in a column of the table: a key, `runs`, `failed`, a figure or its
@@ -194,14 +255,7 @@ impl Results {
         match column {
             "runs" => Ok(Some(cell.runs as f64)),
             "failed" => Ok(Some(cell.failed as f64)),
-            _ => {
-                let counts = ["runs", "failed"].map(str::to_owned);
-                let columns = [&self.keys[..], &counts, &self.figures[..]].concat().join(", ");
-                Err(request(format!(
-                    "--plot: there is no column {column}; there are {columns}, and \
-                    X_stderr of each figure X"
-                )))
-            }
+            _ => Err(self.no_column(column, &self.figures)),
         }
     }
 }

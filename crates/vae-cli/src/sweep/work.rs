@@ -245,6 +245,13 @@ impl Sweep {
         Some(self.read(&kept(&self.run(planned)), planned)?.machine)
     }
 
+    /// Returns the fingerprint of the examples that a run was evaluated on; empty if its figures do not say, as
+    /// those of a model without an encoder. `None` if it has no figures yet.
+    pub(super) fn fingerprint(&self, planned: &PlannedRun) -> Option<String> {
+        let figures = self.read(&kept(&self.run(planned)), planned)?.figures;
+        Some(figures.get("fingerprint").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
     /// Waits until no other process trains a run.
     fn wait(&self, run: &Run, stop: &AtomicBool) -> Result<(), Outcome> {
         loop {

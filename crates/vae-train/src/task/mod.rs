@@ -16,3 +16,4 @@ pub(crate) mod read;
 mod resume_rules;
 
 pub use overrides::flat;
+pub use read::in_words;

@@ -75,11 +75,20 @@ fn read(text: &str, overrides: &[Override]) -> Result<ValidConfig, Located> {
     let config = TrainConfig::deserialize(table.into_deserializer()).map_err(|e| {
         let span = e.span();
         let key = span.as_ref().map(|span| key_at(places.get_ref(), span, "")).unwrap_or_default();
-        Located { error: ConfigError::new(key, e.message()), span }
+        Located { error: ConfigError::new(key, in_words(e.message())), span }
     })?;
     config.validate().map_err(|error| {
         let span = span_of(places.get_ref(), &error.key);
         Located { error, span }
+    })
+}
+
+/// Returns the message of a reader with the types of Rust in words, such as `usize`.
+pub fn in_words(message: &str) -> String {
+    let whole = ["usize", "u64", "u32"].map(|name| (name, "a whole number, 0 or larger"));
+    let others = [("f64", "a number"), ("a boolean", "true or false")];
+    whole.into_iter().chain(others).fold(message.to_owned(), |message, (name, words)| {
+        message.replace(&format!("expected {name}"), &format!("expected {words}"))
     })
 }
 
@@ -184,6 +193,19 @@ pub(crate) mod tests {
     pub(crate) fn config(text: &str, sets: &[&str]) -> ValidConfig {
         let overrides: Vec<Override> = sets.iter().map(|s| Override::set(s).unwrap()).collect();
         TrainConfig::from_toml("x.toml", text, &overrides).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_in_words() {
+        for (set, words) in [
+            ("model.latent=two", "expected a whole number, 0 or larger"),
+            ("train.epochs=-1", "expected a whole number, 0 or larger"),
+            ("train.optimizer.learning_rate=fast", "expected a number"),
+            ("train.tensorboard=1", "expected true or false"),
+        ] {
+            let message = error("", &[set]);
+            assert!(message.ends_with(words), "{message}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::output::text::with_commas;
 /// Compare runs on the same examples: a row for each, and the best of each column marked.
 ///
 /// nll is compared in pairs: the difference to the best run, example by example, with a 95 % confidence
-/// interval. Noise that is common to both cancels.
+/// interval. Noise that is common to both cancels. Without nll, neg_elbo is.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli compare runs/gated runs/vamp\n  \
     vae-cli compare runs/gated runs/vamp --samples 500 --markdown")]
@@ -62,9 +62,12 @@ const MOST: usize = 200;
 struct Compared {
     name: String,
     evaluation: Evaluation,
-    /// nll minus that of the best run, averaged over the examples. `None` without nll.
+    /// The loss minus that of the best run, averaged over the examples. `None` without such a loss.
     difference: Option<Difference>,
 }
+
+/// What is compared in pairs: nll, or without it neg_elbo.
+const PAIRED: [&str; 2] = ["nll", "neg_elbo"];
 
 /// A mean of paired differences.
 struct Difference {
@@ -120,10 +123,21 @@ impl Execute for CompareArgs {
         });
         let evaluations: Vec<Evaluation> = evaluations.collect::<Result<_, _>>()?;
         bar.finish();
+        let [nll, neg_elbo] = PAIRED;
+        let paired = if samples > 0 { nll } else { neg_elbo };
+        let losses: Vec<Vec<f64>> = match samples {
+            // Without a density of q(z|x) there is neither.
+            0 => {
+                let each = pairs().map(|(e, (generator, _))| e.neg_elbo_each(&generator.vae));
+                let each: Option<Vec<_>> = each.collect::<Result<_, _>>()?;
+                each.unwrap_or_default()
+            }
+            _ => evaluations.iter().map(|evaluation| evaluation.nll_each.clone()).collect(),
+        };
         let what = (&*examples, &*opened[0].0.transform);
         let data = figures::of_what(&source.name, &self.read.split, what, self.seed);
-        let compared = compared(&self.runs, evaluations);
-        let grid = grid(&compared);
+        let compared = compared(&self.runs, evaluations, &losses);
+        let grid = grid(&compared, paired);
         let style = match (self.csv, self.markdown, self.latex) {
             (true, _, _) => Style::Csv,
             (_, true, _) => Style::Markdown,
@@ -135,13 +149,14 @@ impl Execute for CompareArgs {
                 printer.warn(&format!("{}: {doubt}", run.name));
             }
         }
-        let estimate = match samples {
+        let mut estimate = match samples {
             0 => String::new(),
-            _ => format!(
-                "; nll from {samples} importance samples, behind it its standard error, behind the difference \
-                 its 95 % interval"
-            ),
+            _ => format!("; nll from {samples} importance samples, behind it its standard error"),
         };
+        let is_paired = compared.iter().any(|run| run.difference.is_some());
+        if is_paired {
+            estimate += "; behind the difference its 95 % interval";
+        }
         let n = with_commas(images);
         let about = format!("losses in nats per example, of {n} of {data}{estimate}");
         let table = grid.text(style);
@@ -156,6 +171,9 @@ impl Execute for CompareArgs {
                 "data": source.name,
                 "split": self.read.split,
                 "samples": (samples > 0).then_some(samples),
+                "why_no_nll": why_no_nll.as_ref().map(ToString::to_string),
+                "difference_of": is_paired.then_some(paired),
+                "fingerprint": examples.fingerprint(),
                 "runs": compared.iter().map(|run| run.json(&data, samples)).collect::<Vec<_>>(),
             })
         })
@@ -189,26 +207,27 @@ impl Compared {
     }
 }
 
-/// Pairs each run with the best one, that of the lowest nll.
-fn compared(runs: &[PathBuf], evaluations: Vec<Evaluation>) -> Vec<Compared> {
-    let nll = |e: &Evaluation| e.nll.unwrap_or(f64::INFINITY);
-    let finite = evaluations.iter().filter(|evaluation| nll(evaluation).is_finite());
-    let best = finite.min_by(|a, b| nll(a).total_cmp(&nll(b)));
-    let best = best.map(|best| best.nll_each.clone()).unwrap_or_default();
-    let pair = |(run, evaluation): (&PathBuf, Evaluation)| {
-        let mean = Mean::of_differences(&evaluation.nll_each, &best);
-        let interval = |mean: Mean| mean.interval(best.len());
-        Compared {
-            name: run.display().to_string(),
-            difference: mean.map(|mean| Difference { mean, interval: interval(mean) }),
-            evaluation,
-        }
+/// Pairs each run with the best one, that of the lowest mean loss. `losses` are those of each example, of every
+/// run or of none.
+fn compared(runs: &[PathBuf], evaluations: Vec<Evaluation>, losses: &[Vec<f64>]) -> Vec<Compared> {
+    let mean = |losses: &&Vec<f64>| Mean::of(losses).map_or(f64::NAN, |mean| mean.value);
+    let finite = losses.iter().filter(|losses| mean(losses).is_finite());
+    let best = finite.min_by(|a, b| mean(a).total_cmp(&mean(b)));
+    let difference = |i: usize| {
+        let (own, best) = losses.get(i).zip(best)?;
+        let mean = Mean::of_differences(own, best)?;
+        Some(Difference { mean, interval: mean.interval(best.len()) })
     };
-    runs.iter().zip(evaluations).map(pair).collect()
+    let pair = |(i, (run, evaluation)): (usize, (&PathBuf, Evaluation))| Compared {
+        name: run.display().to_string(),
+        evaluation,
+        difference: difference(i),
+    };
+    runs.iter().zip(evaluations).enumerate().map(pair).collect()
 }
 
 /// Returns the table, without the columns that no run has.
-fn grid(runs: &[Compared]) -> Grid {
+fn grid(runs: &[Compared], paired: &str) -> Grid {
     let mut grid = Grid::new("run", runs.iter().map(|run| run.name.clone()).collect());
     type Found = (f64, String, Option<(Spread, f64)>);
     let mut column = |name: &str, better, get: &dyn Fn(&Compared) -> Option<Found>| {
@@ -217,19 +236,27 @@ fn grid(runs: &[Compared]) -> Grid {
     };
     let nats = |value: f64| (value, format!("{value:.2}"), None);
     let percent = |share: f64| (share, format!("{:.2} %", 100.0 * share), None);
-    column("neg_elbo", Better::Lower, &|run| run.evaluation.neg_elbo.map(nats));
+    let difference = |run: &Compared| {
+        let difference = run.difference.as_ref()?;
+        let (value, text, _) = nats(difference.mean.value);
+        Some((value, text, difference.interval.map(|half| (Spread::Interval, half))))
+    };
+    let [nll, neg_elbo] = PAIRED;
+    let of_pairs = format!("{paired} - best");
+    column(neg_elbo, Better::Lower, &|run| run.evaluation.neg_elbo.map(nats));
+    if paired == neg_elbo {
+        column(&of_pairs, Better::Neither, &difference);
+    }
     column("reconstruction", Better::Lower, &|run| Some(nats(run.evaluation.reconstruction)));
     column("kl", Better::Neither, &|run| run.evaluation.kl.map(nats));
-    column("nll", Better::Lower, &|run| {
+    column(nll, Better::Lower, &|run| {
         let (value, text, _) = nats(run.evaluation.nll?);
         let error = run.evaluation.nll_stderr.map(|error| (Spread::StandardError, error));
         Some((value, text, error))
     });
-    column("nll - best", Better::Neither, &|run| {
-        let difference = run.difference.as_ref()?;
-        let (value, text, _) = nats(difference.mean.value);
-        Some((value, text, difference.interval.map(|half| (Spread::Interval, half))))
-    });
+    if paired == nll {
+        column(&of_pairs, Better::Neither, &difference);
+    }
     column("active units", Better::Neither, &|run| {
         let Evaluation { active_units, latent, .. } = run.evaluation;
         Some((active_units as f64, format!("{active_units} of {latent}"), None))

@@ -13,7 +13,7 @@ use vae_train::Checkpoint;
 use crate::args::{MeasureArgs, ModelArgs, ReadArgs};
 use crate::commands::Execute;
 use crate::open;
-use crate::output::figures::{self, Figure};
+use crate::output::figures::{self, ANNEALING, DISENTANGLEMENT, Figure, QUALITY};
 use crate::output::printer::Printer;
 use crate::output::progress::Bar;
 use crate::output::text::with_commas;
@@ -47,10 +47,11 @@ pub struct EvaluateArgs {
 
 impl Execute for EvaluateArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
-        let (generator, checkpoint) = open::generator(&self.model, self.seed, printer)?;
-        if let Err(why) = open::require_encoder(&checkpoint) {
+        let model = open::model(&self.model, self.seed, printer)?;
+        let open::Model { generator, checkpoint, .. } = &model;
+        if let Err(why) = open::require_encoder(checkpoint) {
             return match self.asks_for_quality_alone() {
-                true => self.quality_alone(&generator, &checkpoint, printer),
+                true => self.quality_alone(&model, printer),
                 false => Err(why.context(
                     "of a model without an encoder, --quality can be measured, without other measures",
                 )),
@@ -58,10 +59,10 @@ impl Execute for EvaluateArgs {
         }
         let samples = self.measure.samples.unwrap_or(0);
         let other = match &self.against {
-            Some(run) => Some(open_other(self, run, &checkpoint, printer)?),
+            Some(run) => Some(open_other(self, run, checkpoint, printer)?),
             None => None,
         };
-        let (resolved, examples) = open::examples(&self.read, &checkpoint, printer)?;
+        let (resolved, examples) = open::examples(&self.read, checkpoint, printer)?;
         let (examples, transform) = (Arc::new(examples), Arc::clone(&generator.transform));
         let evaluator = Evaluator::new(examples, transform, generator.device.clone(), self.seed)?;
         evaluator.check(&generator.vae, 0).with_context(|| resolved.name.clone())?;
@@ -83,7 +84,7 @@ impl Execute for EvaluateArgs {
             self.measure.disentanglement.then(|| evaluator.disentanglement(&generator.vae));
         let scores = scores.transpose().with_context(|| resolved.name.clone())?;
         let quality =
-            self.measure.quality.then(|| self.quality(&generator, &resolved, examples, printer));
+            self.measure.quality.then(|| self.quality(generator, &resolved, examples, printer));
         let quality = quality.transpose().context("--quality")?;
         let images = examples.len();
         let rounds = if other.is_some() { 2 } else { 1 };
@@ -105,15 +106,15 @@ impl Execute for EvaluateArgs {
             bar.finish();
         }
 
-        let data = self.data(&resolved, examples, &generator);
+        let data = self.data(&resolved, examples, generator);
         let mut figures = figures::of_evaluation(&result, &data, samples);
         let annealed =
-            self.measure.ais.map(|steps| self.annealed(&evaluator, &generator, steps, printer));
+            self.measure.ais.map(|steps| self.annealed(&evaluator, generator, steps, printer));
         let annealed = annealed.transpose()?;
         figures.extend(annealed.iter().flat_map(figures::of_annealing));
         figures.extend(quality.iter().flat_map(|measured| measured.figures(examples)));
         figures.extend(scores.iter().flat_map(figures::of_disentanglement));
-        let mut text = figures::table(&figures);
+        let mut text = self.table(&figures, &model);
         if let Some(doubt) = figures::doubt(result.ess_median) {
             printer.warn(doubt);
         }
@@ -165,7 +166,7 @@ impl Execute for EvaluateArgs {
             });
             object["samples"] = json!((samples > 0).then_some(samples));
             object["against"] = json!(against);
-            self.finished(object, &figures, &resolved)
+            self.finished(object, &figures, (&resolved, examples), &model)
         })
     }
 }
@@ -215,18 +216,14 @@ impl EvaluateArgs {
     }
 
     /// Evaluates a model without an encoder. All other figures are null.
-    fn quality_alone(
-        &self,
-        generator: &Generator,
-        checkpoint: &Checkpoint,
-        printer: &Printer,
-    ) -> Result<()> {
+    fn quality_alone(&self, model: &open::Model, printer: &Printer) -> Result<()> {
+        let open::Model { generator, checkpoint, .. } = model;
         let (source, examples) = open::examples(&self.read, checkpoint, printer)?;
         let measured = self.quality(generator, &source, &examples, printer).context("--quality")?;
         let data = self.data(&source, &examples, generator);
         let mut figures = vec![Figure::new("images", with_commas(examples.len()), data)];
         figures.extend(measured.figures(&examples));
-        printer.result(&figures::table(&figures), || {
+        printer.result(&self.table(&figures, model), || {
             let mut object = json!(Evaluation::default());
             let keys = object.as_object_mut().into_iter().flat_map(|object| object.values_mut());
             keys.for_each(|value| *value = Value::Null);
@@ -235,13 +232,34 @@ impl EvaluateArgs {
                 add(&mut object, keys, None);
             }
             add(&mut object, &QUALITY, Some(&measured.json()));
-            self.finished(object, &figures, &source)
+            self.finished(object, &figures, (&source, &examples), model)
         })
     }
 
+    /// Returns the figures as a table for people.
+    fn table(&self, figures: &[Figure], model: &open::Model) -> String {
+        format!(
+            "{}\n(losses in nats per example; {}; seed {}, {})",
+            figures::table(figures),
+            model.name,
+            self.seed,
+            model.backend
+        )
+    }
+
     /// Adds to the figures in JSON what they are of, and how each was made.
-    fn finished(&self, mut object: Value, figures: &[Figure], source: &OpenedSource) -> Value {
-        object["protocol"] = figures::protocol(figures, &object);
+    fn finished(
+        &self,
+        mut object: Value,
+        figures: &[Figure],
+        (source, examples): (&OpenedSource, &Examples),
+        model: &open::Model,
+    ) -> Value {
+        let mut protocol = figures::protocol(figures, &object);
+        protocol["model"] = json!(model.name);
+        protocol["noise"] = json!(format!("seed {}, {}", self.seed, model.backend));
+        object["protocol"] = protocol;
+        object["fingerprint"] = json!(examples.fingerprint());
         object["data"] = json!(source.name);
         object["split"] = json!(self.read.split);
         object
@@ -262,22 +280,6 @@ impl EvaluateArgs {
         Ok(found)
     }
 }
-
-/// Keys of what is only measured if it is asked for.
-const ANNEALING: [&str; 6] =
-    ["nll_ais", "nll_ais_stderr", "ais_steps", "ais_chains", "ais_ess_min", "ais_ess_median"];
-const QUALITY: [&str; 5] =
-    ["frechet_distance", "kernel_distance", "precision", "recall", "features"];
-const DISENTANGLEMENT: [&str; 8] = [
-    "mig",
-    "dci_disentanglement",
-    "dci_completeness",
-    "dci_informativeness",
-    "sap",
-    "modularity",
-    "factor_vae_score",
-    "beta_vae_score",
-];
 
 /// Adds the keys with the values of `found`, or null if it was not asked for.
 fn add(object: &mut Value, keys: &[&str], found: Option<&Value>) {

@@ -221,11 +221,14 @@ impl ReproArgs {
             })
         })?;
         drop(lock);
-        if stop.load(Ordering::Relaxed) {
-            printer.say("stopped; the same command goes on");
-            return Ok(());
-        }
         let failed = outcomes.iter().filter(|o| !matches!(o, Some(Outcome::Done(_)))).count();
+        if stop.load(Ordering::Relaxed) {
+            let said = "stopped; the same command goes on";
+            let (all, done) = (runs.len(), runs.len() - failed);
+            return printer.result(said, || {
+                json!({ "protocol": name, "short": self.short, "ending": "stopped", "runs": all, "done": done })
+            });
+        }
         if failed > 0 {
             return Err(anyhow!("{name}: {failed} runs failed; the same command tries them again"));
         }

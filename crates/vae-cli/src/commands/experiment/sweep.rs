@@ -25,14 +25,17 @@ use crate::sweep::work::{Measures, Outcome, Sweep};
 /// Train and evaluate a grid of settings, each with several seeds.
 ///
 /// Each run has a process and a folder of its own, like any other run. The same command goes on after any
-/// interruption, and repeats what failed. A failed run does not stop the others. Data that are not there, or
-/// lack what is to be measured, are refused before any training. Of models without an encoder, only the loss
-/// and --quality are measured.
+/// interruption, and repeats what failed. A failed run does not stop the others. Data that are not there, have
+/// changed, or lack what is to be measured are refused before any training. Of models without an encoder, only
+/// the loss and --quality are measured.
+///
+/// table.csv has the mean of each figure over the seeds, and its standard error over them as FIGURE_stderr. On
+/// one machine the same sweep gives the same bytes; on another, figures may differ by rounding.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli sweep beta.toml --out sweeps/beta\n  \
     vae-cli sweep beta.toml --out sweeps/beta --plot rate,distortion\n\n\
     A file of a sweep, such as beta.toml:\n  \
-    base = \"mnist-mlp\"              # a preset, or the path of a TOML file\n  \
+    base = \"mnist-mlp\"              # a preset, or a TOML file, from the working directory\n  \
     seeds = [0, 1, 2]\n  \
     [set]                           # fixed values\n  \
     \"train.epochs\" = 5\n  \
@@ -84,7 +87,8 @@ const SHOWN: [(&str, Better); 9] = [
 
 impl Execute for SweepArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
-        if ![0, 2].contains(&self.plot.len()) {
+        let columns: Vec<&str> = self.plot.iter().map(|column| column.trim()).collect();
+        if ![0, 2].contains(&columns.len()) {
             return Err(request("--plot X,Y: name two columns, such as objective.beta,kl"));
         }
         let plan = Plan::read(&self.file)?;
@@ -101,7 +105,8 @@ impl Execute for SweepArgs {
         };
         // Before any work: is there such a plot?
         let empty = Results::new(&plan, &vec![None; plan.runs().count()]);
-        self.plot.iter().try_for_each(|column| empty.check_column(column))?;
+        let asked = self.measure.flags();
+        columns.iter().try_for_each(|column| empty.check_column(column, &asked))?;
         sweep.check_settings(&plan)?;
         sweep.check_measures(&plan, printer)?;
         let lock = sweep.prepare(&plan)?;
@@ -158,8 +163,18 @@ impl Execute for SweepArgs {
         });
         let failures: Vec<Value> = failures.collect();
         let plot = self.out.join("plot.png");
-        let text =
-            format!("{}\n(all figures: {})", grid(&results).text(Style::Plain), table.display());
+        let are_comparable = results.are_comparable();
+        let about = match are_comparable {
+            true => "",
+            false => {
+                "the losses of the cells are of different data or likelihoods, so no best is marked; "
+            }
+        };
+        let text = format!(
+            "{}\n({about}all figures: {})",
+            grid(&results, are_comparable).text(Style::Plain),
+            table.display()
+        );
         printer.result(&text, || {
             json!({
                 "table": table.display().to_string(),
@@ -168,11 +183,12 @@ impl Execute for SweepArgs {
                 "done": done,
                 "failed": failures.len(),
                 "failures": failures,
+                "comparable": are_comparable,
                 "cells": results.json(),
             })
         })?;
         drop(lock);
-        match &self.plot[..] {
+        match &columns[..] {
             [x, y] if done > 0 => {
                 write_figure(&results.plot(x, y, Theme::from(self.theme))?, &plot)?;
                 printer.say(&format!("plot: {}", plot.display()));
@@ -201,7 +217,7 @@ impl Execute for SweepArgs {
 }
 
 /// Returns the table for people: a row for each cell.
-fn grid(results: &Results) -> Grid {
+fn grid(results: &Results, marks_best: bool) -> Grid {
     let name = |values: &Vec<String>| {
         let parts = results.keys.iter().zip(values).map(|(key, value)| format!("{key} {value}"));
         let parts: Vec<String> = parts.collect();
@@ -222,7 +238,7 @@ fn grid(results: &Results) -> Grid {
             let plus_minus = mean.stderr.map(|error| (Spread::StandardError, error));
             Some(Cell { value: mean.value, text, plus_minus })
         });
-        grid.column(figure, better, cells.collect());
+        grid.column(figure, if marks_best { better } else { Better::Neither }, cells.collect());
     }
     grid
 }
