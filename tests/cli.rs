@@ -392,6 +392,11 @@ fn binary_data_has_an_importance_sampled_likelihood() {
     assert_eq!(compared["runs"][0]["run"], "runs/a");
     assert_eq!(compared["runs"][0]["difference"].as_f64().unwrap(), -difference);
     assert_eq!(compared["runs"][1]["difference"], 0.0);
+    assert_eq!(compared["difference_of"], "nll");
+    assert_eq!(compared["fingerprint"], result["fingerprint"]);
+    let [model, noise] = ["model", "noise"].map(|key| result["protocol"][key].as_str().unwrap());
+    assert!(model.contains("runs/b") && model.contains("epoch"), "{model}");
+    assert_eq!(noise, "seed 0, flex");
     assert!(number(&compared["runs"][0]["difference_interval"]) > 0.0);
     for run in compared["runs"].as_array().unwrap() {
         let images = run["protocol"]["images"].as_str().unwrap();

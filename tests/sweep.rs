@@ -124,7 +124,7 @@ fn a_sweep_has_a_row_for_each_cell_and_goes_on_where_it_was() {
 /// A sweep of two seeds over 120 images in `i.idx`, `set` beside it.
 fn own_data(set: &str) -> Program {
     let program = program();
-    write_images(&program, 3);
+    write_images(&program, 120, 3);
     let text = format!(
         "base = \"mnist-mlp\"\nseeds = [0, 1]\n[set]\n\"data.source\" = \"i.idx\"\n\
          \"train.max_steps\" = 1\n\"train.batch_size\" = 20\n\"train.sheet_every\" = 0\n{set}"
@@ -133,11 +133,11 @@ fn own_data(set: &str) -> Program {
     program
 }
 
-/// Images of `period` greys in turn.
-fn write_images(program: &Program, period: usize) {
+/// `n` images of `period` greys in turn.
+fn write_images(program: &Program, n: usize, period: usize) {
     let mut bytes = 0x803u32.to_be_bytes().to_vec();
-    [120u32, 4, 4].iter().for_each(|d| bytes.extend(d.to_be_bytes()));
-    bytes.extend((0..120 * 16).map(|i| (i % period * 20 + i / 16) as u8));
+    [n as u32, 4, 4].iter().for_each(|d| bytes.extend(d.to_be_bytes()));
+    bytes.extend((0..n * 16).map(|i| (i % period * 20 + i / 16) as u8));
     fs::write(program.path("i.idx"), bytes).unwrap();
 }
 
@@ -151,8 +151,8 @@ fn figures_of_data_that_have_changed_are_not_mixed() {
     fs::remove_dir_all(&again).unwrap();
     program.ok(sweep);
     fs::remove_dir_all(&again).unwrap();
-    write_images(&program, 7);
-    program.fails(2, sweep, &["i.idx has changed", "seed=0", "--out"]);
+    write_images(&program, 130, 7);
+    program.fails(2, sweep, &["i.idx: its examples", "seed=0", "--out"]);
     assert!(!again.exists());
     // Two runs that were trained on different contents of a file are not compared as of one.
     let train = "train mnist-mlp --backend flex --batch-size 20 --max-steps 1 -q";
@@ -181,12 +181,21 @@ fn no_best_is_marked_among_binarizations() {
         (table, program.ok(&format!("{sweep} --json")).json()["comparable"].clone())
     };
     let (table, comparable) = run("\"data.pixels\" = [\"binary\", \"stochastic\"]", "pixels");
-    assert!(!table.contains(" *") && table.contains("no best is marked"), "{table}");
+    assert!(
+        !table.contains(" *") && table.contains("no best is marked, because examples"),
+        "{table}"
+    );
     assert_eq!(comparable, false);
     let one = "\"data.pixels\" = [\"binary\"]\n\"model.latent\" = [2, 3]";
     let (table, comparable) = run(one, "one");
-    assert!(table.contains(" *") && !table.contains("no best is marked"), "{table}");
+    assert!(table.contains(" *") && !table.contains("is marked"), "{table}");
     assert_eq!(comparable, true);
+    // A density and a probability: their reconstructions can still be compared.
+    let kinds =
+        "\"data.pixels\" = [\"binary\"]\n\"model.likelihood.kind\" = [\"bernoulli\", \"gaussian\"]";
+    let (table, comparable) = run(kinds, "kinds");
+    assert!(table.contains(" *") && table.contains("no best loss is marked"), "{table}");
+    assert_eq!(comparable, false);
 }
 
 #[test]

@@ -150,14 +150,16 @@ pub fn check_comparable(first: &Checkpoint, other: &Checkpoint, read: &ReadArgs)
             one.source, two.source
         )));
     }
-    // Which examples are held out for the validation depends on the seed of a run.
-    let holds_out = |checkpoint: &Checkpoint| checkpoint.config.data.has_validation();
-    let has_changed = (one.examples, &one.settings) == (two.examples, &two.settings)
-        && ![first, other].into_iter().any(holds_out);
-    if read.data.is_none() && differ && has_changed {
+    // Which examples of a source are for training. The seed chooses those that are held out.
+    let part = |checkpoint: &Checkpoint| {
+        let (data, seed) = (&checkpoint.config.data, checkpoint.config.train.seed);
+        (data.limit, data.validation, (data.validation > 0).then_some(seed))
+    };
+    let is_same_part = one.settings == two.settings && part(first) == part(other);
+    if read.data.is_none() && differ && is_same_part {
         return Err(request(format!(
-            "{} has changed: one of the two models was trained on other examples than the other (hashes {} and \
-             {}); name with --data what both are to be evaluated on",
+            "{} has changed: the two models were trained on different examples of it (hashes {} and {}); name \
+             with --data what both are to be evaluated on",
             one.source, one.fingerprint, two.fingerprint
         )));
     }

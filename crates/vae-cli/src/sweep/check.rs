@@ -17,16 +17,6 @@ use crate::failure::request;
 use crate::open;
 use crate::output::printer::Printer;
 
-/// The runs of the same data.
-#[derive(Default)]
-struct Set<'a> {
-    /// Runs that are done, with the fingerprint of the examples that they were evaluated on; empty if it is not
-    /// known.
-    done: Vec<(&'a PlannedRun, String)>,
-    /// The others, with their configuration.
-    left: Vec<(&'a PlannedRun, ValidConfig)>,
-}
-
 /// What is known of the data of a run before it is trained.
 struct Data {
     /// One training example.
@@ -47,26 +37,34 @@ impl Sweep {
     pub fn check_measures(&self, plan: &Plan, printer: &Printer) -> Result<()> {
         self.check_encoders(plan, printer)?;
         let Ok(Backend { device, .. }) = Backend::any_cpu() else { return Ok(()) };
-        let mut sets: BTreeMap<String, Set<'_>> = BTreeMap::new();
+        let of_data = |config: &ValidConfig| {
+            let data = &config.data;
+            format!("{:?}", (&data.source, data.source_settings(), data.pixels))
+        };
+        // Runs by the data that the sweep asks for, such as `auto`, and by those that they have or will have.
+        let mut done: Vec<(String, &PlannedRun, String)> = Vec::new();
+        let mut left: BTreeMap<[String; 2], Vec<(&PlannedRun, ValidConfig)>> = BTreeMap::new();
         for planned in plan.runs() {
-            let config = self.config_of(planned);
-            let of_data = (&config.data.source, config.data.source_settings(), config.data.pixels);
-            let set = sets.entry(format!("{of_data:?}")).or_default();
+            let asked = of_data(&planned.config);
             match self.fingerprint(planned) {
-                Some(fingerprint) => set.done.push((planned, fingerprint)),
-                None => set.left.push((planned, config)),
+                Some(fingerprint) => done.push((asked, planned, fingerprint)),
+                None => {
+                    let config = self.config_of(planned);
+                    left.entry([asked, of_data(&config)]).or_default().push((planned, config));
+                }
             }
         }
-        for Set { done, left: runs } in sets.into_values() {
+        for ([asked, _], runs) in left {
             let Some((first, config)) = runs.first() else { continue };
             let data = self.read_data(config, printer).with_context(|| first.name.clone())?;
             let fingerprint = data.test.fingerprint();
-            if let Some((other, _)) =
-                done.iter().find(|(_, of)| !of.is_empty() && *of != fingerprint)
-            {
+            let other = done
+                .iter()
+                .find(|(same, _, of)| *same == asked && !of.is_empty() && *of != fingerprint);
+            if let Some((_, other, _)) = other {
                 return Err(request(format!(
-                    "{} has changed since {} was evaluated, so its figures cannot stand beside those of {}: choose \
-                     another --out, or move the folders of the runs of the former data away",
+                    "{}: its examples are other ones than when {} was evaluated, whose figures cannot stand beside \
+                     those of {}: choose another --out, or move the folders of the runs of the former data away",
                     config.data.source,
                     self.run(other).folder().display(),
                     first.name

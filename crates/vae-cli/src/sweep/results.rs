@@ -46,8 +46,8 @@ pub struct CellResults {
     pub failed: usize,
     /// How the figures of the first run that is done were made.
     pub protocol: Option<Value>,
-    /// What the figures of that run are of: likelihoods of other values of x cannot be compared.
-    of: Option<Of>,
+    /// What the figures of each run that is done are of, if they say.
+    of: Vec<Of>,
     /// For each figure, its mean over the runs that are done. `None` if one of them does not have it.
     pub means: Vec<Option<Mean>>,
 }
@@ -56,8 +56,23 @@ pub struct CellResults {
 #[derive(Clone, Debug)]
 struct Of {
     /// The fingerprint of the examples, and what says which values of x were made of them.
-    x: (String, Value, Scale),
+    x: (String, Value, Option<FittedScale>),
     model: VaeConfig,
+}
+
+/// A scale of vectors, and how many examples it was fitted on: the limit, and those held out. Those of several
+/// seeds count as the same.
+type FittedScale = (Scale, Option<usize>, usize);
+
+/// Which figures of the cells can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparable {
+    /// All.
+    All,
+    /// All but the losses: some likelihoods are densities and others are not, or some depend on labels.
+    NoLosses,
+    /// None: the examples or the values of x differ.
+    Nothing,
 }
 
 impl Of {
@@ -65,12 +80,10 @@ impl Of {
     fn new(figures: &Map<String, Value>, run: &PlannedRun) -> Option<Self> {
         let fingerprint = figures.get("fingerprint")?.as_str()?.to_owned();
         let images = figures.get("protocol")?.get("images")?.clone();
-        let config = &run.config;
-        Some(Self { x: (fingerprint, images, config.data.scale), model: config.model.clone() })
-    }
-
-    fn is_comparable(&self, other: &Self) -> bool {
-        self.x == other.x && compatibility::check_comparable(&self.model, &other.model).is_ok()
+        let data = &run.config.data;
+        let fitted =
+            (data.scale != Scale::None).then_some((data.scale, data.limit, data.validation));
+        Some(Self { x: (fingerprint, images, fitted), model: run.config.model.clone() })
     }
 }
 
@@ -99,28 +112,40 @@ impl Results {
                 let found: Option<Vec<f64>> = found.map(|f| f.map(|(_, value)| *value)).collect();
                 Mean::of(&found?)
             };
-            let first = own.iter().zip(&cell.runs).find_map(|(outcome, run)| match outcome {
-                Some(Outcome::Done(figures)) => Some((figures, run)),
-                _ => None,
-            });
+            let done_runs = || {
+                own.iter().zip(&cell.runs).filter_map(|(outcome, run)| match outcome {
+                    Some(Outcome::Done(figures)) => Some((figures, run)),
+                    _ => None,
+                })
+            };
             CellResults {
                 values: cell.values.clone(),
                 runs: runs.len(),
                 failed: own.iter().filter(|o| matches!(o, Some(Outcome::Failed(_)))).count(),
-                of: first.and_then(|(figures, run)| Of::new(figures, run)),
-                protocol: first.and_then(|(figures, _)| figures.get("protocol").cloned()),
+                of: done_runs().filter_map(|(figures, run)| Of::new(figures, run)).collect(),
+                protocol: done_runs()
+                    .next()
+                    .and_then(|(figures, _)| figures.get("protocol").cloned()),
                 means: figures.iter().map(mean).collect(),
             }
         });
         Self { keys: plan.keys.clone(), cells: cells.collect(), figures }
     }
 
-    /// Returns whether the losses of all cells can be compared: they are of the same examples and values of x, and
-    /// all likelihoods or none are densities.
-    pub fn are_comparable(&self) -> bool {
-        let mut all = self.cells.iter().filter_map(|cell| cell.of.as_ref());
-        let first = all.next();
-        first.is_none_or(|first| all.all(|of| first.is_comparable(of)))
+    /// Returns which figures of the cells can be compared.
+    pub fn comparable(&self) -> Comparable {
+        let mut all = self.cells.iter().flat_map(|cell| &cell.of);
+        let Some(first) = all.next() else { return Comparable::All };
+        let (mut same_x, mut same_measure) = (true, true);
+        for of in all {
+            same_x &= of.x == first.x;
+            same_measure &= compatibility::check_comparable(&of.model, &first.model).is_ok();
+        }
+        match (same_x, same_measure) {
+            (false, _) => Comparable::Nothing,
+            (true, false) => Comparable::NoLosses,
+            (true, true) => Comparable::All,
+        }
     }
 
     /// Writes the table as CSV: the keys of the grid, `runs`, `failed`, and for each figure its mean and
@@ -207,7 +232,7 @@ impl Results {
     ///
     /// # Errors
     /// If it is not.
-    pub fn check_column(&self, column: &str, asked: &[String]) -> Result<()> {
+    pub fn check_column(&self, column: &str, asked: &[String], plan: &Plan) -> Result<()> {
         if self.keys.iter().any(|key| key == column) || COUNTS.contains(&column) {
             return self.cells.iter().try_for_each(|cell| self.number(cell, column).map(drop));
         }
@@ -219,7 +244,22 @@ impl Results {
             Some((_, Some(flag))) if !asked.iter().any(|other| other == flag) => Err(request(
                 format!("--plot: {column} is measured only with {flag}, which is not there"),
             )),
-            Some(_) => Ok(()),
+            Some(_) => {
+                let of_encoder = name != "loss" && !figures::QUALITY.contains(&name);
+                let has = |run: &PlannedRun| run.config.objective.requirements().trains_encoder;
+                let exists = match name {
+                    "loss" => plan.runs().any(|run| !has(run)),
+                    _ => !of_encoder || plan.runs().any(has),
+                };
+                if exists {
+                    Ok(())
+                } else {
+                    Err(request(format!(
+                        "--plot: no run of this sweep has {column}: loss is of models without an encoder, most other \
+                     figures are of those with one"
+                    )))
+                }
+            }
             None => {
                 let known: Vec<String> = figures.into_iter().map(|(name, _)| name).collect();
                 Err(self.no_column(column, &known))

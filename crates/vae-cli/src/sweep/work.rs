@@ -246,7 +246,7 @@ impl Sweep {
     }
 
     /// Returns the fingerprint of the examples that a run was evaluated on; empty if its figures do not say, as
-    /// those of a model without an encoder. `None` if it has no figures yet.
+    /// those of a model of which only the loss is known. `None` if it has no figures yet.
     pub(super) fn fingerprint(&self, planned: &PlannedRun) -> Option<String> {
         let figures = self.read(&kept(&self.run(planned)), planned)?.figures;
         Some(figures.get("fingerprint").and_then(Value::as_str).unwrap_or_default().to_owned())

@@ -86,7 +86,12 @@ fn read(text: &str, overrides: &[Override]) -> Result<ValidConfig, Located> {
 /// Returns the message of a reader with the types of Rust in words, such as `usize`.
 pub fn in_words(message: &str) -> String {
     let whole = ["usize", "u64", "u32"].map(|name| (name, "a whole number, 0 or larger"));
-    let others = [("f64", "a number"), ("a boolean", "true or false")];
+    let others = [
+        ("f64", "a number"),
+        ("a boolean", "true or false"),
+        ("a sequence", "a list"),
+        ("a tuple of size", "a list of length"),
+    ];
     whole.into_iter().chain(others).fold(message.to_owned(), |message, (name, words)| {
         message.replace(&format!("expected {name}"), &format!("expected {words}"))
     })

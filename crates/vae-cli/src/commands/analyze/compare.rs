@@ -23,7 +23,7 @@ use crate::output::text::with_commas;
 /// Compare runs on the same examples: a row for each, and the best of each column marked.
 ///
 /// nll is compared in pairs: the difference to the best run, example by example, with a 95 % confidence
-/// interval. Noise that is common to both cancels. Without nll, neg_elbo is.
+/// interval. Noise that is common to both cancels. Where there is no nll, neg_elbo is compared instead.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  vae-cli compare runs/gated runs/vamp\n  \
     vae-cli compare runs/gated runs/vamp --samples 500 --markdown")]

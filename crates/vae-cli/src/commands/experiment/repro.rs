@@ -223,11 +223,16 @@ impl ReproArgs {
         drop(lock);
         let failed = outcomes.iter().filter(|o| !matches!(o, Some(Outcome::Done(_)))).count();
         if stop.load(Ordering::Relaxed) {
-            let said = "stopped; the same command goes on";
+            printer.say("stopped; the same command goes on");
             let (all, done) = (runs.len(), runs.len() - failed);
-            return printer.result(said, || {
-                json!({ "protocol": name, "short": self.short, "ending": "stopped", "runs": all, "done": done })
-            });
+            if printer.prints_json() {
+                printer.result("", || {
+                    json!({
+                        "protocol": name, "short": self.short, "ending": "stopped", "runs": all, "done": done,
+                    })
+                })?;
+            }
+            return Ok(());
         }
         if failed > 0 {
             return Err(anyhow!("{name}: {failed} runs failed; the same command tries them again"));

@@ -18,7 +18,7 @@ use crate::output::printer::Printer;
 use crate::signal::stop_on_signal;
 use crate::sweep::crew::News;
 use crate::sweep::plan::{Plan, PlannedRun};
-use crate::sweep::results::Results;
+use crate::sweep::results::{Comparable, Results};
 use crate::sweep::seat::Seat;
 use crate::sweep::work::{Measures, Outcome, Sweep};
 
@@ -35,7 +35,7 @@ use crate::sweep::work::{Measures, Outcome, Sweep};
 #[command(after_help = "Examples:\n  vae-cli sweep beta.toml --out sweeps/beta\n  \
     vae-cli sweep beta.toml --out sweeps/beta --plot rate,distortion\n\n\
     A file of a sweep, such as beta.toml:\n  \
-    base = \"mnist-mlp\"              # a preset, or a TOML file, from the working directory\n  \
+    base = \"mnist-mlp\"              # a preset, or the path of a TOML file\n  \
     seeds = [0, 1, 2]\n  \
     [set]                           # fixed values\n  \
     \"train.epochs\" = 5\n  \
@@ -85,6 +85,9 @@ const SHOWN: [(&str, Better); 9] = [
     ("loss", Better::Neither),
 ];
 
+/// Those of them that depend on what kind of likelihood p(x|z) is.
+const LOSSES: [&str; 3] = ["neg_elbo", "nll", "nll_ais"];
+
 impl Execute for SweepArgs {
     fn execute(&self, printer: &Printer) -> Result<()> {
         let columns: Vec<&str> = self.plot.iter().map(|column| column.trim()).collect();
@@ -106,7 +109,7 @@ impl Execute for SweepArgs {
         // Before any work: is there such a plot?
         let empty = Results::new(&plan, &vec![None; plan.runs().count()]);
         let asked = self.measure.flags();
-        columns.iter().try_for_each(|column| empty.check_column(column, &asked))?;
+        columns.iter().try_for_each(|column| empty.check_column(column, &asked, &plan))?;
         sweep.check_settings(&plan)?;
         sweep.check_measures(&plan, printer)?;
         let lock = sweep.prepare(&plan)?;
@@ -163,16 +166,18 @@ impl Execute for SweepArgs {
         });
         let failures: Vec<Value> = failures.collect();
         let plot = self.out.join("plot.png");
-        let are_comparable = results.are_comparable();
-        let about = match are_comparable {
-            true => "",
-            false => {
-                "the losses of the cells are of different data or likelihoods, so no best is marked; "
+        let comparable = results.comparable();
+        let about = match comparable {
+            Comparable::All => "",
+            Comparable::NoLosses => {
+                "no best loss is marked, because some likelihoods are densities and others are not, or some models \
+                 depend on labels; "
             }
+            Comparable::Nothing => "no best is marked, because examples or values of x differ; ",
         };
         let text = format!(
             "{}\n({about}all figures: {})",
-            grid(&results, are_comparable).text(Style::Plain),
+            grid(&results, comparable).text(Style::Plain),
             table.display()
         );
         printer.result(&text, || {
@@ -183,7 +188,7 @@ impl Execute for SweepArgs {
                 "done": done,
                 "failed": failures.len(),
                 "failures": failures,
-                "comparable": are_comparable,
+                "comparable": comparable == Comparable::All,
                 "cells": results.json(),
             })
         })?;
@@ -217,7 +222,7 @@ impl Execute for SweepArgs {
 }
 
 /// Returns the table for people: a row for each cell.
-fn grid(results: &Results, marks_best: bool) -> Grid {
+fn grid(results: &Results, comparable: Comparable) -> Grid {
     let name = |values: &Vec<String>| {
         let parts = results.keys.iter().zip(values).map(|(key, value)| format!("{key} {value}"));
         let parts: Vec<String> = parts.collect();
@@ -238,7 +243,12 @@ fn grid(results: &Results, marks_best: bool) -> Grid {
             let plus_minus = mean.stderr.map(|error| (Spread::StandardError, error));
             Some(Cell { value: mean.value, text, plus_minus })
         });
-        grid.column(figure, if marks_best { better } else { Better::Neither }, cells.collect());
+        let is_marked = match comparable {
+            Comparable::All => true,
+            Comparable::NoLosses => !LOSSES.contains(&figure),
+            Comparable::Nothing => false,
+        };
+        grid.column(figure, if is_marked { better } else { Better::Neither }, cells.collect());
     }
     grid
 }
