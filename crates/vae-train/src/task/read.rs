@@ -92,7 +92,8 @@ pub fn in_words(message: &str) -> String {
         ("a sequence", "a list"),
         ("a tuple of size", "a list of length"),
     ];
-    whole.into_iter().chain(others).fold(message.to_owned(), |message, (name, words)| {
+    let message = message.replace(" as i128", "");
+    whole.into_iter().chain(others).fold(message, |message, (name, words)| {
         message.replace(&format!("expected {name}"), &format!("expected {words}"))
     })
 }
