@@ -5,6 +5,10 @@
 //! number on any machine, in any order and on any thread. All random numbers of the workspace
 //! (initial weights, noise of the posterior, order of an epoch, built-in data) are made here.
 
+mod normal;
+
+pub use normal::normals;
+
 /// A stream of random numbers: a Philox key computed from a seed and a purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -59,14 +63,6 @@ impl Stream {
         self.block(counter).map(unit)
     }
 
-    /// Returns four independent standard normal numbers (Box-Muller on the words of one block).
-    pub fn normal4(&self, counter: [u32; 4]) -> [f32; 4] {
-        let [a, b, c, d] = self.block(counter);
-        let (x, y) = box_muller(a, b);
-        let (z, w) = box_muller(c, d);
-        [x, y, z, w]
-    }
-
     /// Returns a uniformly random permutation of `0..n` (Fisher-Yates).
     pub fn permutation(&self, n: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n as u32).collect();
@@ -86,15 +82,6 @@ impl Stream {
 /// Returns a uniform number in [0, 1) from the 24 high bits of a word.
 fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
-}
-
-/// Returns two independent standard normal numbers from two words. The radius uses all 32 bits, in
-/// (0, 1].
-fn box_muller(a: u32, b: u32) -> (f32, f32) {
-    let u = (a as f32 + 1.0) * (1.0 / 4_294_967_296.0);
-    let radius = libm::sqrtf(-2.0 * libm::logf(u.min(1.0)));
-    let (sin, cos) = libm::sincosf(core::f32::consts::TAU * unit(b));
-    (radius * cos, radius * sin)
 }
 
 /// A stream that is read one number at a time.
@@ -132,8 +119,10 @@ impl Sequence {
 
     /// Returns a standard normal number.
     pub fn normal(&mut self) -> f32 {
-        let (a, b) = (self.word(), self.word());
-        box_muller(a, b).0
+        let words = [self.word(), self.word()];
+        let mut numbers = [0.0; 2];
+        normals(&words, &mut numbers);
+        numbers[0]
     }
 
     /// Returns a uniform integer in `0..n`, without bias (Lemire's multiplication with rejection).
@@ -178,8 +167,10 @@ mod tests {
     fn normal_numbers_have_the_moments_of_a_standard_normal() {
         let stream = Stream::new(7, "moments");
         let n = 200_000;
-        let draws: Vec<f64> =
-            (0..n / 4).flat_map(|i| stream.normal4([i, 0, 0, 0])).map(f64::from).collect();
+        let words: Vec<u32> = (0..n / 4).flat_map(|i| stream.block([i, 0, 0, 0])).collect();
+        let mut draws = vec![0.0; words.len()];
+        normals(&words, &mut draws);
+        let draws: Vec<f64> = draws.into_iter().map(f64::from).collect();
         let moment = |p: i32| draws.iter().map(|x| x.powi(p)).sum::<f64>() / f64::from(n);
         // The standard errors of the means of x, x^2, x^3 and x^4 are the square roots of 1, 2, 15
         // and 96 over sqrt(n). The tolerance is four standard errors.

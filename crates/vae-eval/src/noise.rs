@@ -1,7 +1,7 @@
 //! `KeyedNoise`: random numbers from a counter-based generator, keyed by seed, phase, step, purpose
 //! and position.
 
-use vae_data::rng::Stream;
+use vae_data::rng::{Stream, normals};
 use vae_model::Noise;
 
 /// What the random numbers are used for. Different phases have independent streams.
@@ -51,12 +51,12 @@ impl KeyedNoise {
         Self { first_image: self.first_image + first as u32, ..self }
     }
 
-    fn fill(
+    fn fill<T: Copy>(
         &self,
         purpose: &str,
         [draws, images, width]: [usize; 3],
-        block: impl Fn(&Stream, [u32; 4]) -> [f32; 4],
-    ) -> Vec<f32> {
+        block: impl Fn(&Stream, [u32; 4]) -> [T; 4],
+    ) -> Vec<T> {
         let stream = Stream::new(self.seed, purpose).derive(self.phase as u64).derive(self.step);
         let mut numbers = Vec::with_capacity(draws * images * width);
         for draw in 0..draws as u32 {
@@ -77,7 +77,19 @@ impl KeyedNoise {
 
 impl Noise for KeyedNoise {
     fn normal(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
-        self.fill(purpose, shape, Stream::normal4)
+        let [draws, images, width] = shape;
+        // A row begins with a block of four words. What the last one has too many is left out.
+        let whole = width.next_multiple_of(4);
+        let words = self.fill(purpose, [draws, images, whole], Stream::block);
+        let mut numbers = vec![0.0; words.len()];
+        normals(&words, &mut numbers);
+        if whole > width {
+            for row in 1..draws * images {
+                numbers.copy_within(row * whole..row * whole + width, row * width);
+            }
+            numbers.truncate(draws * images * width);
+        }
+        numbers
     }
 
     fn uniform(&self, purpose: &str, shape: [usize; 3]) -> Vec<f32> {
