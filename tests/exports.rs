@@ -131,8 +131,13 @@ fn an_export_is_imported_as_the_same_run() {
         }
         assert_eq!(difference(&program, "a.npy", "b.npy"), 0.0, "{command}");
     }
-    let evaluate = |run| program.ok(&format!("evaluate --backend flex --limit 50 --json {run}"));
-    let [small, imported] = ["--run runs/small", "--run runs/m"].map(|run| evaluate(run).json());
+    let [small, imported] = ["runs/small", "runs/m"].map(|run| {
+        let evaluate = format!("evaluate --backend flex --limit 50 --json --run {run}");
+        let mut found = program.ok(&evaluate).json();
+        let model = found["protocol"]["model"].take();
+        assert!(model.as_str().unwrap().starts_with(run), "{model}");
+        found
+    });
     assert_eq!(small, imported);
     let info = program.ok("info runs/m --json").json();
     assert_eq!(info["run"]["imported"], "m.safetensors");
