@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Error, Result};
 use burn::tensor::Device;
 use vae_data::{Examples, OpenedSource, Split, Transform};
-use vae_eval::{EvalError, Evaluator, FeatureNetwork};
+use vae_eval::{EvalError, Evaluator};
 use vae_model::{DataSpec, VaeSpec};
 use vae_train::{Backend, ValidConfig};
 
@@ -71,7 +71,6 @@ impl Sweep {
                 )));
             }
             if self.measures.asked.quality {
-                check_quality(&data).with_context(|| first.name.clone())?;
                 self.check_classifier(config, &data, printer)
                     .with_context(|| first.name.clone())?;
             }
@@ -123,7 +122,7 @@ impl Sweep {
         })
     }
 
-    /// Checks the classifier of the cache, if there is one.
+    /// Checks that the data can have a classifier, and the one of the cache, if there is one.
     fn check_classifier(&self, config: &ValidConfig, data: &Data, printer: &Printer) -> Result<()> {
         let (settings, examples) = (config.data.source_settings(), &data.test);
         let source = open::with_environment(self.data_dir.clone(), printer, |environment| {
@@ -162,11 +161,6 @@ impl Sweep {
 
 fn trains_encoder(config: &ValidConfig) -> bool {
     config.objective.requirements().trains_encoder
-}
-
-fn check_quality(data: &Data) -> Result<()> {
-    FeatureNetwork::check(&data.train, data.classes).map_err(|why| refused("--quality", &why))?;
-    FeatureNetwork::check_compared(&data.test).map_err(|why| refused("--quality", &why))
 }
 
 /// Returns the error of a measure that does not fit the runs.

@@ -238,27 +238,24 @@ impl Results {
         }
         let mut figures = figures::keys();
         figures.push(("loss".to_owned(), None));
-        figures.retain(|(name, _)| ![&NO_FIGURES[..], &NO_NUMBERS].concat().contains(&&name[..]));
+        figures.retain(|(name, _)| {
+            !NO_FIGURES.contains(&&name[..]) && !NO_NUMBERS.contains(&&name[..])
+        });
         let name = column.strip_suffix("_stderr").unwrap_or(column);
         match figures.iter().find(|(figure, _)| figure == name) {
             Some((_, Some(flag))) if !asked.iter().any(|other| other == flag) => Err(request(
                 format!("--plot: {column} is measured only with {flag}, which is not there"),
             )),
             Some(_) => {
-                let of_encoder = name != "loss" && !figures::QUALITY.contains(&name);
                 let has = |run: &PlannedRun| run.config.objective.requirements().trains_encoder;
                 let exists = match name {
-                    "loss" => plan.runs().any(|run| !has(run)),
-                    _ => !of_encoder || plan.runs().any(has),
+                    "loss" => !plan.runs().all(has),
+                    name => figures::QUALITY.contains(&name) || plan.runs().any(has),
                 };
-                if exists {
-                    Ok(())
-                } else {
-                    Err(request(format!(
-                        "--plot: no run of this sweep has {column}: loss is of models without an encoder, most other \
-                     figures are of those with one"
-                    )))
-                }
+                let why = "loss is of models without an encoder, most other figures are of those with one";
+                exists.then_some(()).ok_or_else(|| {
+                    request(format!("--plot: no run of this sweep has {column}: {why}"))
+                })
             }
             None => {
                 let known: Vec<String> = figures.into_iter().map(|(name, _)| name).collect();

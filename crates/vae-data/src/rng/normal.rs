@@ -77,7 +77,8 @@ fn side_by_side(words: &[u32; 2 * LANES], numbers: &mut [f32; 2 * LANES]) {
 /// Returns sqrt(-2 log u) for a uniform u in (0, 1] that has all bits of the word.
 #[inline(always)]
 fn radius(word: u32) -> f32 {
-    // The nearest number to the word. (Of signed numbers, more processors convert several at once.)
+    // The nearest number to the word, from two signed halves: few processors have a vector instruction for
+    // unsigned ones.
     let nearest = (word >> 16) as i32 as f32 * 65_536.0 + (word & 0xffff) as i32 as f32;
     let u = (nearest + 1.0) * (1.0 / 4_294_967_296.0);
     (-2.0 * log_of_unit(u)).sqrt()
