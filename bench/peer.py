@@ -182,46 +182,50 @@ def train(name, steps, compiled):
     return statistics.median(run() for _ in range(LAPS))
 
 
-# Rows of z that may be decoded at once. A few stay in the caches, many share the cost of a call.
-CHUNKS = [250, 500, 1000, 2500, 5000]
+# Draws of one image for the estimate of -log p(x).
+DRAWS = 5000
+# How many of them may be decoded at once. A few stay in the caches, many share the cost of a call.
+CHUNKS = [250, 500, 1000, 2500, DRAWS]
+# Name: the numbers to choose the fastest from.
+ESTIMATES = {"nll": CHUNKS, "nll-at-once": [DRAWS]}
 
 
-def importance(steps):
-    """Importance samples per second of -log p(x) from 5,000 draws of each image, as 784-200-200-50, by chunks of the
-    size that is the fastest here.
+def importance(steps, chunks):
+    """Importance samples per second of -log p(x), image by image, as 784-200-200-50; and how many draws are decoded
+    at once: of `chunks` the number that is the fastest here.
     """
     model, x = Mlp([200, 200], 50, nn.Tanh), (torch.rand(max(8, steps), 784) < 0.2).float()
-    draws = 5000
 
     def seconds(images, chunk):
         start = time.perf_counter()
         for image in images.split(1):
-            torch.logsumexp(torch.cat([model.log_weights(image, chunk) for _ in range(draws // chunk)]), 0)
+            torch.logsumexp(torch.cat([model.log_weights(image, chunk) for _ in range(DRAWS // chunk)]), 0)
         return time.perf_counter() - start
 
     with torch.inference_mode():
-        seconds(x[:1], draws)
-        chunk = min(CHUNKS, key=lambda chunk: seconds(x[:4], chunk))
-        return len(x) * draws / seconds(x, chunk), chunk
+        seconds(x[:1], DRAWS)
+        chunk = min(chunks, key=lambda chunk: seconds(x[:4], chunk))
+        return len(x) * DRAWS / seconds(x, chunk), chunk
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("work", nargs="?", choices=[*WORKS, "nll"])
+    parser.add_argument("work", nargs="?", choices=[*WORKS, *ESTIMATES])
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     if args.list or args.work is None:
-        print("\n".join([*WORKS, "nll"]))
+        print("\n".join([*WORKS, *ESTIMATES]))
         return
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     result = {"work": args.work, "torch": torch.__version__, "threads": torch.get_num_threads(), "compiled": args.compile}
-    if args.work == "nll":
-        result["importance_samples_per_second"], result["chunk"] = importance(args.steps)
+    if args.work in ESTIMATES:
+        speed, chunk = importance(args.steps, ESTIMATES[args.work])
+        result |= {"importance_samples_per_second": speed, "chunk": chunk}
     else:
         result["images_per_second"] = train(args.work, args.steps, args.compile)
     print(json.dumps(result))

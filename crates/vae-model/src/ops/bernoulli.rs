@@ -110,14 +110,14 @@ mod flex {
                 let (logits, x) = (&mut logits[first..first + LANES], &x[first..first + LANES]);
                 for i in 0..LANES {
                     let (slope, e) = slope_and_exp(logits[i], x[i]);
-                    sum.add(i, slope * logits[i], e);
+                    sum.add(i, slope, logits[i], e);
                     logits[i] = gradient(logits[i], slope, e);
                 }
                 sum.end_of_block();
             }
             for i in whole..logits.len() {
                 let (slope, e) = slope_and_exp(logits[i], x[i]);
-                sum.add(i - whole, slope * logits[i], e);
+                sum.add(i - whole, slope, logits[i], e);
                 logits[i] = gradient(logits[i], slope, e);
             }
             sum.total()
@@ -133,13 +133,13 @@ mod flex {
                 let (logits, x) = (&logits[first..first + LANES], &x[first..first + LANES]);
                 for i in 0..LANES {
                     let (slope, e) = slope_and_exp(logits[i], x[i]);
-                    sum.add(i, slope * logits[i], e);
+                    sum.add(i, slope, logits[i], e);
                 }
                 sum.end_of_block();
             }
             for i in whole..logits.len() {
                 let (slope, e) = slope_and_exp(logits[i], x[i]);
-                sum.add(i - whole, slope * logits[i], e);
+                sum.add(i - whole, slope, logits[i], e);
             }
             sum.total()
         }
@@ -147,7 +147,7 @@ mod flex {
 
     /// The sum over the pixels of a row. With e = exp(-|l|), log p(x) of a pixel is x l - log(1 + e)
     /// for negative l and (x - 1) l - log(1 + e) for positive l: nothing overflows. The error of a
-    /// pixel is that of rounding 1 + e.
+    /// pixel is that of rounding a product of 1 + e.
     struct RowSum {
         linear: [f32; LANES],
         /// Products of 1 + e whose logarithms are still to be subtracted.
@@ -165,9 +165,9 @@ mod flex {
 
     impl RowSum {
         #[inline(always)]
-        fn add(&mut self, lane: usize, linear: f32, e: f32) {
-            self.linear[lane] += linear;
-            self.products[lane] *= 1.0 + e;
+        fn add(&mut self, lane: usize, slope: f32, l: f32, e: f32) {
+            self.linear[lane] = slope.mul_add(l, self.linear[lane]);
+            self.products[lane] = self.products[lane].mul_add(e, self.products[lane]);
         }
 
         #[inline(always)]
