@@ -128,7 +128,7 @@ fn conditional_samples_are_read_as_the_digits_that_were_asked_for() {
     const OF_EACH: usize = 100;
     let Some(folder) = data_dir() else { return };
     let environment = Environment { data_dir: Some(folder), ..Environment::default() };
-    let config = vae_tests::config("conditional", &["data.source=mnist", "train.epochs=6"]);
+    let config = vae_tests::config("conditional", &["data.source=mnist", "train.epochs=3"]);
     let data = vae_train::data::load(&config, &environment).unwrap();
     let transform = Arc::clone(&data.transform);
     let backend = Backend::open("flex").unwrap();
@@ -164,7 +164,7 @@ fn the_manifold_of_two_dimensions_has_all_ten_digits() {
         "data.source=mnist",
         "model.latent=2",
         "model.encoder.hidden=[400,200]",
-        "train.epochs=10",
+        "train.epochs=6",
     ];
     let config = vae_tests::config("mnist-mlp", &sets);
     let data = vae_train::data::load(&config, &environment).unwrap();

@@ -37,7 +37,7 @@ fn mnist_tanh_learns_in_an_epoch_what_it_learns_in_pytorch() {
 
 #[test]
 fn a_trained_encoder_fine_tuned_on_ten_labels_a_class_beats_the_same_network_from_scratch() {
-    const SEEDS: u64 = 4;
+    const SEEDS: u64 = 6;
     let Some(folder) = data_dir() else { return };
     let environment = Environment { data_dir: Some(folder), ..Environment::default() };
     let config = config("denoising", &["data.source=mnist", "data.limit=20000", "train.epochs=5"]);
