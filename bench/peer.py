@@ -187,7 +187,7 @@ DRAWS = 5000
 # How many of them may be decoded at once. A few stay in the caches, many share the cost of a call.
 CHUNKS = [250, 500, 1000, 2500, DRAWS]
 # Name: the numbers to choose the fastest from.
-ESTIMATES = {"nll": CHUNKS, "nll-at-once": [DRAWS]}
+ESTIMATES = {"nll": CHUNKS, "nll-by-100": [100], "nll-at-once": [DRAWS]}
 
 
 def importance(steps, chunks):
