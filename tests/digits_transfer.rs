@@ -160,8 +160,12 @@ fn the_manifold_of_two_dimensions_has_all_ten_digits() {
     const SIDE: usize = 20;
     let Some(folder) = data_dir() else { return };
     let environment = Environment { data_dir: Some(folder), ..Environment::default() };
-    let sets =
-        ["data.source=mnist", "model.latent=2", "model.encoder.hidden=[400,200]", "train.epochs=6"];
+    let sets = [
+        "data.source=mnist",
+        "model.latent=2",
+        "model.encoder.hidden=[400,200]",
+        "train.epochs=10",
+    ];
     let config = vae_tests::config("mnist-mlp", &sets);
     let data = vae_train::data::load(&config, &environment).unwrap();
     let transform = Arc::clone(&data.transform);

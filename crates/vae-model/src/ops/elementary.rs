@@ -15,7 +15,7 @@ fn split_exp(y: f32) -> (f32, f32) {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // (exp(r) - 1 - r) / r^2 by the polynomial of degree 4 with the smallest relative error of exp(r) - 1
-    // (Remez' algorithm, then rounded): 1.7e-8.
+    // (Remez' algorithm in Python's mpmath with 40 digits, then rounded): 1.7e-8.
     const SERIES: [f32; 5] =
         [0.499_999_97, 0.166_665_43, 0.041_667_2, 8.366_520_5e-3, 1.388_252_1e-3];
     // `f32::max` would return -87 for NaN.

@@ -146,7 +146,7 @@ fn strangers_are_turned_away_and_the_server_serves_on() {
         let room = host.room(&say(&door, &greeting("secret")).await.unwrap());
         let before = memory();
         let mut all = tokio::task::JoinSet::new();
-        for i in 0..400 {
+        for i in 0..1000 {
             let stranger = stranger.clone();
             let (address, alpn) = match i % 2 {
                 0 => (host.address(), DOOR),
