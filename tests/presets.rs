@@ -63,22 +63,12 @@ fn draws(config: &ValidConfig) -> usize {
     }
 }
 
-/// Steps of the critic before each step of the model.
-fn critic_steps(config: &ValidConfig) -> usize {
-    match &config.objective {
-        ObjectiveConfig::Adversarial(c) => c.critic_steps,
-        _ => 1,
-    }
-}
-
 /// Steps of training, and images in each where it is not the preset's own number.
 fn schooling(name: &str, config: &ValidConfig) -> (u64, Option<usize>) {
     if let Some((_, steps)) = SLOW.iter().find(|(slow, _)| *slow == name) {
         return (*steps, None);
     }
-    if compares_images(config) && critic_steps(config) > 1 {
-        (100, None)
-    } else if wants_pictures(config) {
+    if wants_pictures(config) {
         (60, Some(16))
     } else if is_conv(config) {
         (200, Some(32))
